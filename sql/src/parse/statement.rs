@@ -1,0 +1,192 @@
+//! The statements this server knows, each with what its coordinator needs.
+//!
+//! sqlparser's AST is kept where it says what we mean (queries, DML, table definitions); the rest is flattened.
+
+use sqlparser::ast::{self, Expr, Ident, ObjectName};
+
+use super::copy::Copy;
+
+/// A statement. One variant, one file in the server's coordinator.
+#[derive(Debug, Clone)]
+pub enum Statement {
+    Query(Box<ast::Query>),
+    Insert(Box<ast::Insert>),
+    Update(Box<ast::Update>),
+    Delete(Box<ast::Delete>),
+    Truncate { tables: Vec<ObjectName> },
+    Copy(Box<Copy>),
+
+    CreateSchema { name: String, if_not_exists: bool },
+    /// `query` is set for CREATE TABLE … AS. See [`crate::ddl::define_table`].
+    CreateTable(Box<ast::CreateTable>),
+    CreateView(CreateView),
+    CreateMaterializedView(CreateView),
+    /// CREATE [UNIQUE] INDEX.
+    CreateIndex(Box<ast::CreateIndex>),
+    Drop(Drop),
+    AlterRename { kind: ObjectClass, name: ObjectName, to: String, if_exists: bool },
+    Comment { on: CommentTarget, comment: Option<String> },
+    RefreshMaterializedView { name: ObjectName },
+
+    Begin(TransactionModes),
+    SetTransaction { session: bool, modes: TransactionModes },
+    Commit { chain: bool },
+    Rollback { chain: bool },
+    Savepoint { name: String },
+    ReleaseSavepoint { name: String },
+    RollbackToSavepoint { name: String },
+    /// LOCK TABLE.
+    Lock { tables: Vec<ObjectName> },
+
+    /// `value` None: SET … TO DEFAULT, also RESET name.
+    Set { name: String, value: Option<String>, local: bool },
+    ResetAll,
+    Show(String),
+    ShowAll,
+    DiscardAll,
+    /// DISCARD PLANS, SEQUENCES, TEMP.
+    DiscardOther,
+
+    Explain(Explain),
+    Prepare { name: String, types: Vec<ast::DataType>, statement: Box<Statement> },
+    Execute { name: String, arguments: Vec<Expr> },
+    /// None: all.
+    Deallocate { name: Option<String> },
+    Declare(Declare),
+    Fetch { cursor: String, direction: FetchDirection, skip: bool },
+    /// None: all.
+    Close { cursor: Option<String> },
+
+    Listen { channel: String },
+    /// None: all.
+    Unlisten { channel: Option<String> },
+    /// ANALYZE, VACUUM: nothing to do here, so they succeed; the tag they are answered with.
+    Nothing { tag: &'static str },
+}
+
+/// `CREATE [OR REPLACE] [MATERIALIZED] VIEW [IF NOT EXISTS] name [(columns)] AS query`.
+#[derive(Debug, Clone)]
+pub struct CreateView {
+    pub name: ObjectName,
+    pub or_replace: bool,
+    pub if_not_exists: bool,
+    /// Names for the first columns of the query.
+    pub columns: Vec<Ident>,
+    pub query: Box<ast::Query>,
+    /// The query as the user wrote it.
+    pub body: String,
+    /// False for WITH NO DATA, which a maintained view ignores.
+    pub with_data: bool,
+}
+
+/// What a DROP, ALTER or COMMENT names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectClass {
+    Table,
+    View,
+    MaterializedView,
+    Index,
+    Schema,
+    Sequence,
+    Type,
+}
+
+impl ObjectClass {
+    /// As in `"x" is not a table`.
+    pub fn noun(self) -> &'static str {
+        match self {
+            ObjectClass::Table => "table",
+            ObjectClass::View => "view",
+            ObjectClass::MaterializedView => "materialized view",
+            ObjectClass::Index => "index",
+            ObjectClass::Schema => "schema",
+            ObjectClass::Sequence => "sequence",
+            ObjectClass::Type => "type",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Drop {
+    pub class: ObjectClass,
+    pub names: Vec<ObjectName>,
+    pub if_exists: bool,
+    pub cascade: bool,
+}
+
+#[derive(Debug, Clone)]
+pub enum CommentTarget {
+    Object { class: ObjectClass, name: ObjectName },
+    /// The relation's name and the column's.
+    Column { relation: ObjectName, column: String },
+    /// COMMENT ON DATABASE and the like: accepted, kept nowhere.
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TransactionModes {
+    pub read_only: Option<bool>,
+    /// As written in SHOW transaction_isolation; every level is served as serializable.
+    pub isolation: Option<&'static str>,
+}
+
+/// Which stage `EXPLAIN` prints (design §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExplainStage {
+    Ast,
+    Logical,
+    Optimized,
+    /// `engine::Plan` of what would be maintained, the default for CREATE MATERIALIZED VIEW; else the physical plan.
+    Plan,
+}
+
+#[derive(Debug, Clone)]
+pub struct Explain {
+    pub stage: ExplainStage,
+    pub analyze: bool,
+    pub verbose: bool,
+    pub statement: Box<Statement>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Declare {
+    pub cursor: String,
+    pub binary: bool,
+    pub scroll: bool,
+    pub hold: bool,
+    pub query: Box<ast::Query>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchDirection {
+    Forward(u64),
+    All,
+    Backward(u64),
+    BackwardAll,
+    First,
+    Last,
+    Absolute(i64),
+    Relative(i64),
+}
+
+impl Statement {
+    /// True if a read-only transaction may run it.
+    pub fn is_read_only(&self) -> bool {
+        !matches!(
+            self,
+            Statement::Insert(_)
+                | Statement::Update(_)
+                | Statement::Delete(_)
+                | Statement::Truncate { .. }
+                | Statement::CreateSchema { .. }
+                | Statement::CreateTable(_)
+                | Statement::CreateView(_)
+                | Statement::CreateMaterializedView(_)
+                | Statement::CreateIndex(_)
+                | Statement::Drop(_)
+                | Statement::AlterRename { .. }
+                | Statement::Comment { .. }
+                | Statement::RefreshMaterializedView { .. }
+        )
+    }
+}
