@@ -4,12 +4,18 @@
 //! sent. A text no memory could hold parsed is refused with 54000 or 54001, not tried.
 
 mod copy;
+mod cursor;
 mod limits;
-mod position;
+pub(crate) mod position;
+mod recognize;
+mod set;
 mod split;
 mod statement;
+#[cfg(test)]
+mod tests;
 
 pub use copy::{Copy, CopyDirection, CopyFormat, CopySource};
+pub use cursor::fold;
 pub use statement::*;
 
 use crate::error::SqlError;

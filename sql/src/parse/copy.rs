@@ -1,6 +1,11 @@
 //! `COPY`, in the spelling of PostgreSQL 9 and later and in that of 7.3, which psql still sends.
 
 use sqlparser::ast::{Ident, ObjectName, Query};
+use sqlparser::tokenizer::Token;
+
+use super::cursor::{Cursor, fold};
+use super::statement::Statement;
+use crate::error::{SqlError, state};
 
 /// `COPY … FROM STDIN` or `COPY … TO STDOUT`.
 #[derive(Debug, Clone)]
@@ -39,4 +44,230 @@ pub enum CopyFormat {
         force_null: Vec<String>,
     },
     Binary,
+}
+
+impl CopyFormat {
+    /// PostgreSQL's defaults of the text format.
+    pub fn text() -> Self {
+        CopyFormat::Text { delimiter: '\t', null: "\\N".to_string(), header: false }
+    }
+}
+
+/// What the options say so far; what they mean depends on the format, which may come last.
+#[derive(Default)]
+struct Options {
+    format: Option<String>,
+    delimiter: Option<String>,
+    null: Option<String>,
+    header: Option<bool>,
+    quote: Option<String>,
+    escape: Option<String>,
+    force_quote: Option<Vec<String>>,
+    force_not_null: Vec<String>,
+    force_null: Vec<String>,
+}
+
+/// COPY, whose first word is taken already.
+pub(super) fn statement(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    let source = if tokens.take(&Token::LParen) {
+        CopySource::Query(tokens.parse_to_closing(|parser| parser.parse_query())?)
+    } else {
+        let name = tokens.object_name()?;
+        let columns = match tokens.peek() {
+            Some(Token::LParen) => tokens.column_list()?,
+            _ => Vec::new(),
+        };
+        CopySource::Table { name, columns }
+    };
+    let direction = match tokens.any_word(&["FROM", "TO"]) {
+        Some("FROM") if matches!(source, CopySource::Table { .. }) => CopyDirection::FromStdin,
+        Some("TO") => CopyDirection::ToStdout,
+        _ => return Err(tokens.unexpected()),
+    };
+    if tokens.any_word(&["STDIN", "STDOUT"]).is_none() {
+        if tokens.string().is_some() || tokens.word("PROGRAM") {
+            return Err(SqlError::unsupported("COPY reads from STDIN and writes to STDOUT only")
+                .with_hint("psql's \\copy command reads and writes files on the client's side"));
+        }
+        return Err(tokens.unexpected());
+    }
+    tokens.word("WITH");
+    let options = if tokens.take(&Token::LParen) { new_options(tokens)? } else { old_options(tokens)? };
+    if tokens.has_word("WHERE") {
+        return Err(SqlError::unsupported("COPY FROM … WHERE is not supported"));
+    }
+    let format = options.into_format()?;
+    Ok(Statement::Copy(Box::new(Copy { source, direction, format })))
+}
+
+/// `(FORMAT csv, HEADER, DELIMITER ',')`.
+fn new_options(tokens: &mut Cursor<'_>) -> Result<Options, SqlError> {
+    let mut options = Options::default();
+    loop {
+        let name = tokens.name()?;
+        match name.as_str() {
+            "format" => options.format = Some(word_or_string(tokens)?.to_lowercase()),
+            "delimiter" => options.delimiter = Some(tokens.expect_string()?),
+            "null" => options.null = Some(tokens.expect_string()?),
+            "header" => options.header = Some(boolean(tokens)?),
+            "quote" => options.quote = Some(tokens.expect_string()?),
+            "escape" => options.escape = Some(tokens.expect_string()?),
+            "force_quote" if tokens.take(&Token::Mul) => options.force_quote = Some(Vec::new()),
+            "force_quote" => options.force_quote = Some(names(tokens.column_list()?)),
+            "force_not_null" => options.force_not_null = names(tokens.column_list()?),
+            "force_null" => options.force_null = names(tokens.column_list()?),
+            "freeze" => drop(boolean(tokens)?),
+            "encoding" => encoding(&word_or_string(tokens)?)?,
+            _ => {
+                let message = format!("option \"{name}\" not recognized");
+                return Err(SqlError::syntax(message));
+            }
+        }
+        if !tokens.take(&Token::Comma) {
+            break;
+        }
+    }
+    tokens.expect(&Token::RParen)?;
+    Ok(options)
+}
+
+/// `CSV HEADER DELIMITER AS ','`, as before PostgreSQL 9.
+fn old_options(tokens: &mut Cursor<'_>) -> Result<Options, SqlError> {
+    let mut options = Options::default();
+    while !tokens.is_end() && !tokens.has_word("WHERE") {
+        if tokens.word("BINARY") {
+            options.format = Some("binary".to_string());
+        } else if tokens.word("CSV") {
+            options.format = Some("csv".to_string());
+        } else if tokens.word("HEADER") {
+            options.header = Some(true);
+        } else if tokens.word("FREEZE") {
+            // nothing to freeze
+        } else if tokens.word("ENCODING") {
+            encoding(&tokens.expect_string()?)?;
+        } else if tokens.words(&["FORCE", "QUOTE"]) {
+            let all = tokens.take(&Token::Mul);
+            options.force_quote = Some(if all { Vec::new() } else { bare_names(tokens)? });
+        } else if tokens.words(&["FORCE", "NOT", "NULL"]) {
+            options.force_not_null = bare_names(tokens)?;
+        } else if tokens.words(&["FORCE", "NULL"]) {
+            options.force_null = bare_names(tokens)?;
+        } else if let Some(name) = tokens.any_word(&["DELIMITER", "NULL", "QUOTE", "ESCAPE"]) {
+            tokens.word("AS");
+            let value = Some(tokens.expect_string()?);
+            match name {
+                "DELIMITER" => options.delimiter = value,
+                "NULL" => options.null = value,
+                "QUOTE" => options.quote = value,
+                _ => options.escape = value,
+            }
+        } else {
+            return Err(tokens.unexpected());
+        }
+    }
+    Ok(options)
+}
+
+impl Options {
+    fn into_format(self) -> Result<CopyFormat, SqlError> {
+        let format = self.format.as_deref().unwrap_or("text");
+        let csv_only = [
+            ("quote", self.quote.is_some()),
+            ("escape", self.escape.is_some()),
+            ("force quote", self.force_quote.is_some()),
+            ("force not null", !self.force_not_null.is_empty()),
+            ("force null", !self.force_null.is_empty()),
+        ];
+        if format != "csv"
+            && let Some((name, _)) = csv_only.iter().find(|(_, set)| *set)
+        {
+            let message = format!("COPY {name} available only in CSV mode");
+            return Err(SqlError::unsupported(message));
+        }
+        let header = self.header.unwrap_or(false);
+        match format {
+            "text" => Ok(CopyFormat::Text {
+                delimiter: one_byte("delimiter", self.delimiter, '\t')?,
+                null: self.null.unwrap_or_else(|| "\\N".to_string()),
+                header,
+            }),
+            "csv" => {
+                let quote = one_byte("quote", self.quote, '"')?;
+                Ok(CopyFormat::Csv {
+                    delimiter: one_byte("delimiter", self.delimiter, ',')?,
+                    null: self.null.unwrap_or_default(),
+                    header,
+                    quote,
+                    escape: one_byte("escape", self.escape, quote)?,
+                    force_quote: self.force_quote,
+                    force_not_null: self.force_not_null,
+                    force_null: self.force_null,
+                })
+            }
+            "binary" if header || self.delimiter.is_some() || self.null.is_some() => {
+                Err(SqlError::syntax("cannot specify DELIMITER, NULL or HEADER in BINARY mode"))
+            }
+            "binary" => Ok(CopyFormat::Binary),
+            other => {
+                let message = format!("COPY format \"{other}\" not recognized");
+                Err(SqlError::new(state::INVALID_PARAMETER_VALUE, message))
+            }
+        }
+    }
+}
+
+fn one_byte(what: &str, value: Option<String>, default: char) -> Result<char, SqlError> {
+    let Some(value) = value else { return Ok(default) };
+    let mut chars = value.chars();
+    match (chars.next(), chars.next()) {
+        (Some('\n' | '\r'), None) => Err(SqlError::new(
+            state::INVALID_PARAMETER_VALUE,
+            format!("COPY {what} cannot be newline or carriage return"),
+        )),
+        (Some(c), None) if c.is_ascii() => Ok(c),
+        _ => Err(SqlError::unsupported(format!("COPY {what} must be a single one-byte character"))),
+    }
+}
+
+fn encoding(name: &str) -> Result<(), SqlError> {
+    match name.to_lowercase().replace(['-', '_'], "").as_str() {
+        "utf8" | "unicode" | "sqlascii" => Ok(()),
+        _ => Err(SqlError::unsupported("COPY reads and writes UTF8 only")),
+    }
+}
+
+fn boolean(tokens: &mut Cursor<'_>) -> Result<bool, SqlError> {
+    match tokens.peek() {
+        None | Some(Token::Comma | Token::RParen) => Ok(true),
+        Some(Token::Number(number, _)) => {
+            let on = number != "0";
+            tokens.advance();
+            Ok(on)
+        }
+        _ => match word_or_string(tokens)?.to_lowercase().as_str() {
+            "true" | "on" => Ok(true),
+            "false" | "off" => Ok(false),
+            "match" => Err(SqlError::unsupported("HEADER MATCH is not supported")),
+            _ => Err(SqlError::syntax("a COPY option requires a Boolean value")),
+        },
+    }
+}
+
+fn word_or_string(tokens: &mut Cursor<'_>) -> Result<String, SqlError> {
+    match tokens.string() {
+        Some(text) => Ok(text),
+        None => tokens.name(),
+    }
+}
+
+fn bare_names(tokens: &mut Cursor<'_>) -> Result<Vec<String>, SqlError> {
+    let mut names = vec![tokens.name()?];
+    while tokens.take(&Token::Comma) {
+        names.push(tokens.name()?);
+    }
+    Ok(names)
+}
+
+fn names(idents: Vec<Ident>) -> Vec<String> {
+    idents.iter().map(fold).collect()
 }

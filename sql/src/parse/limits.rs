@@ -1,0 +1,124 @@
+//! How large a text may be before parsing it is refused.
+//!
+//! Law: what passes here is parsed, planned and dropped within a bounded stack and a few hundred bytes of memory for
+//! each byte of text. A syntax tree is dropped recursively, so its depth is bounded, not only its size.
+
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use crate::error::{SqlError, state};
+
+/// Longest query string.
+const TEXT_BYTES_MAX: usize = 64 << 20;
+/// Most tokens in a query string, about 100 bytes of memory each before the syntax tree.
+const TOKENS_MAX: usize = 4_000_000;
+/// Longest chain of operators without a comma or parenthesis between them: each is a level of the tree.
+const CHAIN_MAX: usize = 3_000;
+/// Deepest nesting of parentheses and subqueries.
+pub const DEPTH_MAX: usize = 120;
+
+/// Checks that need no tokens: length and an upper bound of the number of tokens.
+pub fn check_text(text: &str) -> Result<(), SqlError> {
+    if text.len() > TEXT_BYTES_MAX {
+        let message = format!(
+            "query string of {} bytes is too long: the limit is {TEXT_BYTES_MAX}",
+            text.len()
+        );
+        return Err(SqlError::new(state::PROGRAM_LIMIT_EXCEEDED, message));
+    }
+    if text.len() > TOKENS_MAX && tokens_at_most(text.as_bytes()) > TOKENS_MAX {
+        let message = format!("query string has more than {TOKENS_MAX} tokens");
+        let hint = "use COPY for large amounts of data";
+        return Err(SqlError::new(state::PROGRAM_LIMIT_EXCEEDED, message).with_hint(hint));
+    }
+    Ok(())
+}
+
+/// Checks the depth of one statement's tree before it is made.
+pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let mut chains = vec![0usize];
+    for token in tokens {
+        match &token.token {
+            Token::LParen | Token::LBracket => chains.push(0),
+            Token::RParen | Token::RBracket => {
+                if chains.len() > 1 {
+                    chains.pop();
+                }
+            }
+            Token::Comma => {
+                if let Some(last) = chains.last_mut() {
+                    *last = 0;
+                }
+            }
+            token if is_operator(token) => {
+                if let Some(last) = chains.last_mut() {
+                    *last += 1;
+                    if *last > CHAIN_MAX {
+                        return Err(too_complex());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// 54001, as PostgreSQL calls a statement that needs more stack than there is.
+pub fn too_complex() -> SqlError {
+    SqlError::new(state::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+        .with_hint("the expression is too deeply nested: use IN or = ANY for long lists of alternatives")
+}
+
+fn is_operator(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => {
+            use sqlparser::keywords::Keyword::*;
+            matches!(word.keyword, AND | OR | NOT | UNION | INTERSECT | EXCEPT | JOIN | IS | LIKE)
+        }
+        Token::Plus
+        | Token::Minus
+        | Token::Mul
+        | Token::Div
+        | Token::Mod
+        | Token::Caret
+        | Token::StringConcat
+        | Token::Eq
+        | Token::Neq
+        | Token::Lt
+        | Token::Gt
+        | Token::LtEq
+        | Token::GtEq
+        | Token::DoubleColon
+        | Token::Tilde
+        | Token::Arrow
+        | Token::LongArrow => true,
+        _ => false,
+    }
+}
+
+/// Words, numbers and symbols outside quotes; white space counts for nothing. Never below the true number by more
+/// than the quoted parts can hide.
+fn tokens_at_most(text: &[u8]) -> usize {
+    let mut count = 0;
+    let mut in_word = false;
+    let mut quote = None;
+    for &byte in text {
+        if let Some(end) = quote {
+            if byte == end {
+                quote = None;
+            }
+            continue;
+        }
+        let word = byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+        if word {
+            count += usize::from(!in_word);
+        } else if byte == b'\'' || byte == b'"' {
+            quote = Some(byte);
+            count += 1;
+        } else {
+            count += 1; // white space is a token too
+        }
+        in_word = word;
+    }
+    count
+}
