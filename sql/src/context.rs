@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
-use tidemark_catalog::Catalog;
-use tidemark_engine::{Engine, Timestamp};
+use tidemark_catalog::system::{
+    Activity, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
+};
+use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId};
+use tidemark_engine::{CollectionId, Engine, Timestamp};
 
 use crate::overlay::Overlay;
 use crate::settings::Settings;
@@ -19,6 +22,58 @@ pub struct PlanContext {
     pub settings: Settings,
     pub user: String,
     pub database: String,
+    /// What pg_stat_activity shows: the server's connections, fetched only when they are read.
+    pub activity: Option<ActivitySource>,
+}
+
+/// Lists the server's connections.
+pub type ActivitySource = Arc<dyn Fn() -> Vec<Activity> + Send + Sync>;
+
+impl PlanContext {
+    /// The schemas in which a bare name is looked up.
+    pub fn search_path(&self) -> Vec<String> {
+        self.settings.search_path(&self.user)
+    }
+
+    /// What the system tables and the functions about them are computed from.
+    pub(crate) fn system_context(&self, now: Timestamp) -> SystemContext {
+        let settings = self.settings.all().into_iter().map(|(name, value, description)| Setting {
+            default: value.clone(),
+            name,
+            value,
+            description: description.to_string(),
+            kind: SettingKind::String,
+        });
+        let row_count = |object: &Object| {
+            let relation = self.engine.relation(collection(object.id))?;
+            Some(RowCount { id: object.id, rows: relation.count(now) as u64 })
+        };
+        SystemContext {
+            catalog: Arc::clone(&self.catalog),
+            user: self.user.clone(),
+            database: self.database.clone(),
+            now: CommitTime(now.0),
+            settings: settings.collect(),
+            activity: self.activity.as_ref().map(|source| source()).unwrap_or_default(),
+            views: self.view_progress(now),
+            row_counts: self.catalog.objects().filter_map(row_count).collect(),
+            quarantine: self.quarantined(),
+        }
+    }
+
+    fn view_progress(&self, now: Timestamp) -> Vec<ViewProgress> {
+        let _ = now;
+        Vec::new()
+    }
+
+    fn quarantined(&self) -> Vec<Quarantined> {
+        Vec::new()
+    }
+}
+
+/// The engine's name for an object.
+pub fn collection(id: ObjectId) -> CollectionId {
+    CollectionId(id.0)
 }
 
 /// The snapshot one statement reads: every relation as of `at`, with the transaction's own writes over it.
