@@ -1,0 +1,233 @@
+//! What stands on what: the ground for DROP, with and without CASCADE.
+//!
+//! Law      `plan_drop` returns an order in which every single `DropObject` is allowed
+//! Missing  cycles: a view reads only what existed before it, and REPLACE is checked for that by
+//!          whoever plans the view
+
+use std::collections::BTreeSet;
+
+use super::Catalog;
+use crate::error::CatalogError;
+use crate::object::{Object, ObjectId};
+use crate::quote::quote_identifier;
+
+/// What a DROP takes away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Everything to drop, dependents before what they stand on.
+    pub order: Vec<ObjectId>,
+    /// `view v` for each object that CASCADE adds, in the order Postgres tells them.
+    pub cascaded: Vec<String>,
+}
+
+impl Dropped {
+    /// The NOTICE a cascade is told with: message and detail. `None` when nothing was added.
+    pub fn notice(&self) -> Option<(String, Option<String>)> {
+        let line = |what: &String| format!("drop cascades to {what}");
+        match self.cascaded.as_slice() {
+            [] => None,
+            [one] => Some((line(one), None)),
+            many => {
+                let message = format!("drop cascades to {} other objects", many.len());
+                let detail: Vec<String> = many.iter().map(line).collect();
+                Some((message, Some(detail.join("\n"))))
+            }
+        }
+    }
+}
+
+impl Catalog {
+    /// The views that read this object directly, by their present definitions.
+    pub fn dependents(&self, id: ObjectId) -> Vec<ObjectId> {
+        let reads = |object: &&Object| object.depends_on().contains(&id);
+        self.objects()
+            .filter(reads)
+            .map(|object| object.id)
+            .collect()
+    }
+
+    /// All that would go with this object, nearest first; without itself.
+    pub fn dependents_transitive(&self, id: ObjectId) -> Vec<ObjectId> {
+        let mut found = Vec::new();
+        self.collect_dependents(id, &mut BTreeSet::from([id]), &mut |_, dependent| {
+            found.push(dependent);
+        });
+        found
+    }
+
+    /// The former definitions that read this object: views with the number of the version. Dropping
+    /// the object leaves those versions unreadable (S22).
+    pub fn kept_versions_on(&self, id: ObjectId) -> Vec<(ObjectId, u32)> {
+        let mut found = Vec::new();
+        for entry in self.objects.values() {
+            for (_, object) in &entry.earlier {
+                if let Some(view) = object.view().filter(|view| view.depends_on.contains(&id)) {
+                    found.push((object.id, view.version));
+                }
+            }
+        }
+        found
+    }
+
+    /// The drops that `DROP roots [CASCADE]` comes to.
+    ///
+    /// Without `cascade`, anything outside `roots` that stands on them is an error (2BP01) whose
+    /// detail lists it; kept versions count, since they become unreadable. `search_path` decides
+    /// which names are spelled with their schema.
+    pub fn plan_drop(
+        &self,
+        roots: &[ObjectId],
+        cascade: bool,
+        search_path: &[String],
+    ) -> Result<Dropped, CatalogError> {
+        let mut seen: BTreeSet<ObjectId> = roots.iter().copied().collect();
+        let mut added: Vec<(ObjectId, ObjectId)> = Vec::new();
+        for root in roots {
+            self.collect_dependents(*root, &mut seen, &mut |on, dependent| {
+                added.push((on, dependent));
+            });
+        }
+        if !cascade {
+            self.check_nothing_added(roots, &added, search_path)?;
+        }
+        let cascaded = added
+            .iter()
+            .map(|(_, id)| self.describe(*id, search_path))
+            .collect();
+        Ok(Dropped {
+            order: self.drop_order(&seen),
+            cascaded,
+        })
+    }
+
+    /// `view v`, `table s.t`: how messages name an object.
+    pub fn describe(&self, id: ObjectId, search_path: &[String]) -> String {
+        let Some(object) = self.get(id) else {
+            return format!("object {id}");
+        };
+        format!(
+            "{} {}",
+            object.kind.noun(),
+            self.display_name(object, search_path)
+        )
+    }
+
+    /// The object's name, with its schema where the search path does not lead to it.
+    pub fn display_name(&self, object: &Object, search_path: &[String]) -> String {
+        let name = quote_identifier(&object.name);
+        if self.is_visible(object.oid(), search_path) {
+            return name;
+        }
+        format!("{}.{name}", quote_identifier(&object.schema))
+    }
+
+    pub(super) fn check_no_dependents(&self, object: &Object) -> Result<(), CatalogError> {
+        let direct = self.dependents(object.id);
+        if direct.iter().all(|id| *id == object.id) {
+            return Ok(());
+        }
+        let path = [object.schema.clone()];
+        let added: Vec<_> = direct.into_iter().map(|id| (object.id, id)).collect();
+        Err(self.dependents_error(&[object.id], &added, &path))
+    }
+
+    pub(super) fn check_schema_empty(&self, name: &str) -> Result<(), CatalogError> {
+        let schema = self
+            .schema(name)
+            .ok_or_else(|| CatalogError::UndefinedSchema(name.to_owned()))?;
+        let schema_name = quote_identifier(name);
+        let lines = schema
+            .objects()
+            .map(|id| format!("{} depends on schema {schema_name}", self.describe(id, &[])));
+        let detail: Vec<String> = lines.collect();
+        if detail.is_empty() {
+            return Ok(());
+        }
+        let what = format!("schema {schema_name}");
+        Err(CatalogError::Dependents {
+            what,
+            detail: detail.join("\n"),
+        })
+    }
+
+    fn check_nothing_added(
+        &self,
+        roots: &[ObjectId],
+        added: &[(ObjectId, ObjectId)],
+        search_path: &[String],
+    ) -> Result<(), CatalogError> {
+        let kept = roots.iter().flat_map(|root| self.kept_versions_on(*root));
+        let kept_elsewhere = kept.filter(|(view, _)| !roots.contains(view)).count();
+        if added.is_empty() && kept_elsewhere == 0 {
+            return Ok(());
+        }
+        Err(self.dependents_error(roots, added, search_path))
+    }
+
+    fn dependents_error(
+        &self,
+        roots: &[ObjectId],
+        added: &[(ObjectId, ObjectId)],
+        search_path: &[String],
+    ) -> CatalogError {
+        let describe = |id| self.describe(id, search_path);
+        let line = |(on, id): &(ObjectId, ObjectId)| {
+            format!("{} depends on {}", describe(*id), describe(*on))
+        };
+        let mut lines: Vec<String> = added.iter().map(line).collect();
+        for root in roots {
+            for (view, version) in self.kept_versions_on(*root) {
+                if !roots.contains(&view) {
+                    let (view, root) = (describe(view), describe(*root));
+                    lines.push(format!("version {version} of {view} depends on {root}"));
+                }
+            }
+        }
+        let what = match roots {
+            [one] => describe(*one),
+            _ => "desired object(s)".to_owned(),
+        };
+        CatalogError::Dependents {
+            what,
+            detail: lines.join("\n"),
+        }
+    }
+
+    /// Depth first, in order of id: `visit(on, dependent)` once per dependent not yet in `seen`.
+    fn collect_dependents(
+        &self,
+        id: ObjectId,
+        seen: &mut BTreeSet<ObjectId>,
+        visit: &mut impl FnMut(ObjectId, ObjectId),
+    ) {
+        for dependent in self.dependents(id) {
+            if seen.insert(dependent) {
+                visit(id, dependent);
+                self.collect_dependents(dependent, seen, visit);
+            }
+        }
+    }
+
+    /// Again and again whatever nothing left stands on. A replaced view may have a lower id than
+    /// what it reads, so sorting by id would not do.
+    fn drop_order(&self, doomed: &BTreeSet<ObjectId>) -> Vec<ObjectId> {
+        let mut left = doomed.clone();
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let free = left.iter().rev().copied().find(|id| {
+                let stands = |other: &ObjectId| {
+                    other != id
+                        && self
+                            .get(*other)
+                            .is_some_and(|o| o.depends_on().contains(id))
+                };
+                !left.iter().any(stands)
+            });
+            // A cycle can't be made; if there were one, its members would go in any order.
+            let next = free.unwrap_or_else(|| *left.first().expect("not empty"));
+            left.remove(&next);
+            order.push(next);
+        }
+        order
+    }
+}

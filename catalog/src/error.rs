@@ -1,0 +1,80 @@
+//! What can be wrong with a change of the catalog, in Postgres' words.
+
+use crate::quote::quote_identifier;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    #[error("schema \"{0}\" already exists")]
+    DuplicateSchema(String),
+    #[error("relation \"{0}\" already exists")]
+    DuplicateRelation(String),
+    #[error("column \"{0}\" specified more than once")]
+    DuplicateColumn(String),
+    #[error("schema \"{0}\" does not exist")]
+    UndefinedSchema(String),
+    #[error("relation with id {0} does not exist")]
+    UndefinedObject(crate::ObjectId),
+    #[error("column {1} of relation \"{0}\" does not exist")]
+    UndefinedColumn(String, usize),
+    #[error("unacceptable schema name \"{0}\"")]
+    ReservedSchemaName(String),
+    #[error("permission denied to create \"{}.{}\"", quote_identifier(.0), quote_identifier(.1))]
+    SystemSchema(String, String),
+    #[error("cannot drop schema {0} because it is required by the database system")]
+    RequiredSchema(String),
+    #[error("cannot drop {what} because other objects depend on it")]
+    Dependents { what: String, detail: String },
+    #[error("{0}")]
+    InvalidReplacement(String),
+    #[error("\"{name}\" is not a {expected}")]
+    WrongKind {
+        name: String,
+        expected: &'static str,
+    },
+    /// A record of the log or the store that can't be understood.
+    #[error("catalog record is unreadable: {0}")]
+    Unreadable(String),
+}
+
+impl CatalogError {
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            CatalogError::DuplicateSchema(_) => "42P06",
+            CatalogError::DuplicateRelation(_) => "42P07",
+            CatalogError::DuplicateColumn(_) => "42701",
+            CatalogError::UndefinedSchema(_) => "3F000",
+            CatalogError::UndefinedObject(_) => "42P01",
+            CatalogError::UndefinedColumn(..) => "42703",
+            CatalogError::ReservedSchemaName(_) => "42939",
+            CatalogError::SystemSchema(..) => "42501",
+            CatalogError::RequiredSchema(_) | CatalogError::Dependents { .. } => "2BP01",
+            CatalogError::InvalidReplacement(_) => "42P16",
+            CatalogError::WrongKind { .. } => "42809",
+            CatalogError::Unreadable(_) => "XX001",
+        }
+    }
+
+    /// The DETAIL line, where Postgres has one.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            CatalogError::Dependents { detail, .. } => Some(detail.clone()),
+            CatalogError::SystemSchema(..) => {
+                Some("System catalog modifications are currently disallowed.".to_owned())
+            }
+            CatalogError::ReservedSchemaName(_) => {
+                Some("The prefix \"pg_\" is reserved for system schemas.".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// The HINT line, where Postgres has one.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            CatalogError::Dependents { .. } => {
+                Some("Use DROP ... CASCADE to drop the dependent objects too.")
+            }
+            _ => None,
+        }
+    }
+}

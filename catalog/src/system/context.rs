@@ -1,0 +1,120 @@
+//! What the system relations show: the catalog, the session that asks, and live facts that the
+//! catalog cannot know.
+//!
+//! Law      a relation is a function of its context: the same context gives the same rows
+//! Missing  nothing is fetched from here; whoever asks fills in what the relation reads (see the
+//!          fields) and may leave the rest empty
+
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::object::{CommitTime, ObjectId};
+
+/// Everything a system relation reads. `Default` is an empty catalog seen by a nameless user.
+#[derive(Clone, Debug, Default)]
+pub struct SystemContext {
+    pub catalog: Arc<Catalog>,
+    /// The session's user. Until there are roles, every user is the one owner of everything, and
+    /// that owner has the name of whoever looks.
+    pub user: String,
+    /// The session's database; any name is let in, and it is the only one there is.
+    pub database: String,
+    /// Statement time, for ages and lags.
+    pub now: CommitTime,
+    /// pg_settings.
+    pub settings: Vec<Setting>,
+    /// pg_stat_activity: one per connection.
+    pub activity: Vec<Activity>,
+    /// tidemark.views: progress of materialized views.
+    pub views: Vec<ViewProgress>,
+    /// tidemark.tables, pg_class.reltuples and pg_stat_user_tables: rows in tables and views.
+    pub row_counts: Vec<RowCount>,
+    /// tidemark.quarantine.
+    pub quarantine: Vec<Quarantined>,
+}
+
+/// A session setting as `SHOW ALL` has it.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    pub name: String,
+    /// As `SHOW` prints it.
+    pub value: String,
+    /// What `RESET` goes back to.
+    pub default: String,
+    pub description: String,
+    pub kind: SettingKind,
+}
+
+/// pg_settings.vartype.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SettingKind {
+    Bool,
+    Integer,
+    Real,
+    #[default]
+    String,
+    /// One of these words.
+    Enum(Vec<String>),
+}
+
+/// One connection.
+#[derive(Clone, Debug, Default)]
+pub struct Activity {
+    /// As in BackendKeyData.
+    pub pid: i32,
+    pub user: String,
+    pub database: String,
+    pub application_name: String,
+    /// The peer's address without its port, empty when unknown.
+    pub client_address: String,
+    pub client_port: Option<i32>,
+    pub connected_at: CommitTime,
+    /// When the open transaction began.
+    pub transaction_since: Option<CommitTime>,
+    /// When the running statement, or else the last one, began.
+    pub query_since: Option<CommitTime>,
+    pub state_since: Option<CommitTime>,
+    /// `active`, `idle`, `idle in transaction`, `idle in transaction (aborted)`.
+    pub state: String,
+    pub query: String,
+}
+
+/// How far a materialized view has come.
+#[derive(Clone, Copy, Debug)]
+pub struct ViewProgress {
+    pub id: ObjectId,
+    /// Complete for every time below this.
+    pub upper: CommitTime,
+    /// Microseconds by which it is behind the commits that touch it, 0 when it is not.
+    pub lag_us: u64,
+    /// The next instant at which a row expires or appears by the clock alone.
+    pub next_expiry: Option<CommitTime>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct RowCount {
+    pub id: ObjectId,
+    pub rows: u64,
+}
+
+/// A row that an operator of a view could not evaluate (S10).
+#[derive(Clone, Debug)]
+pub struct Quarantined {
+    pub view: ObjectId,
+    /// The operator, as EXPLAIN names it.
+    pub operator: String,
+    /// The row, as Postgres prints a record.
+    pub row: String,
+    pub error: String,
+    pub time: CommitTime,
+}
+
+impl SystemContext {
+    /// Rows in a table or view, where the context has the number.
+    pub fn rows_in(&self, id: ObjectId) -> Option<u64> {
+        self.row_counts
+            .iter()
+            .find(|count| count.id == id)
+            .map(|count| count.rows)
+    }
+}

@@ -1,0 +1,24 @@
+//! pg_seclabel: security labels. Always empty: there are none.
+
+use crate::catalog::PG_CATALOG;
+use crate::object::Oid;
+use crate::pg_type::PgType;
+use crate::system::SystemTable;
+use crate::system::column::{Column, NoRow, declared, describe, no_rows};
+
+pub(in crate::system) const TABLE: SystemTable = SystemTable {
+    schema: PG_CATALOG,
+    name: "pg_seclabel",
+    oid: Oid(3596),
+    relkind: 'r',
+    definition: || describe(COLUMNS),
+    arrays: |_| no_rows(COLUMNS),
+};
+
+const COLUMNS: &[Column<NoRow>] = &[
+    declared("objoid", PgType::Oid),
+    declared("classoid", PgType::Oid),
+    declared("objsubid", PgType::Int4),
+    declared("provider", PgType::Text),
+    declared("label", PgType::Text),
+];
