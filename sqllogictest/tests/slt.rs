@@ -73,7 +73,7 @@ impl Options {
         let mut options = Options {
             complete: false,
             postgres: None,
-            ways: Way::ALL.to_vec(),
+            ways: Vec::new(),
             protocols: vec![Protocol::Simple, Protocol::Extended],
         };
         let mut rest = Vec::new();
@@ -96,8 +96,11 @@ impl Options {
                 _ => rest.push(argument),
             }
         }
-        if options.postgres.is_some() {
-            options.ways = vec![Way::OneShot];
+        if options.ways.is_empty() {
+            options.ways = match options.postgres {
+                Some(_) => vec![Way::OneShot],
+                None => Way::ALL.to_vec(),
+            };
         }
         Ok((options, Arguments::from_iter(rest)))
     }
