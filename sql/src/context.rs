@@ -77,7 +77,7 @@ pub fn collection(id: ObjectId) -> CollectionId {
 }
 
 /// The snapshot one statement reads: every relation as of `at`, with the transaction's own writes over it.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ReadView {
     pub at: Timestamp,
     /// The value of `now()`. Equal to `at`, but for DML in the committer, where it is the commit's time.

@@ -17,9 +17,13 @@ pub mod maintain;
 pub mod overlay;
 pub mod parse;
 pub mod plan;
+mod provider;
+mod resolve;
 pub mod rewrite;
 pub mod run;
+mod session_state;
 pub mod settings;
+mod subquery;
 pub mod text_io;
 
 pub use context::{PlanContext, ReadView};

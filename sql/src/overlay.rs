@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::{Array, BooleanArray, RecordBatch, UInt64Array};
+use arrow::array::{Array, BooleanArray, UInt64Array};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use tidemark_engine::{CollectionId, RowId, Rows, TableWrite};

@@ -1,14 +1,24 @@
 //! A query's plan: names resolved, types and meaning PostgreSQL's, nothing read yet.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::logical_expr::LogicalPlan;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Column, DataFusionError};
+use datafusion::error::Result;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use sqlparser::ast;
-use tidemark_catalog::ObjectId;
+use tidemark_catalog::{Catalog, ObjectId, ObjectKind};
 
 use crate::context::PlanContext;
-use crate::error::{Notice, SqlError};
+use crate::error::{Notice, SqlError, state};
+use crate::parse::{Statement, parse};
+use crate::resolve::{RelationSource, Resolver, ScannedRelation};
+use crate::rewrite;
+use crate::session_state::session_state;
 
 /// A planned query. Valid while the catalog's version and the settings it was planned under stay.
 #[derive(Debug, Clone)]
@@ -25,6 +35,10 @@ pub struct QueryPlan {
     pub views: Vec<ObjectId>,
     /// Tables under `views` and `reads` all the way down: what a transaction locks and validates.
     pub base_tables: Vec<ObjectId>,
+    /// Objects a view of this query would depend on: `reads` of its own text and the plain views it names.
+    pub depends_on: Vec<ObjectId>,
+    /// What each relation name meant, by the name as written.
+    pub bindings: BTreeMap<String, ObjectId>,
     pub notices: Vec<Notice>,
 }
 
@@ -36,6 +50,187 @@ pub fn plan_query(
     query: &ast::Query,
     param_types: &mut Vec<Option<DataType>>,
 ) -> Result<QueryPlan, SqlError> {
-    let _ = (ctx, query, param_types, Arc::new(()));
-    Err(SqlError::unsupported("queries"))
+    let session = session_state(ctx);
+    let resolver = Resolver::new(ctx, &session);
+    plan_resolved(&resolver, query, param_types)
+}
+
+/// The same with the names of a resolver made before.
+pub(crate) fn plan_resolved(
+    resolver: &Resolver<'_>,
+    query: &ast::Query,
+    param_types: &mut Vec<Option<DataType>>,
+) -> Result<QueryPlan, SqlError> {
+    let plan = to_rel(resolver, query, param_types)?;
+    let plan = finish(resolver.state, plan, param_types)?;
+    let catalog = &resolver.ctx.catalog;
+    let reads = scanned(&plan)?;
+    let resolved = resolver.resolved();
+    let direct: BTreeSet<ObjectId> = resolved.names.values().copied().collect();
+    let read = |id: &ObjectId| reads.contains(id) || resolved.plain_views.contains(id);
+    Ok(QueryPlan {
+        schema: shown_schema(&plan),
+        parameters: param_types.iter().flatten().cloned().collect(),
+        views: reads.iter().copied().filter(|id| is_materialized(catalog, *id)).collect(),
+        base_tables: base_tables(catalog, &reads).into_iter().collect(),
+        depends_on: direct.into_iter().filter(read).collect(),
+        bindings: resolved.names.into_iter().filter(|(_, id)| read(id)).collect(),
+        reads: reads.into_iter().collect(),
+        notices: Vec::new(),
+        logical: plan,
+    })
+}
+
+/// Meaning and parameter types of a plan that `SqlToRel` made.
+pub(crate) fn finish(
+    session: &SessionState,
+    plan: LogicalPlan,
+    param_types: &mut Vec<Option<DataType>>,
+) -> Result<LogicalPlan, SqlError> {
+    let plan = rewrite::parameters::infer(plan, param_types)?;
+    Ok(rewrite::postgres_semantics(plan, session.config_options())?)
+}
+
+/// A query through the AST passes and `SqlToRel`.
+pub(crate) fn to_rel(
+    resolver: &Resolver<'_>,
+    query: &ast::Query,
+    param_types: &[Option<DataType>],
+) -> Result<LogicalPlan, SqlError> {
+    match to_rel_once(resolver, query, param_types, false) {
+        // A column named beside a wildcard that has it too: legal, and rare enough to plan twice.
+        Err(error) if is_repeated_name(&error) => {
+            Ok(to_rel_once(resolver, query, param_types, true)?)
+        }
+        planned => Ok(planned?),
+    }
+}
+
+fn to_rel_once(
+    resolver: &Resolver<'_>,
+    query: &ast::Query,
+    param_types: &[Option<DataType>],
+    mark_all: bool,
+) -> Result<LogicalPlan> {
+    let mut query = Box::new(query.clone());
+    rewrite::names::name_columns(&mut query, mark_all);
+    rewrite::ast::rewrite(query.as_mut())?;
+    let fields = param_types
+        .iter()
+        .enumerate()
+        .map(|(n, ty)| {
+            let name = format!("${}", n + 1);
+            ty.clone().map(|ty| Arc::new(Field::new(name, ty, true)))
+        })
+        .collect();
+    let mut context = PlannerContext::new().with_prepare_param_data_types(fields);
+    let statement = ast::Statement::Query(query);
+    SqlToRel::new(resolver).sql_statement_to_plan_with_context(statement, &mut context)
+}
+
+fn is_repeated_name(error: &DataFusionError) -> bool {
+    let text = error.strip_backtrace();
+    text.contains("require unique expression names")
+        || text.contains("duplicate unqualified field name")
+        || text.contains("duplicate qualified field name")
+}
+
+/// The plan of a view's text, its first columns renamed to `names`.
+pub(crate) fn plan_body<'n>(
+    resolver: &Resolver<'_>,
+    sql: &str,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<LogicalPlan, SqlError> {
+    let mut statements = parse(sql)?;
+    let query = match (statements.pop().map(|parsed| parsed.statement), statements.len()) {
+        (Some(Statement::Query(query)), 0) => query,
+        _ => return Err(SqlError::internal("a view's text is one query")),
+    };
+    let plan = to_rel(resolver, &query, &[])?;
+    rename(plan, names)
+}
+
+/// A projection that renames the first columns.
+pub(crate) fn rename<'n>(
+    plan: LogicalPlan,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<LogicalPlan, SqlError> {
+    let mut names = names.map(str::to_string);
+    let columns: Vec<Expr> = plan
+        .schema()
+        .iter()
+        .map(|(qualifier, field)| {
+            let column = Expr::Column(Column::from((qualifier, field)));
+            match names.next() {
+                Some(name) => column.alias(name),
+                None => column,
+            }
+        })
+        .collect();
+    if names.next().is_some() {
+        let message = "CREATE VIEW specifies more column names than columns";
+        return Err(SqlError::syntax(message));
+    }
+    Ok(LogicalPlanBuilder::from(plan).project(columns)?.build()?)
+}
+
+/// Output columns under the names the client sees.
+pub(crate) fn shown_schema(plan: &LogicalPlan) -> SchemaRef {
+    let field = |field: &Arc<Field>| {
+        let name = rewrite::names::shown(field.name());
+        Field::new(name, field.data_type().clone(), field.is_nullable())
+    };
+    Arc::new(Schema::new(plan.schema().fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+/// Tables and materialized views that a plan scans, subqueries included.
+pub(crate) fn scanned(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError> {
+    let mut found = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = scan.source.downcast_ref::<RelationSource>()
+            && let ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) =
+                source.relation
+        {
+            found.insert(id);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+pub(crate) fn is_materialized(catalog: &Catalog, id: ObjectId) -> bool {
+    let kind = catalog.get(id).map(|object| &object.kind);
+    matches!(kind, Some(ObjectKind::MaterializedView(_)))
+}
+
+/// The tables under some objects, all the way down.
+pub(crate) fn base_tables(catalog: &Catalog, ids: &BTreeSet<ObjectId>) -> BTreeSet<ObjectId> {
+    let mut tables = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<ObjectId> = ids.iter().copied().collect();
+    while let Some(id) = open.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        match catalog.get(id) {
+            Some(object) if object.table().is_some() => drop(tables.insert(id)),
+            Some(object) => open.extend(object.depends_on()),
+            None => {}
+        }
+    }
+    tables
+}
+
+/// Refuses columns without a name of their own type or with the same name twice: for tables and views made of a
+/// query.
+pub fn check_column_names(schema: &Schema) -> Result<(), SqlError> {
+    let mut seen = BTreeSet::new();
+    for field in schema.fields() {
+        if !seen.insert(field.name()) {
+            let message = format!("column \"{}\" specified more than once", field.name());
+            return Err(SqlError::new(state::DUPLICATE_COLUMN, message));
+        }
+    }
+    Ok(())
 }

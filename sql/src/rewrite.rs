@@ -1,10 +1,86 @@
 //! From DataFusion's meaning to PostgreSQL's: AST passes before planning, plan passes after.
+//!
+//! Law: what a statement means is decided here and nowhere else, so that ad-hoc and maintained plans agree.
+//!
+//! Before `SqlToRel`: [`names`] (column names, which PostgreSQL lets repeat), [`ast`] (spellings it does not know).
+//! After it: `types` (operators and literals as PostgreSQL resolves them), then DataFusion's own coercion, then
+//! `casts` (casts and arithmetic by PostgreSQL's rules).
 
+mod array_comparison;
+pub mod ast;
+mod casts;
+pub mod names;
+pub mod now;
+pub mod parameters;
+mod types;
+
+use std::sync::Arc;
+
+use datafusion::common::DFSchema;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 
 /// Puts PostgreSQL's types, casts, division and comparisons in place of DataFusion's. Ad-hoc and maintained plans
-/// share this one pass; its result needs no further type coercion.
-pub fn postgres_semantics(plan: LogicalPlan) -> Result<LogicalPlan> {
-    Ok(plan)
+/// share this one pass; its result needs no further type coercion. `config` is the planning session's.
+pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+    let plan = types::resolve(plan)?;
+    let plan = ResolveGroupingFunction::new().analyze(plan, config)?;
+    let plan = TypeCoercion::new().analyze(plan, config)?;
+    casts::replace(plan)
+}
+
+/// Functions that the AST passes put in place of operators.
+pub fn functions() -> &'static [Arc<ScalarUDF>] {
+    array_comparison::functions()
+}
+
+/// What an expression of a node may name: the columns of its inputs, or of the table it scans.
+pub(crate) fn input_schema(node: &LogicalPlan) -> DFSchema {
+    let mut schema = merge_schema(&node.inputs());
+    if let LogicalPlan::TableScan(scan) = node
+        && let Ok(table) =
+            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())
+    {
+        schema.merge(&table);
+    }
+    schema
+}
+
+/// Rewrites the expressions of every node, subqueries included, from the leaves up, keeping column names.
+pub(crate) fn map_plan(
+    plan: LogicalPlan,
+    rewrite: &mut dyn FnMut(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<LogicalPlan> {
+    map_nodes(plan, &mut |node| map_node(node, rewrite))
+}
+
+/// Rewrites every node, subqueries included, from the leaves up.
+pub(crate) fn map_nodes(
+    plan: LogicalPlan,
+    rewrite: &mut dyn FnMut(LogicalPlan) -> Result<LogicalPlan>,
+) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|node| Ok(Transformed::yes(rewrite(node)?)))?;
+    Ok(plan.data)
+}
+
+/// Rewrites the expressions of one node, keeping column names; its schema follows their types.
+pub(crate) fn map_node(
+    node: LogicalPlan,
+    rewrite: &mut dyn FnMut(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<LogicalPlan> {
+    let schema = input_schema(&node);
+    let names = NamePreserver::new(&node);
+    let node = node.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let expr = rewrite(expr, &schema)?;
+        Ok(expr.update_data(|expr| name.restore(expr)))
+    })?;
+    node.data.recompute_schema()
 }

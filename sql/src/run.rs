@@ -1,11 +1,31 @@
 //! Running a planned query over one snapshot.
+//!
+//! Law: a run binds every relation of the plan to the one [`ReadView`], `now()` to its time and `$n` to the given
+//! values, then optimizes and executes. A materialized view over a table that the transaction has written is expanded
+//! like a plain view, so that it shows the transaction's own writes (S4).
 
-use datafusion::execution::SendableRecordBatchStream;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::tree_node::Transformed;
+use datafusion::datasource::{TableProvider, provider_as_source};
+use datafusion::error::Result;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::scalar::ScalarValue;
+use tidemark_catalog::ObjectId;
+use tidemark_engine::Timestamp;
 
-use crate::context::{PlanContext, ReadView};
+use crate::context::{PlanContext, ReadView, collection};
 use crate::error::SqlError;
-use crate::plan::QueryPlan;
+use crate::plan::{QueryPlan, base_tables, scanned};
+use crate::provider::{GivenRows, RelationProvider};
+use crate::resolve::{RelationSource, Resolver, ScannedRelation};
+use crate::rewrite;
+use crate::session_state::{session_state, set_parallelism};
+use crate::subquery;
 
 /// Rows of a query as of `read`. The stream's errors turn into [`SqlError`] by `SqlError::from`.
 ///
@@ -16,6 +36,169 @@ pub async fn run_query(
     read: &ReadView,
     params: Vec<ScalarValue>,
 ) -> Result<SendableRecordBatchStream, SqlError> {
-    let _ = (ctx, plan, read, params);
-    Err(SqlError::unsupported("queries"))
+    run_plan(ctx, &plan.logical, read, &params, &BTreeMap::new()).await
+}
+
+/// The same for a plan that also reads rows of the statement's own.
+pub(crate) async fn run_plan(
+    ctx: &PlanContext,
+    plan: &LogicalPlan,
+    read: &ReadView,
+    params: &[ScalarValue],
+    given: &BTreeMap<String, RecordBatch>,
+) -> Result<SendableRecordBatchStream, SqlError> {
+    let mut state = session_state(ctx);
+    let run = Run { ctx, read, given };
+    let (bound, rows) = run.bind(&state, plan, params)?;
+    set_parallelism(&mut state, rows);
+    let exec = physical(&state, bound).await?;
+    Ok(execute_stream(exec, state.task_ctx())?)
+}
+
+/// Every row of a plan.
+pub(crate) async fn collect(
+    ctx: &PlanContext,
+    plan: &LogicalPlan,
+    read: &ReadView,
+    params: &[ScalarValue],
+    given: &BTreeMap<String, RecordBatch>,
+) -> Result<Vec<RecordBatch>, SqlError> {
+    let stream = run_plan(ctx, plan, read, params, given).await?;
+    Ok(datafusion::physical_plan::common::collect(stream).await?)
+}
+
+/// The bound and optimized plan, for EXPLAIN.
+pub(crate) fn optimized(
+    ctx: &PlanContext,
+    plan: &LogicalPlan,
+    read: &ReadView,
+    params: &[ScalarValue],
+) -> Result<(SessionState, LogicalPlan), SqlError> {
+    let mut state = session_state(ctx);
+    let given = BTreeMap::new();
+    let (bound, rows) = Run { ctx, read, given: &given }.bind(&state, plan, params)?;
+    set_parallelism(&mut state, rows);
+    let optimized = optimize(&state, bound)?;
+    Ok((state, optimized))
+}
+
+/// Optimizes; correlated subqueries that DataFusion can't turn into joins are evaluated row by row instead.
+fn optimize(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = subquery::by_row(plan, state)?;
+    state.optimize(&plan)
+}
+
+pub(crate) async fn physical(
+    state: &SessionState,
+    plan: LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = optimize(state, plan)?;
+    state.query_planner().create_physical_plan(&plan, state).await
+}
+
+struct Run<'a> {
+    ctx: &'a PlanContext,
+    read: &'a ReadView,
+    given: &'a BTreeMap<String, RecordBatch>,
+}
+
+impl Run<'_> {
+    /// The plan over this snapshot, and about how many rows its scans give.
+    fn bind(
+        &self,
+        state: &SessionState,
+        plan: &LogicalPlan,
+        params: &[ScalarValue],
+    ) -> Result<(LogicalPlan, usize), SqlError> {
+        let plan = rewrite::parameters::substitute(plan.clone(), params)?;
+        let mut rows = 0;
+        let plan = self.bind_relations(state, plan, &mut rows)?;
+        Ok((rewrite::now::substitute(plan, self.read.now)?, rows))
+    }
+
+    fn bind_relations(
+        &self,
+        state: &SessionState,
+        plan: LogicalPlan,
+        rows: &mut usize,
+    ) -> Result<LogicalPlan> {
+        let bound = plan.transform_down_with_subqueries(|node| match node {
+            LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<RelationSource>() {
+                Some(source) => {
+                    let source = source.clone();
+                    Ok(Transformed::yes(self.bind_scan(state, scan, &source, rows)?))
+                }
+                None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+            },
+            node => Ok(Transformed::no(node)),
+        })?;
+        Ok(bound.data)
+    }
+
+    fn bind_scan(
+        &self,
+        state: &SessionState,
+        mut scan: TableScan,
+        source: &RelationSource,
+        rows: &mut usize,
+    ) -> Result<LogicalPlan> {
+        let provider: Arc<dyn TableProvider> = match &source.relation {
+            ScannedRelation::MaterializedView(id) if self.is_overwritten(*id) => {
+                return self.expand(state, scan, *id, rows);
+            }
+            ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) => {
+                let provider = RelationProvider::new(
+                    self.ctx,
+                    collection(*id),
+                    Arc::clone(&source.schema),
+                    source.with_row_ids,
+                    self.read,
+                );
+                *rows += provider.rows();
+                Arc::new(provider)
+            }
+            ScannedRelation::System(table) => {
+                let context = self.ctx.system_context(self.read.now);
+                Arc::new(GivenRows { batch: table.rows(&context) })
+            }
+            ScannedRelation::Given(name) => {
+                let batch = self.given.get(name).cloned();
+                let batch = batch.unwrap_or_else(|| RecordBatch::new_empty(source.schema.clone()));
+                Arc::new(GivenRows { batch })
+            }
+        };
+        scan.source = provider_as_source(provider);
+        Ok(LogicalPlan::TableScan(scan))
+    }
+
+    /// Whether the transaction has written a table under a view.
+    fn is_overwritten(&self, view: ObjectId) -> bool {
+        let Some(overlay) = self.read.overlay.as_deref() else { return false };
+        let tables = base_tables(&self.ctx.catalog, &[view].into());
+        let overwritten = tables.iter().any(|id| overlay.table(collection(*id)).is_some());
+        overwritten || self.ctx.engine.relation(collection(view)).is_none()
+    }
+
+    fn expand(
+        &self,
+        state: &SessionState,
+        scan: TableScan,
+        view: ObjectId,
+        rows: &mut usize,
+    ) -> Result<LogicalPlan> {
+        let body = Resolver::new(self.ctx, state).expand(view)?;
+        let body = rewrite::postgres_semantics(body, state.config_options())?;
+        let bound = self.bind_relations(state, body, rows)?;
+        LogicalPlanBuilder::from(bound).alias(scan.table_name)?.build()
+    }
+}
+
+/// Tables and materialized views a plan reads, for those who lock.
+pub fn reads_of(plan: &LogicalPlan) -> Result<Vec<ObjectId>, SqlError> {
+    Ok(scanned(plan)?.into_iter().collect())
+}
+
+/// A literal of the type of `now()`.
+pub(crate) fn now_literal(now: Timestamp) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(now.0 as i64), Some("+00:00".into()))
 }

@@ -77,7 +77,7 @@ fn by_word(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
 
 fn data_statement(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     match word {
-        "INSERT" | "UPDATE" | "DELETE" => from_sqlparser(tokens.parse_rest(Parser::parse_statement)?),
+        "INSERT" | "UPDATE" | "DELETE" => from_sqlparser(tokens.parse_rest(|parser| parser.parse_statement())?),
         _ => {
             let query = tokens.query()?;
             // WITH … INSERT: sqlparser makes a query of it whose body is the statement.
@@ -146,7 +146,7 @@ fn create(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
             Err(error) => Err(error),
         };
     }
-    from_sqlparser(tokens.parse_rest(Parser::parse_statement)?)
+    from_sqlparser(tokens.parse_rest(|parser| parser.parse_statement())?)
 }
 
 fn create_view(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {

@@ -1,0 +1,242 @@
+//! DataFusion's and Arrow's errors in PostgreSQL's words.
+//!
+//! Law: an error of ours that travelled through DataFusion comes out unchanged. A position is taken from the innermost
+//! diagnostic that has a span.
+
+use arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+
+use super::{SqlError, SqlState, state};
+
+/// Translates an error from anywhere below.
+pub fn translate(error: DataFusionError) -> SqlError {
+    let position = position(&error);
+    inner(&error).at(position)
+}
+
+fn position(error: &DataFusionError) -> Option<usize> {
+    let span = error.diagnostic()?.span?;
+    (span.start.line == 1 && span.start.column > 0).then_some(span.start.column as usize)
+}
+
+fn inner(error: &DataFusionError) -> SqlError {
+    match error {
+        DataFusionError::External(external) => match external.downcast_ref::<SqlError>() {
+            Some(error) => error.clone(),
+            None => match external.downcast_ref::<DataFusionError>() {
+                Some(error) => inner(error),
+                None => by_message(&external.to_string(), state::INTERNAL_ERROR),
+            },
+        },
+        DataFusionError::ArrowError(error, _) => arrow(error),
+        DataFusionError::SchemaError(error, _) => schema(error),
+        DataFusionError::Diagnostic(_, error)
+        | DataFusionError::Context(_, error) => inner(error),
+        DataFusionError::Shared(error) => inner(error),
+        DataFusionError::Collection(errors) => match errors.first() {
+            Some(error) => inner(error),
+            None => SqlError::internal("an empty list of errors"),
+        },
+        DataFusionError::SQL(error, _) => SqlError::syntax(error.to_string()),
+        DataFusionError::NotImplemented(message) => by_message(message, state::FEATURE_NOT_SUPPORTED),
+        DataFusionError::Plan(message) => by_message(message, state::SYNTAX_ERROR),
+        DataFusionError::Execution(message) => by_message(message, state::INTERNAL_ERROR),
+        DataFusionError::ResourcesExhausted(message) => {
+            SqlError::new("53200", format!("out of memory: {message}"))
+        }
+        other => by_message(&other.strip_backtrace(), state::INTERNAL_ERROR),
+    }
+}
+
+fn arrow(error: &ArrowError) -> SqlError {
+    match error {
+        ArrowError::DivideByZero => division_by_zero(),
+        ArrowError::ExternalError(external) => match external.downcast_ref::<SqlError>() {
+            Some(error) => error.clone(),
+            None => match external.downcast_ref::<DataFusionError>() {
+                Some(error) => inner(error),
+                None => by_message(&external.to_string(), state::INTERNAL_ERROR),
+            },
+        },
+        ArrowError::ArithmeticOverflow(message) => overflow(message),
+        ArrowError::ParseError(message) => by_message(message, state::INVALID_TEXT_REPRESENTATION),
+        ArrowError::CastError(message) => by_message(message, state::NUMERIC_VALUE_OUT_OF_RANGE),
+        ArrowError::ComputeError(message) | ArrowError::InvalidArgumentError(message) => {
+            by_message(message, state::INTERNAL_ERROR)
+        }
+        other => by_message(&other.to_string(), state::INTERNAL_ERROR),
+    }
+}
+
+fn schema(error: &SchemaError) -> SqlError {
+    match error {
+        SchemaError::FieldNotFound { field, .. } => {
+            let message = match &field.relation {
+                Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
+                None => format!("column \"{}\" does not exist", field.name),
+            };
+            SqlError::new(state::UNDEFINED_COLUMN, message)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let message = format!("column reference \"{}\" is ambiguous", field.name);
+            SqlError::new(state::AMBIGUOUS_COLUMN, message)
+        }
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
+            let message = format!("column \"{name}\" specified more than once");
+            SqlError::new(state::DUPLICATE_COLUMN, message)
+        }
+    }
+}
+
+fn division_by_zero() -> SqlError {
+    SqlError::new(state::DIVISION_BY_ZERO, "division by zero")
+}
+
+fn overflow(message: &str) -> SqlError {
+    let lower = message.to_lowercase();
+    let what = if lower.contains("int16") || lower.contains("i16") {
+        "smallint out of range"
+    } else if lower.contains("int64") || lower.contains("i64") {
+        "bigint out of range"
+    } else if lower.contains("decimal") || lower.contains("i128") {
+        "numeric field overflow"
+    } else {
+        "integer out of range"
+    };
+    SqlError::new(state::NUMERIC_VALUE_OUT_OF_RANGE, what)
+}
+
+/// Wordings that are known, by a part of them. The first that fits decides.
+type Known = (&'static str, SqlState, &'static str);
+
+const KNOWN: &[Known] = &[
+    ("Divide by zero", state::DIVISION_BY_ZERO, "division by zero"),
+    ("divide by zero", state::DIVISION_BY_ZERO, "division by zero"),
+    (
+        "more than one row",
+        state::CARDINALITY_VIOLATION,
+        "more than one row returned by a subquery used as an expression",
+    ),
+    (
+        "Too many columns! The subquery should only return one column",
+        state::SYNTAX_ERROR,
+        "subquery must return only one column",
+    ),
+    (
+        "subquery should only return one column",
+        state::SYNTAX_ERROR,
+        "subquery must return only one column",
+    ),
+    ("Nested aggregate", state::GROUPING_ERROR, "aggregate function calls cannot be nested"),
+    (
+        "Aggregate functions are not allowed in the WHERE",
+        state::GROUPING_ERROR,
+        "aggregate functions are not allowed in WHERE",
+    ),
+];
+
+fn by_message(message: &str, code: SqlState) -> SqlError {
+    let message = message.trim();
+    if let Some((_, code, text)) = KNOWN.iter().find(|(part, ..)| message.contains(part)) {
+        return SqlError::new(code, *text);
+    }
+    if message.contains("verflow") {
+        return overflow(message);
+    }
+    if let Some(error) = function_not_found(message).or_else(|| grouping(message)) {
+        return error;
+    }
+    if let Some(error) = signature(message).or_else(|| union_columns(message)) {
+        return error;
+    }
+    let (message, _) = message.split_once("\n\nbacktrace:").unwrap_or((message, ""));
+    SqlError::new(code, lower_first(message.lines().next().unwrap_or("")))
+}
+
+/// `Invalid function 'f'.`
+fn function_not_found(message: &str) -> Option<SqlError> {
+    let name = message.strip_prefix("Invalid function '")?.split('\'').next()?;
+    let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+    let message = format!("function {name} does not exist");
+    Some(SqlError::new(state::UNDEFINED_FUNCTION, message).with_hint(hint))
+}
+
+/// Columns that are neither grouped nor aggregated.
+fn grouping(message: &str) -> Option<SqlError> {
+    if !message.contains("must be in GROUP BY")
+        && !message.contains("must appear in the GROUP BY")
+        && !message.contains("could not be resolved from available columns")
+    {
+        return None;
+    }
+    let column = message
+        .split("While expanding wildcard, column \"")
+        .nth(1)
+        .or_else(|| message.split("Column in SELECT must be in GROUP BY or an aggregate function: ").nth(1))
+        .or_else(|| message.split("Expression ").nth(1))
+        .map(|rest| rest.split(['"', ' ', ',']).next().unwrap_or(rest).to_string());
+    let name = column.unwrap_or_else(|| "?".to_string());
+    let message = format!(
+        "column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"
+    );
+    Some(SqlError::new(state::GROUPING_ERROR, message))
+}
+
+/// Arguments that a function does not take.
+fn signature(message: &str) -> Option<SqlError> {
+    let known = [
+        "does not support zero arguments",
+        "Error during planning: Failed to coerce",
+        "Failed to coerce arguments",
+        "No function matches",
+        "Candidate functions",
+        "failed to match any signature",
+        "Cannot coerce arithmetic expression",
+        "Cannot infer common argument type",
+        "function expects",
+        "user-defined coercion failed",
+    ];
+    if !known.iter().any(|part| message.contains(part)) {
+        return None;
+    }
+    let first = message.lines().next().unwrap_or(message);
+    if let Some(rest) = message.split("Cannot coerce arithmetic expression ").nth(1) {
+        let operation = rest.split(" to valid types").next().unwrap_or(rest);
+        let message = format!("operator does not exist: {}", operation.to_lowercase());
+        return Some(SqlError::new(state::UNDEFINED_FUNCTION, message));
+    }
+    let call = message
+        .split("'")
+        .nth(1)
+        .filter(|call| call.contains('('))
+        .map(|call| format!("function {} does not exist", call.to_lowercase()));
+    let text = call.unwrap_or_else(|| lower_first(first));
+    let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+    Some(SqlError::new(state::UNDEFINED_FUNCTION, text).with_hint(hint))
+}
+
+fn union_columns(message: &str) -> Option<SqlError> {
+    let operation = ["UNION", "INTERSECT", "EXCEPT"].into_iter().find(|op| {
+        message.to_uppercase().contains(op) && message.contains("number of columns")
+    });
+    let operation = operation.or_else(|| message.contains("UNION queries have different number").then_some("UNION"))?;
+    let message = format!("each {operation} query must have the same number of columns");
+    Some(SqlError::syntax(message))
+}
+
+fn lower_first(message: &str) -> String {
+    let message = message
+        .trim_start_matches("Error during planning: ")
+        .trim_start_matches("This feature is not implemented: ")
+        .trim_start_matches("Execution error: ")
+        .trim_end_matches('.');
+    let mut chars = message.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => message.to_string(),
+    }
+}

@@ -1,0 +1,343 @@
+//! Names in a query: relations through the catalog and the search path, functions through the session state.
+//!
+//! Law: a plan scans a [`RelationSource`] for each relation it names; plain views are expanded where they stand, each
+//! under the search path it was created with (S11). What `SqlToRel` would silently drop from a table factor (a
+//! version, a sample, ordinality) is refused.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DataFusionError, Result, TableReference};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::planner::{
+    ContextProvider, ExprPlanner, RelationPlanner, RelationPlannerContext, RelationPlanning,
+    TypePlanner,
+};
+use datafusion::logical_expr::{
+    AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, TableType, WindowUDF,
+};
+use sqlparser::ast::{self, TableFactor};
+use tidemark_catalog::system::SystemTable;
+use tidemark_catalog::{Found, ObjectId, ObjectKind, PgType};
+
+use crate::context::PlanContext;
+use crate::error::{SqlError, state as sqlstate};
+use crate::plan::plan_body;
+
+/// Deepest nesting of plain views.
+const VIEW_DEPTH_MAX: usize = 64;
+/// Name of the column that DML plans read row ids by.
+pub const ROW_ID: &str = "_rowid";
+
+/// A relation in a plan that is not bound to a snapshot yet.
+#[derive(Debug, Clone)]
+pub struct RelationSource {
+    pub relation: ScannedRelation,
+    pub schema: SchemaRef,
+    /// The last column of `schema` is [`ROW_ID`].
+    pub with_row_ids: bool,
+}
+
+#[derive(Debug, Clone)]
+pub enum ScannedRelation {
+    Table(ObjectId),
+    MaterializedView(ObjectId),
+    System(&'static SystemTable),
+    /// Rows that a statement works on itself, like `excluded`, by name.
+    Given(String),
+}
+
+impl TableSource for RelationSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+/// A plain view: planned, and put in the place of its name.
+#[derive(Debug)]
+struct ViewSource {
+    plan: LogicalPlan,
+    schema: SchemaRef,
+}
+
+impl TableSource for ViewSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        Some(Cow::Borrowed(&self.plan))
+    }
+}
+
+/// What the names of one query or view body mean.
+pub struct Resolver<'a> {
+    pub ctx: &'a PlanContext,
+    pub state: &'a SessionState,
+    search_path: Vec<String>,
+    /// Names fixed when a view was created.
+    bindings: BTreeMap<String, ObjectId>,
+    /// Relations a statement brings along, by name.
+    given: BTreeMap<String, RelationSource>,
+    /// Views being expanded, outermost first.
+    expanding: Vec<ObjectId>,
+    /// Every user object a name led to, by the name as written.
+    found: Arc<Mutex<Resolved>>,
+    relation_planners: Vec<Arc<dyn RelationPlanner>>,
+}
+
+/// The objects that names of a query led to.
+#[derive(Debug, Default, Clone)]
+pub struct Resolved {
+    /// By name as written, of the query itself.
+    pub names: BTreeMap<String, ObjectId>,
+    /// Plain views of the query itself.
+    pub plain_views: BTreeSet<ObjectId>,
+}
+
+impl<'a> Resolver<'a> {
+    pub fn new(ctx: &'a PlanContext, state: &'a SessionState) -> Self {
+        Resolver {
+            ctx,
+            state,
+            search_path: ctx.search_path(),
+            bindings: BTreeMap::new(),
+            given: BTreeMap::new(),
+            expanding: Vec::new(),
+            found: Arc::default(),
+            relation_planners: vec![Arc::new(Refuser)],
+        }
+    }
+
+    /// With relations of the statement's own, which come before every other.
+    pub fn with_given(mut self, given: BTreeMap<String, RelationSource>) -> Self {
+        self.given = given;
+        self
+    }
+
+    pub fn resolved(&self) -> Resolved {
+        self.found.lock().expect("nothing panics while holding it").clone()
+    }
+
+    fn lookup(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {
+        let (schema, table) = (name.schema(), name.table());
+        if schema.is_none()
+            && let Some(given) = self.given.get(table)
+        {
+            return Ok(Arc::new(given.clone()));
+        }
+        if let Some(database) = name.catalog()
+            && database != self.ctx.database
+        {
+            let message = format!("cross-database references are not implemented: \"{name}\"");
+            return Err(SqlError::unsupported(message).into());
+        }
+        let catalog = &self.ctx.catalog;
+        let written = written_name(schema, table);
+        let bound = self.bindings.get(&written).and_then(|id| catalog.get(*id)).map(Found::Object);
+        let found = bound.or_else(|| catalog.lookup(schema, table, &self.search_path));
+        match found {
+            Some(Found::Object(object)) => {
+                self.note(written, object.id, matches!(object.kind, ObjectKind::View(_)));
+                self.object(object.id)
+            }
+            Some(Found::System(system)) => Ok(Arc::new(RelationSource {
+                relation: ScannedRelation::System(system),
+                schema: system.arrow_schema(),
+                with_row_ids: false,
+            })),
+            Some(Found::PrimaryKeyIndex(_)) => {
+                let message = format!("\"{table}\" is an index");
+                Err(SqlError::new(sqlstate::WRONG_OBJECT_TYPE, message).into())
+            }
+            None => Err(SqlError::undefined_table(&written).into()),
+        }
+    }
+
+    fn note(&self, name: String, id: ObjectId, plain_view: bool) {
+        let mut found = self.found.lock().expect("nothing panics while holding it");
+        found.names.insert(name, id);
+        if plain_view {
+            found.plain_views.insert(id);
+        }
+    }
+
+    fn object(&self, id: ObjectId) -> Result<Arc<dyn TableSource>> {
+        let object = self.ctx.catalog.get(id).expect("just found in this catalog");
+        let relation = match &object.kind {
+            ObjectKind::Table(_) => ScannedRelation::Table(id),
+            ObjectKind::MaterializedView(_) => ScannedRelation::MaterializedView(id),
+            ObjectKind::View(_) => {
+                let plan = self.expand(id)?;
+                let schema = Arc::new(plan.schema().as_arrow().clone());
+                return Ok(Arc::new(ViewSource { plan, schema }));
+            }
+        };
+        let schema = relation_schema(object.columns());
+        Ok(Arc::new(RelationSource { relation, schema, with_row_ids: false }))
+    }
+
+    /// The plan of a plain or materialized view's body, with the view's column names.
+    pub fn expand(&self, id: ObjectId) -> Result<LogicalPlan> {
+        let object = self.ctx.catalog.get(id).expect("views are expanded by id");
+        let view = object.view().expect("only views are expanded");
+        if self.expanding.contains(&id) || self.expanding.len() >= VIEW_DEPTH_MAX {
+            let name = &object.name;
+            let message = format!("infinite recursion detected in the definition of view \"{name}\"");
+            return Err(SqlError::new(sqlstate::INVALID_OBJECT_DEFINITION, message).into());
+        }
+        let mut expanding = self.expanding.clone();
+        expanding.push(id);
+        let inner = Resolver {
+            ctx: self.ctx,
+            state: self.state,
+            search_path: view.search_path.clone(),
+            bindings: view.bindings.clone(),
+            given: BTreeMap::new(),
+            expanding,
+            found: Arc::default(),
+            relation_planners: self.relation_planners.clone(),
+        };
+        let names = view.columns.iter().map(|column| column.name.as_str());
+        plan_body(&inner, &view.sql, names).map_err(|error| {
+            // The position is in the view's text, which the client has not sent.
+            let error = SqlError { position: None, ..error };
+            DataFusionError::from(error)
+        })
+    }
+}
+
+/// `schema.name` or `name`, as a binding is kept.
+pub fn written_name(schema: Option<&str>, name: &str) -> String {
+    match schema {
+        Some(schema) => format!("{schema}.{name}"),
+        None => name.to_string(),
+    }
+}
+
+/// The Arrow schema of stored columns. NOT NULL is enforced on write, so plans may use it.
+pub fn relation_schema(columns: &[tidemark_catalog::Column]) -> SchemaRef {
+    Arc::new(Schema::new(columns.iter().map(|column| column.field()).collect::<Vec<_>>()))
+}
+
+impl ContextProvider for Resolver<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        self.lookup(&name)
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        let table = datafusion::datasource::cte_worktable::CteWorkTable::new(name, schema);
+        Ok(datafusion::datasource::provider_as_source(Arc::new(table)))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relation_planners
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(Types))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.state.scalar_functions().get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.state.higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.state.aggregate_functions().get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.state.scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.state.higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.state.window_functions().keys().cloned().collect()
+    }
+}
+
+/// PostgreSQL's types, all of them through the one table.
+#[derive(Debug)]
+struct Types;
+
+impl TypePlanner for Types {
+    fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
+        let data_type = arrow_type(sql_type)?;
+        Ok(Some(Arc::new(Field::new("", data_type, true))))
+    }
+}
+
+/// The Arrow type of a type's name; 42704 if there is none.
+pub fn arrow_type(sql_type: &ast::DataType) -> Result<DataType, SqlError> {
+    let (ty, typmod) = PgType::parse(&sql_type.to_string())
+        .map_err(|error| SqlError::new(error.sqlstate(), error.to_string()))?;
+    Ok(ty.to_arrow(typmod))
+}
+
+/// Sees every table factor first, and refuses what `SqlToRel` would drop.
+#[derive(Debug)]
+struct Refuser;
+
+impl RelationPlanner for Refuser {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        _: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let refused = match &relation {
+            TableFactor::Table { version: Some(_), .. } => Some("FOR SYSTEM_TIME AS OF"),
+            TableFactor::Table { sample: Some(_), .. } => Some("TABLESAMPLE"),
+            TableFactor::Derived { sample: Some(_), .. } => Some("TABLESAMPLE"),
+            TableFactor::Table { with_ordinality: true, .. }
+            | TableFactor::UNNEST { with_ordinality: true, .. }
+            | TableFactor::Function { with_ordinality: true, .. } => Some("WITH ORDINALITY"),
+            TableFactor::Table { partitions, .. } if !partitions.is_empty() => Some("PARTITION"),
+            TableFactor::Table { with_hints, .. } if !with_hints.is_empty() => Some("table hints"),
+            TableFactor::Table { json_path: Some(_), .. } => Some("a path after a table name"),
+            TableFactor::Pivot { .. }
+            | TableFactor::Unpivot { .. }
+            | TableFactor::MatchRecognize { .. }
+            | TableFactor::JsonTable { .. }
+            | TableFactor::XmlTable { .. } => Some("this table expression"),
+            _ => None,
+        };
+        match refused {
+            Some(what) => Err(SqlError::unsupported(format!("{what} is not supported")).into()),
+            None => Ok(RelationPlanning::Original(Box::new(relation))),
+        }
+    }
+}

@@ -1,0 +1,576 @@
+//! Spellings of PostgreSQL's that `SqlToRel` does not know, in terms of those it does.
+//!
+//! Law: the tree means the same before and after; what has no equivalent is refused with 0A000, never dropped.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    self, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select,
+    SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, VisitorMut,
+};
+use sqlparser::parser::Parser;
+use tidemark_catalog::PgType;
+
+use crate::error::{SqlError, state};
+use crate::parse::fold;
+use crate::parse::position::of_span;
+
+/// Rewrites a query in place.
+pub fn rewrite<T: VisitMut>(tree: &mut T) -> Result<(), SqlError> {
+    match tree.visit(&mut Rewriter) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Rewriter;
+
+impl VisitorMut for Rewriter {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        done(query_clauses(query))
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        done(select_clauses(select))
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        done(table_function(factor))
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        done(expression(expr))
+    }
+}
+
+fn done(result: Result<(), SqlError>) -> ControlFlow<SqlError> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+fn query_clauses(query: &mut Query) -> Result<(), SqlError> {
+    if let Some(fetch) = query.fetch.take() {
+        if fetch.with_ties || fetch.percent {
+            return Err(SqlError::unsupported("FETCH WITH TIES is not supported"));
+        }
+        let limit = fetch.quantity.unwrap_or_else(|| number(1));
+        let offset = match query.limit_clause.take() {
+            Some(ast::LimitClause::LimitOffset { offset, .. }) => offset,
+            _ => None,
+        };
+        let clause = ast::LimitClause::LimitOffset { limit: Some(limit), offset, limit_by: vec![] };
+        query.limit_clause = Some(clause);
+    }
+    // Readers never wait and nothing they read changes under them: FOR UPDATE has nothing to lock.
+    query.locks.clear();
+    set_operands(&mut query.body)
+}
+
+/// `TABLE t` as a SELECT.
+fn set_operands(body: &mut SetExpr) -> Result<(), SqlError> {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            set_operands(left)?;
+            set_operands(right)
+        }
+        SetExpr::Table(table) => {
+            let quoted = |name: &String| ObjectNamePart::Identifier(Ident::new(name.clone()));
+            let name: Vec<_> =
+                table.schema_name.iter().chain(&table.table_name).map(quoted).collect();
+            let text = format!("SELECT * FROM {}", ObjectName(name));
+            *body = parse_query(&text)?;
+            Ok(())
+        }
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+            Err(SqlError::unsupported("data-modifying statements in WITH are not supported"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn parse_query(text: &str) -> Result<SetExpr, SqlError> {
+    let dialect = sqlparser::dialect::PostgreSqlDialect {};
+    let query = Parser::new(&dialect).try_with_sql(text).and_then(|mut p| p.parse_query());
+    query.map(|query| *query.body).map_err(|error| SqlError::internal(error.to_string()))
+}
+
+fn select_clauses(select: &mut Select) -> Result<(), SqlError> {
+    if select.into.is_some() {
+        return Err(SqlError::unsupported("SELECT INTO is not supported")
+            .with_hint("use CREATE TABLE … AS"));
+    }
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+            print_reg(expr);
+        }
+    }
+    Ok(())
+}
+
+/// `FROM f(…)`: a set-returning function as a derived table, so that its arguments may refer outwards.
+fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
+    if let TableFactor::UNNEST { array_exprs, alias, with_offset: false, with_ordinality, .. } =
+        factor
+    {
+        refuse_ordinality(*with_ordinality)?;
+        let args = std::mem::take(array_exprs);
+        *factor = derived_function("unnest", args, alias.take(), true);
+        return Ok(());
+    }
+    let (name, args, alias, ordinality) = match factor {
+        TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
+            (name, &mut args.args, alias, *with_ordinality)
+        }
+        TableFactor::Function { name, args, alias, with_ordinality, .. } => {
+            (name, args, alias, *with_ordinality)
+        }
+        _ => return Ok(()),
+    };
+    refuse_ordinality(ordinality)?;
+    let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+    let args = unnamed(std::mem::take(args))?;
+    *factor = match function.as_str() {
+        "unnest" => derived_function("unnest", args, alias.take(), true),
+        "generate_series" | "generate_subscripts" | "regexp_split_to_table" | "string_to_table" => {
+            let call = call(&function, args);
+            derived_function(&function, vec![call], alias.take(), true)
+        }
+        _ => derived_function(&function, args, alias.take(), false),
+    };
+    Ok(())
+}
+
+fn refuse_ordinality(with_ordinality: bool) -> Result<(), SqlError> {
+    if with_ordinality {
+        return Err(SqlError::unsupported("WITH ORDINALITY is not supported"));
+    }
+    Ok(())
+}
+
+fn unnamed(args: Vec<FunctionArg>) -> Result<Vec<Expr>, SqlError> {
+    args.into_iter()
+        .map(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr),
+            _ => Err(SqlError::unsupported("named arguments are not supported")),
+        })
+        .collect()
+}
+
+/// `(SELECT unnest(a) AS f, …) AS alias`; without `sets`, `(SELECT f(a) AS f) AS alias`.
+fn derived_function(
+    function: &str,
+    args: Vec<Expr>,
+    alias: Option<TableAlias>,
+    sets: bool,
+) -> TableFactor {
+    let mut alias = alias.unwrap_or_else(|| TableAlias {
+        explicit: true,
+        name: Ident::with_quote('"', function),
+        columns: vec![],
+        at: None,
+    });
+    let calls: Vec<Expr> = if sets {
+        args.into_iter().map(|arg| call("unnest", vec![arg])).collect()
+    } else {
+        vec![call(function, args)]
+    };
+    if alias.columns.is_empty() && calls.len() == 1 {
+        // A scalar function's column is called like the alias.
+        alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
+    }
+    let projection = calls
+        .into_iter()
+        .enumerate()
+        .map(|(n, expr)| {
+            let name = if n == 0 { function.to_string() } else { format!("{function}{n}") };
+            SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) }
+        })
+        .collect();
+    let mut subquery = empty_query();
+    if let SetExpr::Select(select) = subquery.body.as_mut() {
+        select.projection = projection;
+    }
+    TableFactor::Derived { lateral: true, subquery, alias: Some(alias), sample: None }
+}
+
+/// `SELECT` with nothing in it, to be filled.
+pub fn empty_query() -> Box<Query> {
+    let dialect = sqlparser::dialect::PostgreSqlDialect {};
+    let mut query = Parser::new(&dialect)
+        .try_with_sql("SELECT 1")
+        .and_then(|mut parser| parser.parse_query())
+        .expect("this text is a query");
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.projection.clear();
+    }
+    query
+}
+
+fn expression(expr: &mut Expr) -> Result<(), SqlError> {
+    match expr {
+        Expr::BinaryOp { left, op, right } => {
+            if let BinaryOperator::PGCustomBinaryOperator(parts) = op {
+                *op = named_operator(parts)?;
+            }
+            if let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_mut(), right.as_mut()) {
+                *expr = compare_rows(std::mem::take(left), op, std::mem::take(right))?;
+            }
+            Ok(())
+        }
+        Expr::InList { expr: left, list, negated } if matches!(**left, Expr::Tuple(_)) => {
+            *expr = rows_in_list(left, std::mem::take(list), *negated)?;
+            Ok(())
+        }
+        Expr::Collate { expr: inner, collation } => {
+            let name = collation.0.last().and_then(|part| part.as_ident());
+            let name = name.map(fold).unwrap_or_default();
+            if !matches!(name.as_str(), "default" | "C" | "POSIX" | "ucs_basic") {
+                let message = format!("collation {collation} is not supported: text compares by bytes");
+                return Err(SqlError::unsupported(message));
+            }
+            *expr = take(inner);
+            Ok(())
+        }
+        Expr::Cast { .. } => cast(expr),
+        Expr::TypedString(typed) => {
+            let value = Expr::Value(typed.value.clone());
+            let data_type = typed.data_type.clone();
+            *expr = cast_to(value, data_type);
+            cast(expr)
+        }
+        Expr::Interval(interval) => {
+            *expr = interval_literal(interval)?;
+            Ok(())
+        }
+        Expr::AtTimeZone { timestamp, time_zone } => {
+            *expr = call("timezone", vec![take(time_zone), take(timestamp)]);
+            Ok(())
+        }
+        Expr::Array(array) => {
+            *expr = call("make_array", std::mem::take(&mut array.elem));
+            Ok(())
+        }
+        Expr::AnyOp { left, compare_op, right, .. } if !matches!(**right, Expr::Subquery(_)) => {
+            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
+            *expr = call("compare_any", vec![op, take(left), take(right)]);
+            Ok(())
+        }
+        Expr::AllOp { left, compare_op, right } if !matches!(**right, Expr::Subquery(_)) => {
+            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
+            *expr = call("compare_all", vec![op, take(left), take(right)]);
+            Ok(())
+        }
+        Expr::Function(_) => function(expr),
+        _ => Ok(()),
+    }
+}
+
+/// The operator of `OPERATOR(pg_catalog.~)`.
+fn named_operator(parts: &[String]) -> Result<BinaryOperator, SqlError> {
+    let symbol = parts.last().map(String::as_str).unwrap_or_default();
+    Ok(match symbol {
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        ">" => BinaryOperator::Gt,
+        "<=" => BinaryOperator::LtEq,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "%" => BinaryOperator::Modulo,
+        "||" => BinaryOperator::StringConcat,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        "->" => BinaryOperator::Arrow,
+        "->>" => BinaryOperator::LongArrow,
+        _ => {
+            let message = format!("operator does not exist: {}", parts.join("."));
+            return Err(SqlError::new(state::UNDEFINED_FUNCTION, message));
+        }
+    })
+}
+
+fn comparison(op: &BinaryOperator) -> Result<String, SqlError> {
+    let op = match op {
+        BinaryOperator::PGCustomBinaryOperator(parts) => named_operator(parts)?,
+        other => other.clone(),
+    };
+    match op {
+        BinaryOperator::Eq
+        | BinaryOperator::NotEq
+        | BinaryOperator::Lt
+        | BinaryOperator::LtEq
+        | BinaryOperator::Gt
+        | BinaryOperator::GtEq
+        | BinaryOperator::PGLikeMatch
+        | BinaryOperator::PGRegexMatch => Ok(op.to_string()),
+        other => Err(SqlError::unsupported(format!("{other} ANY/ALL over arrays is not supported"))),
+    }
+}
+
+/// `(a, b) = (c, d)` column by column; only (in)equality, whose meaning is a conjunction.
+fn compare_rows(
+    left: Vec<Expr>,
+    op: &BinaryOperator,
+    right: Vec<Expr>,
+) -> Result<Expr, SqlError> {
+    if left.len() != right.len() {
+        return Err(SqlError::syntax("unequal number of entries in row expressions"));
+    }
+    let equal = |(l, r): (Expr, Expr)| binary(l, BinaryOperator::Eq, r);
+    let all = left.clone().into_iter().zip(right.clone()).map(equal);
+    let all = all.reduce(|a, b| binary(a, BinaryOperator::And, b));
+    let all = all.ok_or_else(|| SqlError::unsupported("cannot compare rows of zero length"))?;
+    match op {
+        BinaryOperator::Eq => Ok(Expr::Nested(Box::new(all))),
+        BinaryOperator::NotEq => Ok(not(all)),
+        BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq => {
+            Ok(Expr::Nested(Box::new(row_order(&left, op, &right))))
+        }
+        other => Err(SqlError::unsupported(format!("operator {other} between rows is not supported"))),
+    }
+}
+
+/// `a < c OR (a = c AND (b, …) < (d, …))`.
+fn row_order(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Expr {
+    let (l, r) = (left[0].clone(), right[0].clone());
+    if left.len() == 1 {
+        return binary(l, op.clone(), r);
+    }
+    let strict = match op {
+        BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
+        _ => BinaryOperator::Gt,
+    };
+    let rest = Expr::Nested(Box::new(row_order(&left[1..], op, &right[1..])));
+    let tie = binary(binary(l.clone(), BinaryOperator::Eq, r.clone()), BinaryOperator::And, rest);
+    binary(binary(l, strict, r), BinaryOperator::Or, Expr::Nested(Box::new(tie)))
+}
+
+fn rows_in_list(left: &mut Expr, list: Vec<Expr>, negated: bool) -> Result<Expr, SqlError> {
+    let Expr::Tuple(left) = left else {
+        return Err(SqlError::internal("not a row expression"));
+    };
+    let mut any: Option<Expr> = None;
+    for row in list {
+        let Expr::Tuple(row) = row else {
+            return Err(SqlError::syntax("a list of rows must consist of rows"));
+        };
+        let equal = compare_rows(left.clone(), &BinaryOperator::Eq, row)?;
+        any = Some(match any {
+            Some(any) => binary(any, BinaryOperator::Or, equal),
+            None => equal,
+        });
+    }
+    let any = any.ok_or_else(|| SqlError::syntax("an IN list cannot be empty"))?;
+    Ok(if negated { not(any) } else { Expr::Nested(Box::new(any)) })
+}
+
+/// Casts with a meaning beyond their Arrow type: reg* types, and lengths of text.
+fn cast(expr: &mut Expr) -> Result<(), SqlError> {
+    let Expr::Cast { kind, expr: inner, data_type, .. } = expr else { return Ok(()) };
+    if !matches!(kind, CastKind::Cast | CastKind::DoubleColon) {
+        return Err(SqlError::unsupported("TRY_CAST is not supported"));
+    }
+    let (ty, typmod) = PgType::parse(&data_type.to_string())
+        .map_err(|error| SqlError::new(error.sqlstate(), error.to_string()))?;
+    if let Some(reg) = reg_name(ty) {
+        let argument = take(inner);
+        *expr = call(&format!("{reg}_in"), vec![argument]);
+        return Ok(());
+    }
+    if matches!(ty, PgType::Text | PgType::Varchar | PgType::Name) {
+        print_reg(inner);
+    }
+    match ty {
+        PgType::Varchar if typmod > 4 => {
+            let text = cast_to(take(inner), DataType::Text);
+            *expr = call("left", vec![text, number(i64::from(typmod - 4))]);
+        }
+        PgType::Bpchar if typmod > 4 => {
+            let n = number(i64::from(typmod - 4));
+            let text = cast_to(take(inner), DataType::Text);
+            let cut = call("left", vec![text, n.clone()]);
+            *expr = call("rpad", vec![cut, n]);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The reg* types, whose values are oids that are read and printed as names.
+fn reg_name(ty: PgType) -> Option<&'static str> {
+    match ty {
+        PgType::Regclass => Some("regclass"),
+        PgType::Regtype => Some("regtype"),
+        PgType::Regproc | PgType::Regprocedure => Some("regproc"),
+        PgType::Regnamespace => Some("regnamespace"),
+        PgType::Regrole => Some("regrole"),
+        _ => None,
+    }
+}
+
+/// A reg* value that is shown, or cast to text, is shown by name.
+fn print_reg(expr: &mut Expr) {
+    let Expr::Function(function) = expr else { return };
+    let Some(name) = function.name.0.last().and_then(|part| part.as_ident()) else { return };
+    if let Some(reg) = name.value.strip_suffix("_in")
+        && reg.starts_with("reg")
+    {
+        let out = format!("{reg}_out");
+        let inner = take(expr);
+        *expr = call(&out, vec![inner]);
+    }
+}
+
+fn interval_literal(interval: &ast::Interval) -> Result<Expr, SqlError> {
+    let unsupported = || SqlError::unsupported("INTERVAL with a range of fields is not supported");
+    if interval.last_field.is_some() || interval.leading_precision.is_some() {
+        return Err(unsupported());
+    }
+    let text = match interval.value.as_ref() {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => text.clone(),
+            Value::Number(number, _) => number.clone(),
+            _ => return Err(unsupported()),
+        },
+        _ => return Err(unsupported()),
+    };
+    let text = match &interval.leading_field {
+        // '5' MINUTE: the field is the unit of a bare number, and otherwise only limits the precision.
+        Some(field) if text.trim().parse::<f64>().is_ok() => format!("{text} {field}"),
+        _ => text,
+    };
+    let interval = DataType::Interval { fields: None, precision: None };
+    Ok(cast_to(Expr::value(Value::SingleQuotedString(text)), interval))
+}
+
+/// Calls: schema prefixes, the SQL-standard spellings of now(), ARRAY(SELECT …).
+fn function(expr: &mut Expr) -> Result<(), SqlError> {
+    let Expr::Function(function) = expr else { return Ok(()) };
+    let parts: Vec<&Ident> = function.name.0.iter().filter_map(|part| part.as_ident()).collect();
+    let Some(last) = parts.last() else { return Ok(()) };
+    let (name, position) = (fold(last), of_span(last.span));
+    if let [.., schema, _] = parts.as_slice() {
+        let schema = fold(schema);
+        if schema != "pg_catalog" && schema != "information_schema" && schema != "tidemark" {
+            let message = format!("function {} does not exist", function.name);
+            return Err(SqlError::new(state::UNDEFINED_FUNCTION, message).at(position));
+        }
+        function.name = ObjectName(vec![ObjectNamePart::Identifier((*last).clone())]);
+    }
+    if function.parameters != FunctionArguments::None {
+        return Err(SqlError::unsupported(format!("parameters of {name} are not supported")));
+    }
+    if let FunctionArguments::Subquery(query) = &mut function.args {
+        if name == "array" {
+            let query = std::mem::replace(query, empty_query());
+            *expr = array_of(query);
+            return Ok(());
+        }
+        return Err(SqlError::syntax("a subquery as an argument needs its own parentheses"));
+    }
+    let as_type = |ty: DataType| cast_to(call("now", vec![]), ty);
+    let zone = ast::TimezoneInfo::None;
+    match name.as_str() {
+        "current_timestamp" | "transaction_timestamp" | "statement_timestamp" => {
+            *expr = call("now", vec![]);
+        }
+        "current_date" => *expr = as_type(DataType::Date),
+        "localtimestamp" => *expr = as_type(DataType::Timestamp(None, zone)),
+        "localtime" => *expr = as_type(DataType::Time(None, zone)),
+        "current_time" => {
+            return Err(SqlError::unsupported("time with time zone is not supported"));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `ARRAY(SELECT x …)` as an aggregate over the query; an empty array for no rows.
+fn array_of(query: Box<Query>) -> Expr {
+    let column = Ident::with_quote('"', "value");
+    let alias = TableAlias {
+        explicit: true,
+        name: Ident::with_quote('"', "array"),
+        columns: vec![ast::TableAliasColumnDef { name: column.clone(), data_type: None }],
+        at: None,
+    };
+    let from = TableFactor::Derived {
+        lateral: false,
+        subquery: query,
+        alias: Some(alias),
+        sample: None,
+    };
+    let elements = call("array_agg", vec![Expr::Identifier(column)]);
+    let item = call("array_or_empty", vec![elements]);
+    let mut outer = empty_query();
+    if let SetExpr::Select(select) = outer.body.as_mut() {
+        let alias = Ident::with_quote('"', "array");
+        select.projection = vec![SelectItem::ExprWithAlias { expr: item, alias }];
+        select.from = vec![ast::TableWithJoins { relation: from, joins: vec![] }];
+    }
+    Expr::Subquery(outer)
+}
+
+/// `name(arguments)`.
+pub fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let args = args
+        .into_iter()
+        .map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)))
+        .collect();
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: vec![],
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
+
+/// `CAST(expr AS data_type)`.
+pub fn cast_to(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+fn not(expr: Expr) -> Expr {
+    let expr = Box::new(Expr::Nested(Box::new(expr)));
+    Expr::UnaryOp { op: ast::UnaryOperator::Not, expr }
+}
+
+fn number(n: i64) -> Expr {
+    Expr::value(Value::Number(n.to_string(), false))
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::value(Value::Null))
+}

@@ -1,0 +1,298 @@
+//! Types of literals and operands, as PostgreSQL resolves them, before DataFusion coerces anything.
+//!
+//! Law: a quoted literal has no type of its own and takes that of what it stands beside, read by that type's input
+//! function (22P02 and the like). Operands of different kinds have no operator (42883), where DataFusion would turn
+//! both into text. A whole number is an integer if it fits, else a bigint, else numeric.
+
+use arrow::datatypes::{DataType, IntervalUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+
+use crate::error::{SqlError, state};
+use crate::function::type_name;
+use crate::text_io::{self, InputSettings};
+
+/// Rewrites every expression of a plan.
+pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
+    super::map_nodes(plan, &mut |node| {
+        if matches!(node, LogicalPlan::Limit(_)) {
+            return Ok(node);
+        }
+        let node = super::map_node(node, &mut |expr, schema| {
+            expr.transform_up(|expr| Ok(Transformed::yes(expression(expr, schema)?)))
+        })?;
+        check_conditions(&node)?;
+        Ok(node)
+    })
+}
+
+fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => {
+            let literal = i32::try_from(n).map_or(ScalarValue::Int64(Some(n)), |n| {
+                ScalarValue::Int32(Some(n))
+            });
+            Ok(Expr::Literal(literal, metadata))
+        }
+        Expr::Literal(ScalarValue::UInt64(Some(n)), metadata) => {
+            Ok(Expr::Literal(ScalarValue::Decimal128(Some(i128::from(n)), 20, 0), metadata))
+        }
+        Expr::BinaryExpr(binary) => operator(binary, schema),
+        Expr::InList(mut list) => {
+            let ty = known_type(&list.expr, schema)
+                .or_else(|| list.list.iter().find_map(|item| known_type(item, schema)));
+            if let Some(ty) = ty {
+                adopt(&mut list.expr, &ty)?;
+                for item in &mut list.list {
+                    adopt(item, &ty)?;
+                    comparable(Operator::Eq, &list.expr, item, schema)?;
+                }
+            }
+            Ok(Expr::InList(list))
+        }
+        Expr::Between(mut between) => {
+            let ty = [&between.expr, &between.low, &between.high]
+                .into_iter()
+                .find_map(|expr| known_type(expr, schema));
+            if let Some(ty) = ty {
+                adopt(&mut between.expr, &ty)?;
+                adopt(&mut between.low, &ty)?;
+                adopt(&mut between.high, &ty)?;
+                comparable(Operator::GtEq, &between.expr, &between.low, schema)?;
+                comparable(Operator::LtEq, &between.expr, &between.high, schema)?;
+            }
+            Ok(Expr::Between(between))
+        }
+        Expr::Case(mut case) => {
+            if let Some(operand) = &mut case.expr {
+                let ty = known_type(operand, schema).or_else(|| {
+                    case.when_then_expr.iter().find_map(|(when, _)| known_type(when, schema))
+                });
+                if let Some(ty) = ty {
+                    adopt(operand, &ty)?;
+                    for (when, _) in &mut case.when_then_expr {
+                        adopt(when, &ty)?;
+                    }
+                }
+            }
+            let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+            let ty = results
+                .chain(case.else_expr.as_deref())
+                .find_map(|result| known_type(result, schema));
+            if let Some(ty) = ty {
+                for (_, then) in &mut case.when_then_expr {
+                    adopt(then, &ty)?;
+                }
+                if let Some(result) = &mut case.else_expr {
+                    adopt(result, &ty)?;
+                }
+            }
+            Ok(Expr::Case(case))
+        }
+        Expr::InSubquery(mut subquery) => {
+            let ty = subquery.subquery.subquery.schema().fields().first().map(|f| f.data_type().clone());
+            if let Some(ty) = ty {
+                adopt(&mut subquery.expr, &ty)?;
+            }
+            Ok(Expr::InSubquery(subquery))
+        }
+        Expr::ScalarFunction(mut call) => {
+            match call.name() {
+                "compare_any" | "compare_all" if call.args.len() == 3 => {
+                    let (left, right) = (known_type(&call.args[1], schema), known_type(&call.args[2], schema));
+                    match (left, right) {
+                        (_, Some(DataType::List(field))) => adopt(&mut call.args[1], field.data_type())?,
+                        (Some(left), None) => adopt(&mut call.args[2], &DataType::new_list(left, true))?,
+                        (None, None) => {
+                            let texts = DataType::new_list(DataType::Utf8, true);
+                            adopt(&mut call.args[2], &texts)?;
+                        }
+                        _ => {}
+                    }
+                }
+                "coalesce" | "nullif" | "greatest" | "least" | "make_array" => {
+                    let ty = call.args.iter().find_map(|arg| known_type(arg, schema));
+                    if let Some(ty) = ty {
+                        for arg in &mut call.args {
+                            adopt(arg, &ty)?;
+                        }
+                    }
+                }
+                _ => {}
+            }
+            Ok(Expr::ScalarFunction(call))
+        }
+        expr => Ok(expr),
+    }
+}
+
+fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
+    let (left, right) = (known_type(&binary.left, schema), known_type(&binary.right, schema));
+    match (&left, &right) {
+        (Some(ty), None) => adopt(&mut binary.right, &operand(binary.op, ty, false))?,
+        (None, Some(ty)) => adopt(&mut binary.left, &operand(binary.op, ty, true))?,
+        _ => {}
+    }
+    match binary.op {
+        Operator::And | Operator::Or => {
+            for side in [&binary.left, &binary.right] {
+                require_boolean(side, &binary.op.to_string(), schema)?;
+            }
+        }
+        op if is_comparison(op) => {
+            comparable(op, &binary.left, &binary.right, schema)?;
+        }
+        op @ (Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo) => {
+            if let (Ok(l), Ok(r)) = (binary.left.get_type(schema), binary.right.get_type(schema))
+                && [&l, &r].iter().any(|ty| {
+                    matches!(ty, DataType::Utf8 | DataType::Boolean | DataType::LargeUtf8 | DataType::Binary)
+                })
+                && !(op == Operator::Minus && l == DataType::LargeUtf8)
+            {
+                return Err(no_operator(op, &l, &r).into());
+            }
+        }
+        _ => {}
+    }
+    Ok(Expr::BinaryExpr(binary))
+}
+
+fn is_comparison(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
+/// The type a quoted literal takes beside an operand of type `other`.
+fn operand(op: Operator, other: &DataType, is_left: bool) -> DataType {
+    match (op, other) {
+        (Operator::Plus | Operator::Minus, DataType::Timestamp(..) | DataType::Time64(_)) => {
+            match (op, is_left) {
+                (Operator::Minus, true) => other.clone(),
+                _ => DataType::Interval(IntervalUnit::MonthDayNano),
+            }
+        }
+        (Operator::Plus, DataType::Date32) => DataType::Interval(IntervalUnit::MonthDayNano),
+        (Operator::StringConcat, DataType::List(_)) if !is_left => other.clone(),
+        (Operator::StringConcat, _)
+        | (Operator::Arrow | Operator::LongArrow, _)
+        | (Operator::HashArrow | Operator::HashLongArrow, _) => DataType::Utf8,
+        _ => other.clone(),
+    }
+}
+
+/// The type of an expression, None for what takes its type from its surroundings.
+fn known_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
+    if is_unknown(expr) {
+        return None;
+    }
+    expr.get_type(schema).ok().filter(|ty| *ty != DataType::Null)
+}
+
+fn is_unknown(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _) => true,
+        Expr::Alias(alias) => is_unknown(&alias.expr),
+        _ => false,
+    }
+}
+
+/// Reads a quoted literal as a value of the type, if it is one.
+fn adopt(expr: &mut Expr, ty: &DataType) -> Result<()> {
+    if matches!(ty, DataType::Utf8 | DataType::Null) {
+        return Ok(());
+    }
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => {
+            let value = text_io::parse_text(literal_type(ty), text, &InputSettings::default())?;
+            *expr = Expr::Literal(value, None);
+        }
+        Expr::Literal(ScalarValue::Utf8(None) | ScalarValue::Null, _) => {
+            *expr = Expr::Literal(ScalarValue::try_from(ty)?, None);
+        }
+        Expr::Alias(alias) => adopt(&mut alias.expr, ty)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A literal beside a numeric is a numeric, whatever the precision and scale of its neighbour.
+fn literal_type(ty: &DataType) -> &DataType {
+    const NUMERIC: DataType = DataType::Decimal128(38, 15);
+    match ty {
+        DataType::Decimal128(..) => &NUMERIC,
+        other => other,
+    }
+}
+
+/// What PostgreSQL compares with what.
+fn kind(ty: &DataType) -> Option<u8> {
+    Some(match ty {
+        DataType::Boolean => 1,
+        ty if ty.is_numeric() => 2,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            if *ty == DataType::LargeUtf8 { 8 } else { 3 }
+        }
+        DataType::Date32 | DataType::Timestamp(..) => 4,
+        DataType::Time64(_) | DataType::Time32(_) => 5,
+        DataType::Interval(_) => 6,
+        DataType::Binary | DataType::LargeBinary => 7,
+        DataType::FixedSizeBinary(_) => 9,
+        DataType::List(_) => 10,
+        _ => return None,
+    })
+}
+
+fn comparable(op: Operator, left: &Expr, right: &Expr, schema: &DFSchema) -> Result<()> {
+    let (Some(l), Some(r)) = (known_type(left, schema), known_type(right, schema)) else {
+        return Ok(());
+    };
+    match (kind(&l), kind(&r)) {
+        (Some(a), Some(b)) if a != b => Err(no_operator(op, &l, &r).into()),
+        _ => Ok(()),
+    }
+}
+
+fn no_operator(op: Operator, left: &DataType, right: &DataType) -> SqlError {
+    let op = match op {
+        Operator::NotEq => "<>".to_string(),
+        op => op.to_string(),
+    };
+    let message = format!("operator does not exist: {} {op} {}", type_name(left), type_name(right));
+    SqlError::new(state::UNDEFINED_FUNCTION, message).with_hint(
+        "No operator matches the given name and argument types. You might need to add explicit type casts.",
+    )
+}
+
+fn require_boolean(expr: &Expr, what: &str, schema: &DFSchema) -> Result<()> {
+    match known_type(expr, schema) {
+        None | Some(DataType::Boolean) => Ok(()),
+        Some(other) => {
+            let name = type_name(&other);
+            let message = format!("argument of {what} must be type boolean, not type {name}");
+            Err(SqlError::new(state::DATATYPE_MISMATCH, message).into())
+        }
+    }
+}
+
+fn check_conditions(node: &LogicalPlan) -> Result<()> {
+    let schema = super::input_schema(node);
+    match node {
+        LogicalPlan::Filter(filter) => require_boolean(&filter.predicate, "WHERE", &schema),
+        LogicalPlan::Join(join) => match &join.filter {
+            Some(filter) => require_boolean(filter, "JOIN/ON", &schema),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,83 @@
+//! DataFusion's session state as Tidemark uses it: its functions replaced by ours, its options set for PostgreSQL.
+//!
+//! Law: planning and running see the same state; it holds no tables. Names are resolved by [`crate::resolve`].
+
+use std::sync::{Arc, LazyLock};
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+
+use crate::context::PlanContext;
+use crate::function::{self, SessionInfo};
+use crate::rewrite;
+
+/// Rows of input above which a query is run on every core.
+pub const PARALLEL_ROWS_MIN: usize = 200_000;
+
+static BASE: LazyLock<SessionState> = LazyLock::new(base);
+static CORES: LazyLock<usize> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
+
+fn base() -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(1)
+        .with_information_schema(false)
+        .with_batch_size(8192)
+        .with_create_default_catalog_and_schema(false);
+    let options = config.options_mut();
+    let parser = &mut options.sql_parser;
+    parser.parse_float_as_decimal = true;
+    parser.enable_ident_normalization = true;
+    parser.support_varchar_with_length = true;
+    parser.map_string_types_to_utf8view = false;
+    parser.collect_spans = true;
+    parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+    parser.default_null_ordering = "nulls_max".to_string();
+    // ARRAY(SELECT … ORDER BY …) depends on the order of its input.
+    parser.enable_subquery_sort_elimination = false;
+    options.execution.time_zone = Some("+00:00".to_string());
+    options.execution.collect_statistics = false;
+    options.optimizer.prefer_hash_join = true;
+    options.optimizer.skip_failed_rules = false;
+    let mut state = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_runtime_env(Arc::new(RuntimeEnv::default()))
+        .with_analyzer_rules(vec![]) // rewrite::postgres_semantics has done it
+        .build();
+    register(&mut state);
+    state
+}
+
+fn register(state: &mut SessionState) {
+    use datafusion::execution::FunctionRegistry;
+    let scalars = function::scalar_functions().iter().chain(rewrite::functions());
+    for function in scalars {
+        let registered = state.register_udf(Arc::clone(function));
+        registered.expect("a session state takes every function");
+    }
+    for function in function::aggregate_functions() {
+        let registered = state.register_udaf(Arc::clone(function));
+        registered.expect("a session state takes every aggregate");
+    }
+}
+
+/// The state for one statement.
+pub fn session_state(ctx: &PlanContext) -> SessionState {
+    let mut state = BASE.clone();
+    let info = SessionInfo {
+        catalog: Arc::clone(&ctx.catalog),
+        user: ctx.user.clone(),
+        database: ctx.database.clone(),
+        settings: ctx.settings.clone(),
+    };
+    state.config_mut().options_mut().extensions.insert(info);
+    state
+}
+
+/// Lets a statement that reads `rows` rows use every core, if they are worth it.
+pub fn set_parallelism(state: &mut SessionState, rows: usize) {
+    if rows >= PARALLEL_ROWS_MIN {
+        state.config_mut().options_mut().execution.target_partitions = *CORES;
+    }
+}
