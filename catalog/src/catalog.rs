@@ -29,18 +29,11 @@ pub const INFORMATION_SCHEMA: &str = "information_schema";
 pub const TIDEMARK: &str = "tidemark";
 pub const PUBLIC: &str = "public";
 
-const SYSTEM_SCHEMAS: [(&str, Oid, &str); 3] = [
-    (PG_CATALOG, Oid(11), "system catalog schema"),
-    (
-        INFORMATION_SCHEMA,
-        Oid(13207),
-        "what the SQL standard says about the database's objects",
-    ),
-    (
-        TIDEMARK,
-        Oid(15000),
-        "what Tidemark says about its views and tables",
-    ),
+/// Name, oid and comment of the schemas that are always there.
+const SYSTEM_SCHEMAS: [(&str, Oid, Option<&str>); 3] = [
+    (PG_CATALOG, Oid(11), Some("system catalog schema")),
+    (INFORMATION_SCHEMA, Oid(13207), None),
+    (TIDEMARK, Oid(15000), Some("Tidemark's own relations")),
 ];
 const PUBLIC_OID: Oid = Oid(2200);
 
@@ -125,8 +118,8 @@ impl Default for Catalog {
 impl Catalog {
     /// The schemas every database starts with: the three of the system and `public`.
     pub fn new() -> Self {
-        let schema = |name: &str, oid, comment: &str| {
-            let comment = Some(comment.to_owned());
+        let schema = |name: &str, oid, comment: Option<&str>| {
+            let comment = comment.map(str::to_owned);
             let schema = Schema {
                 name: name.to_owned(),
                 oid,
@@ -139,7 +132,7 @@ impl Catalog {
             .into_iter()
             .map(|(name, oid, text)| schema(name, oid, text))
             .collect();
-        schemas.extend([schema(PUBLIC, PUBLIC_OID, "standard public schema")]);
+        schemas.extend([schema(PUBLIC, PUBLIC_OID, Some("standard public schema"))]);
         Catalog {
             version: 0,
             next_id: ObjectId(1),

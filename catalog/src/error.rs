@@ -22,8 +22,13 @@ pub enum CatalogError {
     SystemSchema(String, String),
     #[error("cannot drop schema {0} because it is required by the database system")]
     RequiredSchema(String),
-    #[error("cannot drop {what} because other objects depend on it")]
-    Dependents { what: String, detail: String },
+    #[error("cannot drop {what} because other objects depend on {pronoun}")]
+    Dependents {
+        what: String,
+        /// `it` or `them`.
+        pronoun: &'static str,
+        detail: String,
+    },
     #[error("{0}")]
     InvalidReplacement(String),
     #[error("\"{name}\" is not a {expected}")]

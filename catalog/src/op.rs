@@ -27,7 +27,8 @@ pub enum Op {
         to: String,
     },
     CreateObject(Object),
-    /// A new definition under the same id, schema and name; a view keeps the old one as a version.
+    /// A new definition under the same id. Schema, name and comments stay what they were, whatever
+    /// the object says; a view keeps the old definition as a version.
     ReplaceObject(Object),
     DropObject(ObjectId),
     /// A new name in the same schema.

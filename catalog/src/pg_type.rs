@@ -258,7 +258,7 @@ impl PgType {
     /// pg_type.typcategory: `N` numeric, `S` string, `D` date and time, `A` array, `P` pseudo, …
     pub fn category(self) -> char {
         match self {
-            PgType::Array(_) if self.is_pseudo_element() => 'P',
+            PgType::Array(PgType::Record) => 'P',
             PgType::Array(_) => 'A',
             scalar => scalar.scalar().category,
         }
@@ -340,10 +340,6 @@ impl PgType {
             PgType::Numeric => [Oid(2917), Oid(2918)],
             _ => [Oid::NONE, Oid::NONE],
         }
-    }
-
-    fn is_pseudo_element(self) -> bool {
-        matches!(self, PgType::Array(PgType::Record | PgType::Cstring))
     }
 
     fn scalar(self) -> &'static Scalar {

@@ -132,6 +132,8 @@ impl Catalog {
         let mut new = object.clone();
         new.schema.clone_from(&old.schema);
         new.name.clone_from(&old.name);
+        new.comment.clone_from(&old.comment);
+        new.column_comments.clone_from(&old.column_comments);
         match (&old.kind, &mut new.kind) {
             (
                 ObjectKind::View(before) | ObjectKind::MaterializedView(before),

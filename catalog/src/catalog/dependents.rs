@@ -46,13 +46,14 @@ impl Catalog {
             .collect()
     }
 
-    /// All that would go with this object, nearest first; without itself.
+    /// All that would go with this object, dependents after what they stand on; without itself.
     pub fn dependents_transitive(&self, id: ObjectId) -> Vec<ObjectId> {
-        let mut found = Vec::new();
-        self.collect_dependents(id, &mut BTreeSet::from([id]), &mut |_, dependent| {
-            found.push(dependent);
-        });
-        found
+        let walk = self.walk(&[id]);
+        walk.iter()
+            .rev()
+            .map(|step| step.id)
+            .filter(|found| *found != id)
+            .collect()
     }
 
     /// The former definitions that read this object: views with the number of the version. Dropping
@@ -80,13 +81,13 @@ impl Catalog {
         cascade: bool,
         search_path: &[String],
     ) -> Result<Dropped, CatalogError> {
-        let mut seen: BTreeSet<ObjectId> = roots.iter().copied().collect();
-        let mut added: Vec<(ObjectId, ObjectId)> = Vec::new();
-        for root in roots {
-            self.collect_dependents(*root, &mut seen, &mut |on, dependent| {
-                added.push((on, dependent));
-            });
-        }
+        let walk = self.walk(roots);
+        let added: Vec<(ObjectId, ObjectId)> = walk
+            .iter()
+            .rev()
+            .filter(|step| !roots.contains(&step.id))
+            .filter_map(|step| Some((step.on?, step.id)))
+            .collect();
         if !cascade {
             self.check_nothing_added(roots, &added, search_path)?;
         }
@@ -95,7 +96,7 @@ impl Catalog {
             .map(|(_, id)| self.describe(*id, search_path))
             .collect();
         Ok(Dropped {
-            order: self.drop_order(&seen),
+            order: walk.into_iter().map(|step| step.id).collect(),
             cascaded,
         })
     }
@@ -146,6 +147,7 @@ impl Catalog {
         let what = format!("schema {schema_name}");
         Err(CatalogError::Dependents {
             what,
+            pronoun: "it",
             detail: detail.join("\n"),
         })
     }
@@ -183,51 +185,55 @@ impl Catalog {
                 }
             }
         }
-        let what = match roots {
-            [one] => describe(*one),
-            _ => "desired object(s)".to_owned(),
+        let (what, pronoun) = match roots {
+            [one] => (describe(*one), "it"),
+            _ => ("desired object(s)".to_owned(), "them"),
         };
         CatalogError::Dependents {
             what,
+            pronoun,
             detail: lines.join("\n"),
         }
     }
 
-    /// Depth first, in order of id: `visit(on, dependent)` once per dependent not yet in `seen`.
-    fn collect_dependents(
-        &self,
-        id: ObjectId,
-        seen: &mut BTreeSet<ObjectId>,
-        visit: &mut impl FnMut(ObjectId, ObjectId),
-    ) {
-        for dependent in self.dependents(id) {
-            if seen.insert(dependent) {
-                visit(id, dependent);
-                self.collect_dependents(dependent, seen, visit);
-            }
+    /// The roots and all that stands on them, each after its own dependents: the order to drop in.
+    /// Newest first, as Postgres walks, so that messages attribute a dependent as Postgres does.
+    fn walk(&self, roots: &[ObjectId]) -> Vec<Step> {
+        let mut seen = BTreeSet::new();
+        let mut steps = Vec::new();
+        for root in roots {
+            self.walk_from(
+                Step {
+                    id: *root,
+                    on: None,
+                },
+                &mut seen,
+                &mut steps,
+            );
         }
+        steps
     }
 
-    /// Again and again whatever nothing left stands on. A replaced view may have a lower id than
-    /// what it reads, so sorting by id would not do.
-    fn drop_order(&self, doomed: &BTreeSet<ObjectId>) -> Vec<ObjectId> {
-        let mut left = doomed.clone();
-        let mut order = Vec::with_capacity(left.len());
-        while !left.is_empty() {
-            let free = left.iter().rev().copied().find(|id| {
-                let stands = |other: &ObjectId| {
-                    other != id
-                        && self
-                            .get(*other)
-                            .is_some_and(|o| o.depends_on().contains(id))
-                };
-                !left.iter().any(stands)
-            });
-            // A cycle can't be made; if there were one, its members would go in any order.
-            let next = free.unwrap_or_else(|| *left.first().expect("not empty"));
-            left.remove(&next);
-            order.push(next);
+    fn walk_from(&self, step: Step, seen: &mut BTreeSet<ObjectId>, steps: &mut Vec<Step>) {
+        if !seen.insert(step.id) {
+            return;
         }
-        order
+        for dependent in self.dependents(step.id).into_iter().rev() {
+            self.walk_from(
+                Step {
+                    id: dependent,
+                    on: Some(step.id),
+                },
+                seen,
+                steps,
+            );
+        }
+        steps.push(step);
     }
+}
+
+/// An object on the way through its dependents, and what led to it.
+struct Step {
+    id: ObjectId,
+    on: Option<ObjectId>,
 }

@@ -1,1 +1,472 @@
-//! stub
+//! Ops applied to catalogs, told as short scripts.
+
+use std::collections::BTreeMap;
+
+use expect_test::{Expect, expect};
+
+use super::{Catalog, Found};
+use crate::error::CatalogError;
+use crate::object::{Column, CommitTime, Object, ObjectId, ObjectKind, Oid, Table, View};
+use crate::op::{CommentTarget, Op};
+use crate::pg_type::PgType;
+
+fn path(schemas: &[&str]) -> Vec<String> {
+    schemas.iter().map(|schema| (*schema).to_owned()).collect()
+}
+
+fn public() -> Vec<String> {
+    path(&["public"])
+}
+
+/// A table with an integer key column `id`.
+fn table(id: u64, schema: &str, name: &str) -> Op {
+    let columns = vec![
+        Column::new("id", PgType::Int4),
+        Column::new("v", PgType::Text),
+    ];
+    let table = Table {
+        columns,
+        primary_key: vec![0],
+        primary_key_name: None,
+    };
+    Op::CreateObject(Object::new(
+        ObjectId(id),
+        schema,
+        name,
+        ObjectKind::Table(table),
+    ))
+}
+
+fn definition(sql: &str, columns: &[(&str, PgType)], reads: &[u64]) -> View {
+    View {
+        sql: sql.to_owned(),
+        columns: columns
+            .iter()
+            .map(|(name, ty)| Column::new(name, *ty))
+            .collect(),
+        depends_on: reads.iter().copied().map(ObjectId).collect(),
+        key: None,
+        version: 0,
+        search_path: public(),
+        time_zone: "UTC".to_owned(),
+        bindings: BTreeMap::new(),
+    }
+}
+
+fn view_object(id: u64, name: &str, view: View) -> Object {
+    Object::new(ObjectId(id), "public", name, ObjectKind::View(view))
+}
+
+fn view(id: u64, name: &str, reads: &[u64]) -> Op {
+    let view = definition("SELECT 1 AS a", &[("a", PgType::Int4)], reads);
+    Op::CreateObject(view_object(id, name, view))
+}
+
+fn catalog(ops: &[Op]) -> Catalog {
+    let mut catalog = Catalog::new();
+    for (at, op) in (1..).zip(ops) {
+        catalog
+            .apply_at(op, CommitTime(at * 10))
+            .expect("the script is right");
+    }
+    catalog
+}
+
+fn refused(catalog: &Catalog, op: &Op, expected: Expect) {
+    let mut copy = catalog.clone();
+    let error = copy.apply(op).expect_err("this op is wrong");
+    assert_eq!(copy, *catalog, "a refused op changes nothing");
+    expected.assert_eq(&told(&error));
+}
+
+fn told(error: &CatalogError) -> String {
+    let detail = error
+        .detail()
+        .map(|detail| format!("\n{detail}"))
+        .unwrap_or_default();
+    format!("{} {error}{detail}", error.sqlstate())
+}
+
+#[test]
+fn names_are_found_along_the_search_path() {
+    let catalog = catalog(&[
+        Op::CreateSchema {
+            id: ObjectId(1),
+            name: "s".to_owned(),
+        },
+        table(2, "public", "t"),
+        table(3, "s", "t"),
+        table(4, "public", "pg_class"),
+    ]);
+    let id = |schema, name, path: &[String]| catalog.resolve(schema, name, path).map(|o| o.id);
+    assert_eq!(id(None, "t", &public()), Some(ObjectId(2)));
+    assert_eq!(id(None, "t", &path(&["s", "public"])), Some(ObjectId(3)));
+    assert_eq!(id(None, "t", &path(&["nowhere", "$user"])), None);
+    assert_eq!(id(Some("s"), "t", &public()), Some(ObjectId(3)));
+    assert_eq!(id(Some("s"), "T", &public()), None);
+    // The system's comes first unless the path says otherwise.
+    assert_eq!(id(None, "pg_class", &public()), None);
+    assert_eq!(
+        id(None, "pg_class", &path(&["public", "pg_catalog"])),
+        Some(ObjectId(4))
+    );
+    let found = catalog
+        .lookup(None, "pg_class", &public())
+        .map(|found| found.oid());
+    assert_eq!(found, Some(Oid(1259)));
+    assert!(matches!(
+        catalog.lookup(None, "t_pkey", &public()),
+        Some(Found::PrimaryKeyIndex(_))
+    ));
+    assert!(catalog.is_visible(ObjectId(2).oid(), &public()));
+    assert!(!catalog.is_visible(ObjectId(3).oid(), &public()));
+    assert!(!catalog.is_visible(ObjectId(3).oid(), &path(&["public", "s"])));
+    assert_eq!(
+        catalog.creation_schema(&path(&["nowhere", "s", "public"])),
+        Some("s")
+    );
+    assert_eq!(catalog.next_id(), ObjectId(5));
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_postgres_words() {
+    let catalog = catalog(&[
+        table(1, "public", "t"),
+        view(2, "v", &[1]),
+        Op::CreateSchema {
+            id: ObjectId(3),
+            name: "s".to_owned(),
+        },
+        table(4, "s", "t"),
+    ]);
+    let name = |name: &str| name.to_owned();
+    refused(
+        &catalog,
+        &table(9, "public", "t"),
+        expect![[r#"42P07 relation "t" already exists"#]],
+    );
+    refused(
+        &catalog,
+        &table(9, "public", "t_pkey"),
+        expect![[r#"42P07 relation "t_pkey" already exists"#]],
+    );
+    refused(
+        &catalog,
+        &table(9, "nowhere", "t"),
+        expect![[r#"3F000 schema "nowhere" does not exist"#]],
+    );
+    refused(
+        &catalog,
+        &table(9, "pg_catalog", "t"),
+        expect![[r#"
+        42501 permission denied to create "pg_catalog.t"
+        System catalog modifications are currently disallowed."#]],
+    );
+    refused(
+        &catalog,
+        &view(9, "w", &[77]),
+        expect!["42P01 relation with id 77 does not exist"],
+    );
+    refused(
+        &catalog,
+        &Op::DropObject(ObjectId(77)),
+        expect!["42P01 relation with id 77 does not exist"],
+    );
+    refused(
+        &catalog,
+        &Op::DropObject(ObjectId(1)),
+        expect![[r#"
+        2BP01 cannot drop table t because other objects depend on it
+        view v depends on table t"#]],
+    );
+    refused(
+        &catalog,
+        &Op::DropSchema { name: name("s") },
+        expect![[r#"
+        2BP01 cannot drop schema s because other objects depend on it
+        table s.t depends on schema s"#]],
+    );
+    refused(
+        &catalog,
+        &Op::DropSchema {
+            name: name("pg_catalog"),
+        },
+        expect![
+            "2BP01 cannot drop schema pg_catalog because it is required by the database system"
+        ],
+    );
+    refused(
+        &catalog,
+        &Op::CreateSchema {
+            id: ObjectId(9),
+            name: name("s"),
+        },
+        expect![[r#"42P06 schema "s" already exists"#]],
+    );
+    refused(
+        &catalog,
+        &Op::CreateSchema {
+            id: ObjectId(9),
+            name: name("pg_x"),
+        },
+        expect![[r#"
+            42939 unacceptable schema name "pg_x"
+            The prefix "pg_" is reserved for system schemas."#]],
+    );
+    refused(
+        &catalog,
+        &Op::Rename {
+            id: ObjectId(1),
+            to: name("v"),
+        },
+        expect![[r#"42P07 relation "v" already exists"#]],
+    );
+    let on = CommentTarget::Column(ObjectId(1), 2);
+    refused(
+        &catalog,
+        &Op::Comment { on, text: None },
+        expect![[r#"42703 column 3 of relation "t" does not exist"#]],
+    );
+    let twice = [("a", PgType::Int4), ("a", PgType::Int4)];
+    let twice = Op::CreateObject(view_object(9, "w", definition("", &twice, &[])));
+    refused(
+        &catalog,
+        &twice,
+        expect![[r#"42701 column "a" specified more than once"#]],
+    );
+}
+
+#[test]
+fn a_primary_key_gets_a_free_name_and_keeps_it() {
+    let mut catalog = catalog(&[table(1, "public", "t_pkey"), table(2, "public", "t")]);
+    let key = |catalog: &Catalog| {
+        let table = catalog
+            .get(ObjectId(2))
+            .and_then(Object::table)
+            .expect("made above");
+        table.primary_key_name().map(str::to_owned)
+    };
+    assert_eq!(key(&catalog).as_deref(), Some("t_pkey1"));
+    catalog
+        .apply(&Op::Rename {
+            id: ObjectId(2),
+            to: "u".to_owned(),
+        })
+        .expect("free");
+    assert_eq!(key(&catalog).as_deref(), Some("t_pkey1"));
+    assert!(catalog.resolve(None, "u", &public()).is_some());
+    assert!(catalog.resolve(None, "t", &public()).is_none());
+    catalog
+        .apply(&Op::DropObject(ObjectId(2)))
+        .expect("nothing stands on it");
+    assert!(catalog.lookup(None, "t_pkey1", &public()).is_none());
+    assert_eq!(catalog.next_id(), ObjectId(3), "ids are never given twice");
+}
+
+#[test]
+fn drops_go_from_the_leaves_to_the_roots() {
+    let catalog = catalog(&[
+        table(1, "public", "t"),
+        view(2, "a", &[1]),
+        view(3, "b", &[2]),
+        view(4, "c", &[1, 3]),
+        table(5, "public", "other"),
+    ]);
+    assert_eq!(catalog.dependents(ObjectId(1)), [ObjectId(2), ObjectId(4)]);
+    assert_eq!(
+        catalog.dependents_transitive(ObjectId(1)),
+        [ObjectId(2), ObjectId(3), ObjectId(4)]
+    );
+    let drop = |roots: &[u64], cascade| {
+        let roots: Vec<ObjectId> = roots.iter().copied().map(ObjectId).collect();
+        catalog.plan_drop(&roots, cascade, &public())
+    };
+    let planned = drop(&[1], true).expect("cascade takes all");
+    assert_eq!(
+        planned.order,
+        [ObjectId(4), ObjectId(3), ObjectId(2), ObjectId(1)]
+    );
+    expect![[r#"
+        Some(
+            (
+                "drop cascades to 3 other objects",
+                Some(
+                    "drop cascades to view a\ndrop cascades to view b\ndrop cascades to view c",
+                ),
+            ),
+        )
+    "#]]
+    .assert_debug_eq(&planned.notice());
+    let mut after = catalog.clone();
+    for id in planned.order {
+        after
+            .apply(&Op::DropObject(id))
+            .expect("the order allows each");
+    }
+    assert_eq!(after.objects().count(), 1);
+
+    expect![[r#"
+        2BP01 cannot drop table t because other objects depend on it
+        view a depends on table t
+        view b depends on view a
+        view c depends on table t"#]]
+    .assert_eq(&told(&drop(&[1], false).expect_err("views stand on it")));
+    expect![[r#"
+        2BP01 cannot drop desired object(s) because other objects depend on them
+        view b depends on view a
+        view c depends on table t"#]]
+    .assert_eq(&told(&drop(&[1, 2], false).expect_err("views stand on it")));
+    assert_eq!(
+        drop(&[3, 4], false).expect("both go").order,
+        [ObjectId(4), ObjectId(3)]
+    );
+    assert_eq!(drop(&[5], true).expect("alone").notice(), None);
+    let one = drop(&[3], true).expect("cascade").notice();
+    assert_eq!(one, Some(("drop cascades to view c".to_owned(), None)));
+}
+
+#[test]
+fn replaced_definitions_stay_as_versions() {
+    let mut catalog = catalog(&[
+        table(1, "public", "t"),
+        table(2, "public", "u"),
+        view(3, "v", &[1]),
+    ]);
+    let columns = [("a", PgType::Int4), ("b", PgType::Text)];
+    let second = definition("SELECT 2 AS a, 'x' AS b", &columns, &[2]);
+    let replace = Op::ReplaceObject(view_object(3, "ignored", second));
+    catalog
+        .apply_at(&replace, CommitTime(50))
+        .expect("it adds a column");
+    catalog
+        .apply_at(&replace, CommitTime(60))
+        .expect("saying the same again is allowed");
+
+    let versions: Vec<String> = catalog
+        .versions(ObjectId(3))
+        .iter()
+        .map(|v| {
+            format!(
+                "{} [{:?}, {:?}) {}",
+                v.number, v.from, v.until, v.object.name
+            )
+        })
+        .collect();
+    expect![[r#"
+        [
+            "1 [CommitTime(30), Some(CommitTime(50))) v",
+            "2 [CommitTime(50), None) v",
+        ]
+    "#]]
+    .assert_debug_eq(&versions);
+    let number = |at| {
+        catalog
+            .version_at(ObjectId(3), CommitTime(at))
+            .map(|v| v.number)
+    };
+    assert_eq!(
+        [number(0), number(30), number(49), number(50), number(99)],
+        { [Some(1), Some(1), Some(1), Some(2), Some(2)] }
+    );
+    assert!(catalog.version_numbered(ObjectId(3), 3).is_none());
+
+    // Only the present definition is dropped with its table; the kept one says so first.
+    assert_eq!(catalog.dependents(ObjectId(1)), []);
+    assert_eq!(catalog.kept_versions_on(ObjectId(1)), [(ObjectId(3), 1)]);
+    let error = catalog
+        .plan_drop(&[ObjectId(1)], false, &public())
+        .expect_err("kept version");
+    expect![[r#"
+        2BP01 cannot drop table t because other objects depend on it
+        version 1 of view v depends on table t"#]]
+    .assert_eq(&told(&error));
+    let planned = catalog
+        .plan_drop(&[ObjectId(1)], true, &public())
+        .expect("cascade");
+    assert_eq!(planned.order, [ObjectId(1)]);
+}
+
+#[test]
+fn a_replacement_keeps_what_was_there() {
+    let columns = [("a", PgType::Int4), ("b", PgType::Text)];
+    let make = |columns: &[(&str, PgType)]| view_object(1, "v", definition("SELECT", columns, &[]));
+    let catalog = catalog(&[Op::CreateObject(make(&columns))]);
+    let check = |columns: &[(&str, PgType)], expected| {
+        refused(&catalog, &Op::ReplaceObject(make(columns)), expected);
+    };
+    check(
+        &[("a", PgType::Int4)],
+        expect!["42P16 cannot drop columns from view"],
+    );
+    check(
+        &[("a", PgType::Int4), ("c", PgType::Text)],
+        expect![[r#"42P16 cannot change name of view column "b" to "c""#]],
+    );
+    check(
+        &[("a", PgType::Int8), ("b", PgType::Text)],
+        expect![[r#"42P16 cannot change data type of view column "a" from integer to bigint"#]],
+    );
+    let mut materialized = make(&columns);
+    materialized.kind = ObjectKind::MaterializedView(definition("SELECT", &columns, &[]));
+    refused(
+        &catalog,
+        &Op::ReplaceObject(materialized),
+        expect![[r#"42809 "v" is not a materialized view"#]],
+    );
+}
+
+#[test]
+fn clones_do_not_see_what_comes_later() {
+    let before = catalog(&[table(1, "public", "t")]);
+    let mut after = before.clone();
+    after.apply(&table(2, "public", "u")).expect("free");
+    let text = Some("things".to_owned());
+    let on = CommentTarget::Object(ObjectId(1));
+    after
+        .apply(&Op::Comment {
+            on,
+            text: text.clone(),
+        })
+        .expect("exists");
+    assert_eq!(
+        after
+            .get(ObjectId(1))
+            .and_then(|object| object.comment.clone()),
+        text
+    );
+    assert_eq!(
+        before
+            .get(ObjectId(1))
+            .and_then(|object| object.comment.clone()),
+        None
+    );
+    assert!(before.resolve(None, "u", &public()).is_none());
+    assert_eq!((before.version(), after.version()), (1, 3));
+    let staged = after.versions(ObjectId(2))[0].from;
+    assert_eq!(staged, CommitTime::STAGED);
+}
+
+#[test]
+fn a_schema_takes_its_objects_along() {
+    let mut catalog = catalog(&[
+        Op::CreateSchema {
+            id: ObjectId(1),
+            name: "s".to_owned(),
+        },
+        table(2, "s", "t"),
+    ]);
+    let rename = Op::RenameSchema {
+        name: "s".to_owned(),
+        to: "r".to_owned(),
+    };
+    catalog.apply(&rename).expect("free");
+    let found = catalog
+        .resolve(Some("r"), "t", &[])
+        .map(|object| object.schema.clone());
+    assert_eq!(found.as_deref(), Some("r"));
+    assert!(catalog.resolve(Some("s"), "t", &[]).is_none());
+    assert_eq!(
+        catalog.schema("r").map(|schema| schema.oid),
+        Some(ObjectId(1).oid())
+    );
+}

@@ -291,18 +291,17 @@ fn float(mods: &[u32]) -> Result<PgType, TypeNameError> {
 }
 
 fn typmod(ty: PgType, mods: &[u32]) -> Result<i32, TypeNameError> {
-    let sql_name = ty.sql_name();
+    let name = ty.name();
     match (ty, mods) {
         (_, []) => Ok(-1),
         (PgType::Varchar | PgType::Bpchar, [0]) => {
-            let name = ty.name();
             let message = format!("length for type {name} must be at least 1");
             Err(TypeNameError::Modifier(message))
         }
         (PgType::Varchar | PgType::Bpchar, [length]) => PgType::length_typmod(*length)
             .filter(|_| *length <= 10_485_760)
             .ok_or_else(|| {
-                let message = format!("length for type {} cannot exceed 10485760", ty.name());
+                let message = format!("length for type {name} cannot exceed 10485760");
                 TypeNameError::Modifier(message)
             }),
         (PgType::Numeric, [precision] | [precision, _]) => {
@@ -324,7 +323,7 @@ fn typmod(ty: PgType, mods: &[u32]) -> Result<i32, TypeNameError> {
             Ok((0x7fff << 16) | precision)
         }
         _ => {
-            let message = format!("type modifier is not allowed for type \"{sql_name}\"");
+            let message = format!("type modifier is not allowed for type \"{name}\"");
             Err(TypeNameError::Modifier(message))
         }
     }

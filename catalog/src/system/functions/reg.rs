@@ -155,10 +155,10 @@ pub fn regproc_in(text: &str) -> Result<Oid, RegError> {
         .filter(|function| in_pg_catalog && function.name == name);
     match (found.next(), found.next()) {
         (Some(function), None) => Ok(function.oid),
-        (Some(_), Some(_)) => Err(error(
-            "42725",
-            format!("more than one function named \"{name}\""),
-        )),
+        (Some(_), Some(_)) => {
+            let message = format!("more than one function named \"{}\"", text.trim());
+            Err(error("42725", message))
+        }
         (None, _) => Err(error(
             "42883",
             format!("function \"{}\" does not exist", text.trim()),
