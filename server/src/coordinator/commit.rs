@@ -1,0 +1,116 @@
+//! Commits: what a transaction staged becomes one change of the engine, then of the catalog.
+//!
+//! Law      The engine's log decides: when it has the change, the commit has happened, and the catalog
+//!          and its durable copy follow in the same order, as only one transaction at a time holds the
+//!          right to change them. A commit handed over is never given up, whoever stops waiting.
+
+use std::sync::{Arc, PoisonError};
+
+use tidemark_catalog::durable::Entry;
+use tidemark_catalog::{Catalog, CommitTime, Op};
+use tidemark_engine::{Change, CollectionId, CommitError, EvaluateContext, ReadGuard, Timestamp};
+use tidemark_sql::PlanContext;
+use tidemark_sql::error::SqlError;
+use tokio::sync::oneshot;
+
+use super::Coordinator;
+use crate::transaction::{Commit, serialization_failure};
+
+/// What the committer runs to learn what a commit changes.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Coordinator {
+    /// Hands a change to the committer and waits until it is durable and visible, or refused.
+    pub async fn submit(
+        &self,
+        evaluate: impl FnOnce(&EvaluateContext) -> Result<Change, BoxError> + Send + 'static,
+    ) -> Result<Timestamp, CommitError> {
+        let (done, committed) = oneshot::channel();
+        let reply = move |result| {
+            // The session may have gone; the commit has happened all the same.
+            let _ = done.send(result);
+        };
+        self.engine.submit(Box::new(evaluate), Box::new(reply));
+        match committed.await {
+            Ok(result) => result,
+            Err(_) => Err(CommitError::Rejected(Box::new(SqlError::new(
+                "57P01",
+                "the server is shutting down",
+            )))),
+        }
+    }
+
+    /// Commits what a transaction staged; `guard` keeps its snapshot until then.
+    pub async fn commit(
+        self: &Arc<Self>,
+        ctx: &PlanContext,
+        commit: Commit,
+        guard: Option<Arc<ReadGuard>>,
+    ) -> Result<Timestamp, SqlError> {
+        let (coordinator, ctx) = (Arc::clone(self), ctx.clone());
+        // In a task of its own, so that the catalog follows the log even if the session ends here.
+        let task = tokio::spawn(async move { coordinator.commit_now(&ctx, commit, guard).await });
+        task.await
+            .unwrap_or_else(|error| Err(SqlError::internal(error.to_string())))
+    }
+
+    async fn commit_now(
+        &self,
+        ctx: &PlanContext,
+        commit: Commit,
+        _guard: Option<Arc<ReadGuard>>,
+    ) -> Result<Timestamp, SqlError> {
+        let Commit {
+            change,
+            ops,
+            writes,
+            create_views,
+            validate,
+            snapshot,
+            locks,
+        } = commit;
+        let engine = Arc::clone(&self.engine);
+        let evaluate = move |_: &EvaluateContext| {
+            // Here, in commit order, nobody can change the tables any more.
+            let stale = |table: &CollectionId| engine.last_changed(*table) > snapshot;
+            if validate.iter().any(stale) {
+                return Err(Box::new(serialization_failure()) as BoxError);
+            }
+            Ok(change)
+        };
+        let at = self
+            .submit(evaluate)
+            .await
+            .map_err(|error| tidemark_sql::commit_error(ctx, error, &writes))?;
+        if !ops.is_empty() {
+            self.publish(&ops, at);
+        }
+        drop(locks);
+        if !create_views.is_empty() {
+            // Until it is filled: the creator's next statement reads it at once. A view that is dropped
+            // meanwhile needs no waiting for.
+            let _ = self.engine.wait_for(&create_views, at).await;
+        }
+        Ok(at)
+    }
+
+    /// Lets everyone see a committed change of the catalog.
+    fn publish(&self, ops: &[Op], at: Timestamp) {
+        let at = CommitTime(at.0);
+        let mut catalog = Catalog::clone(&self.catalog());
+        for op in ops {
+            catalog
+                .apply_at(op, at)
+                .expect("applied to this same catalog when it was staged");
+        }
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        for op in ops {
+            durable.append(&Entry {
+                at,
+                record: op.to_bytes(),
+            });
+        }
+        drop(durable);
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    }
+}

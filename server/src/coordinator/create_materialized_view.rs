@@ -1,0 +1,81 @@
+//! CREATE MATERIALIZED VIEW [IF NOT EXISTS]: a query whose rows are kept, and kept right.
+//!
+//! The plan is made here and staged; the engine fills the view when the transaction commits, and the
+//! statement is answered when it is complete. The log keeps the definition, not the rows.
+
+use datafusion::sql::sqlparser::ast::ObjectName;
+use tidemark_catalog::{Object, ObjectKind, Op, View};
+use tidemark_engine::{CollectionId, ViewDef};
+use tidemark_sql::ddl;
+use tidemark_sql::error::{SqlError, state};
+use tidemark_sql::maintain::plan_view;
+use tidemark_sql::parse::CreateView;
+
+use super::{Outcome, create_table, create_view, lock_catalog};
+use crate::session::{Notice, Session};
+
+const TAG: &str = "CREATE MATERIALIZED VIEW";
+
+pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, SqlError> {
+    let ctx = lock_catalog(session).await?;
+    let (schema, name) = ddl::target_name(&ctx, &create.name)?;
+    if create.or_replace {
+        return Err(SqlError::unsupported(
+            "CREATE OR REPLACE MATERIALIZED VIEW is not supported yet",
+        )
+        .with_hint("Drop the view and create it again."));
+    }
+    if create_table::exists(session, &ctx, &schema, &name, create.if_not_exists)? {
+        return Outcome::done(TAG);
+    }
+    let plan = plan_view(&ctx, &create.query)?;
+    for notice in plan.notices {
+        session.notice(notice);
+    }
+    let columns = named(plan.columns, &create_view::names(&create.columns))?;
+    let view = create_view::define(session, &ctx, create, columns)?;
+    let view = View {
+        key: plan.key.clone(),
+        ..view
+    };
+    let id = ctx.catalog.next_id();
+    let object = Object::new(id, &schema, &name, ObjectKind::MaterializedView(view));
+    let transaction = session.open_transaction()?;
+    transaction.stage(Op::CreateObject(object))?;
+    let view = ViewDef {
+        id: CollectionId(id.0),
+        plan: plan.plan,
+        key: plan.key,
+    };
+    transaction.staged.create_views.push(view);
+    Outcome::done(TAG)
+}
+
+fn named(
+    mut columns: Vec<tidemark_catalog::Column>,
+    names: &[tidemark_catalog::Column],
+) -> Result<Vec<tidemark_catalog::Column>, SqlError> {
+    if names.len() > columns.len() {
+        return Err(SqlError::syntax("too many column names were specified"));
+    }
+    for (column, name) in columns.iter_mut().zip(names) {
+        column.name.clone_from(&name.name);
+    }
+    Ok(columns)
+}
+
+/// REFRESH MATERIALIZED VIEW: nothing to do, as the view is always fresh.
+pub fn refresh(session: &mut Session, name: &ObjectName) -> Result<Outcome, SqlError> {
+    let ctx = session.plan_context();
+    let view = ddl::resolve(&ctx, name)?.ok_or_else(|| SqlError::undefined_table(name))?;
+    if !matches!(view.kind, ObjectKind::MaterializedView(_)) {
+        let message = format!("\"{}\" is not a materialized view", view.name);
+        return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
+    }
+    let message = format!(
+        "materialized view \"{}\" is kept up to date by itself",
+        view.name
+    );
+    session.notice(Notice::notice(state::SUCCESSFUL_COMPLETION, message));
+    Outcome::done("REFRESH MATERIALIZED VIEW")
+}

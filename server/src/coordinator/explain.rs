@@ -1,0 +1,53 @@
+//! EXPLAIN: the stages of design §6 as text, a line a row.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use tidemark_catalog::ObjectId;
+use tidemark_sql::error::SqlError;
+use tidemark_sql::maintain::plan_view;
+use tidemark_sql::parse::{Explain, ExplainStage};
+use tidemark_sql::{PlanContext, Statement};
+
+use super::{Outcome, query, set};
+use crate::rows::{Rows, RowsTag};
+use crate::session::Session;
+
+pub async fn run(session: &mut Session, explain: &Explain) -> Result<Outcome, SqlError> {
+    let ctx = session.plan_context();
+    let lines = match (&*explain.statement, explain.stage) {
+        (Statement::CreateMaterializedView(create), ExplainStage::Plan) => {
+            let plan = plan_view(&ctx, &create.query)?;
+            let printed = plan.plan.explain(&|id| name_of(&ctx, ObjectId(id.0)));
+            printed.lines().map(str::to_owned).collect()
+        }
+        _ => {
+            let (read, _guard) = query::read_view(session, &[]);
+            let mut types = Vec::new();
+            let explained = tidemark_sql::explain(&ctx, explain, &read, &mut types);
+            session.cancel.clone().guard(explained).await??
+        }
+    };
+    let schema = columns();
+    let lines: ArrayRef = Arc::new(StringArray::from(lines));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![lines])?;
+    Ok(Outcome::Rows(Rows::ready(
+        schema,
+        vec![batch],
+        RowsTag::Fixed("EXPLAIN".to_owned()),
+    )))
+}
+
+/// The column of EXPLAIN.
+pub fn columns() -> SchemaRef {
+    set::text_columns(&["QUERY PLAN"])
+}
+
+fn name_of(ctx: &PlanContext, id: ObjectId) -> String {
+    let path = ctx.settings.search_path(&ctx.user);
+    match ctx.catalog.get(id) {
+        Some(object) => ctx.catalog.display_name(object, &path),
+        None => format!("#{id}"),
+    }
+}

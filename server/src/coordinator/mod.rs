@@ -1,0 +1,232 @@
+//! The coordinator: what each statement does, one file per kind of statement.
+//!
+//! Law      Every statement runs under `execute`: in its session's open transaction, or by itself. A
+//!          statement that fails leaves nothing behind: the transaction it was in is failed or gone, and
+//!          one by itself has made no commit. A read's time is closed before it is answered (S1), and a
+//!          commit is acknowledged when the log has it.
+//!
+//! Nothing here knows sockets or message formats: results are [`Outcome`]s.
+
+mod comment;
+mod commit;
+mod copy;
+mod create_materialized_view;
+mod create_schema;
+mod create_table;
+mod create_view;
+mod cursor;
+mod dml;
+mod drop;
+mod explain;
+mod prepare;
+mod query;
+mod rename;
+mod set;
+mod start;
+mod transaction;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tidemark_catalog::Catalog;
+use tidemark_catalog::durable::Durable;
+use tidemark_engine::{CollectionId, Engine, Timestamp};
+use tidemark_sql::context::ActivitySource;
+use tidemark_sql::error::{SqlError, state};
+use tidemark_sql::{ParsedStatement, PlanContext, Statement};
+
+pub use copy::{CopyIn, CopyOut};
+pub use prepare::prepare;
+pub use start::open;
+pub use transaction::{check_not_failed, end_implicit};
+
+use crate::lock::Locks;
+use crate::panic;
+use crate::rows::Rows;
+use crate::session::Session;
+use crate::sessions::Sessions;
+
+/// What all sessions of a server share.
+pub struct Coordinator {
+    pub engine: Arc<Engine>,
+    pub locks: Arc<Locks>,
+    pub sessions: Arc<Sessions>,
+    /// Runs DML on the committer's thread.
+    runtime: tokio::runtime::Handle,
+    catalog: RwLock<Arc<Catalog>>,
+    durable: Mutex<Durable>,
+}
+
+/// What a statement gives.
+pub enum Outcome {
+    /// The command tag.
+    Done(String),
+    Rows(Rows),
+    /// Wants the client's rows.
+    CopyIn(Box<CopyIn>),
+    CopyOut(Box<CopyOut>),
+}
+
+impl Outcome {
+    fn done(tag: &str) -> Result<Outcome, SqlError> {
+        Ok(Outcome::Done(tag.to_owned()))
+    }
+}
+
+impl Coordinator {
+    /// The names as of the last commit.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a statement of `session` is planned in.
+    pub fn plan_context(&self, catalog: Arc<Catalog>, session: &Session) -> PlanContext {
+        PlanContext {
+            catalog,
+            engine: Arc::clone(&self.engine),
+            settings: session.settings.clone(),
+            user: session.user.clone(),
+            database: session.database.clone(),
+            activity: Some(self.activity()),
+        }
+    }
+
+    /// What pg_stat_activity asks.
+    fn activity(&self) -> ActivitySource {
+        let sessions = Arc::clone(&self.sessions);
+        Arc::new(move || sessions.activity())
+    }
+
+    /// Waits until `views` show everything up to `at`, expiries included.
+    pub async fn wait_for_views(
+        &self,
+        session: &Session,
+        views: impl IntoIterator<Item = CollectionId>,
+        at: Timestamp,
+    ) -> Result<(), SqlError> {
+        let views: Vec<_> = views.into_iter().collect();
+        if views.is_empty() {
+            return Ok(());
+        }
+        let complete = session
+            .cancel
+            .guard(self.engine.wait_for(&views, at))
+            .await?;
+        complete.map_err(|_| {
+            let message = "a materialized view was dropped while the statement ran";
+            SqlError::new(state::UNDEFINED_TABLE, message)
+        })
+    }
+}
+
+/// Runs a statement. `portal` names the portal whose parameters it has.
+pub async fn execute(
+    session: &mut Session,
+    parsed: &Arc<ParsedStatement>,
+    portal: Option<&str>,
+) -> Result<Outcome, SqlError> {
+    session.note_running(&parsed.text);
+    check_not_failed(session, &parsed.statement)?;
+    transaction::check_read_only(session, &parsed.statement)?;
+    // A panic may leave this statement half run, which is what a failed statement is.
+    let run = panic::contain_future(dispatch(session, parsed, portal));
+    match run.await {
+        Ok(outcome) => outcome,
+        Err(message) => Err(SqlError::internal(format!("internal error: {message}"))),
+    }
+}
+
+async fn dispatch(
+    session: &mut Session,
+    parsed: &Arc<ParsedStatement>,
+    portal: Option<&str>,
+) -> Result<Outcome, SqlError> {
+    let statement = &parsed.statement;
+    match statement {
+        Statement::Query(query) => query::run(session, query, portal).await,
+        Statement::Insert(_)
+        | Statement::Update(_)
+        | Statement::Delete(_)
+        | Statement::Truncate { .. } => dml::run(session, parsed, portal).await,
+        Statement::Copy(copy) => copy::run(session, copy).await,
+
+        Statement::Begin(_)
+        | Statement::SetTransaction { .. }
+        | Statement::Commit { .. }
+        | Statement::Rollback { .. }
+        | Statement::Savepoint { .. }
+        | Statement::ReleaseSavepoint { .. }
+        | Statement::RollbackToSavepoint { .. } => transaction::run(session, parsed).await,
+        Statement::Lock { tables } => transaction::lock_tables(session, tables).await,
+
+        Statement::Set { .. }
+        | Statement::ResetAll
+        | Statement::Show(_)
+        | Statement::ShowAll
+        | Statement::DiscardAll
+        | Statement::DiscardOther => set::run(session, statement),
+
+        Statement::Explain(explain) => explain::run(session, explain).await,
+        Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate { .. } => {
+            Box::pin(prepare::run(session, statement)).await
+        }
+        Statement::Declare(_) | Statement::Fetch { .. } | Statement::Close { .. } => {
+            cursor::run(session, statement).await
+        }
+
+        Statement::Listen { .. } => Err(SqlError::unsupported(
+            "LISTEN is not supported: nothing here notifies",
+        )
+        .with_hint("Poll a materialized view.")),
+        Statement::Unlisten { .. } => Outcome::done("UNLISTEN"),
+        Statement::Nothing { tag } => Outcome::done(tag),
+        Statement::CreateIndex(_) => Err(SqlError::unsupported(
+            "CREATE INDEX is not supported yet",
+        )
+        .with_hint("A PRIMARY KEY is indexed, and so is a materialized view by its GROUP BY.")),
+        _ => definition(session, statement).await,
+    }
+}
+
+/// Statements that change the catalog: in the open transaction, or in one of their own.
+async fn definition(session: &mut Session, statement: &Statement) -> Result<Outcome, SqlError> {
+    let alone = !session.in_block();
+    if alone {
+        session.begin_implicit();
+    }
+    let outcome = define(session, statement).await?;
+    if alone {
+        end_implicit(session).await?;
+    }
+    Ok(outcome)
+}
+
+async fn define(session: &mut Session, statement: &Statement) -> Result<Outcome, SqlError> {
+    match statement {
+        Statement::CreateSchema {
+            name,
+            if_not_exists,
+        } => create_schema::run(session, name, *if_not_exists).await,
+        Statement::CreateTable(create) => create_table::run(session, create).await,
+        Statement::CreateView(create) => create_view::run(session, create).await,
+        Statement::CreateMaterializedView(create) => {
+            create_materialized_view::run(session, create).await
+        }
+        Statement::Drop(drop) => drop::run(session, drop).await,
+        Statement::AlterRename { .. } => rename::run(session, statement).await,
+        Statement::Comment { on, comment } => comment::run(session, on, comment.clone()).await,
+        Statement::RefreshMaterializedView { name } => {
+            create_materialized_view::refresh(session, name)
+        }
+        other => Err(SqlError::internal(format!("no coordinator for {other:?}"))),
+    }
+}
+
+/// The right to change the catalog, for a statement that is in a transaction.
+async fn lock_catalog(session: &mut Session) -> Result<PlanContext, SqlError> {
+    let (coordinator, cancel) = (Arc::clone(&session.coordinator), session.cancel.clone());
+    let transaction = session.open_transaction()?;
+    transaction
+        .lock_catalog(|| coordinator.catalog(), &cancel)
+        .await?;
+    Ok(session.plan_context())
+}

@@ -1,0 +1,127 @@
+//! Queries: planned under the session's names, run over one snapshot.
+//!
+//! Law      The snapshot's time is closed when it is taken (S1); every materialized view that the query
+//!          reads is complete up to it before the first row. Tables are read as they are stored.
+
+use std::sync::{Arc, PoisonError};
+
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast;
+use tidemark_catalog::ObjectId;
+use tidemark_engine::{CollectionId, ReadGuard};
+use tidemark_sql::error::SqlError;
+use tidemark_sql::{PlanContext, QueryPlan, ReadView};
+
+use super::Outcome;
+use crate::rows::Rows;
+use crate::session::{CachedPlan, Prepared, Session};
+
+pub async fn run(
+    session: &mut Session,
+    query: &ast::Query,
+    portal: Option<&str>,
+) -> Result<Outcome, SqlError> {
+    let parameters = session.parameters(portal);
+    let ctx = session.plan_context();
+    let portal = portal.and_then(|name| session.portals.get(name));
+    let plan = match portal.map(|portal| Arc::clone(&portal.prepared)) {
+        Some(prepared) => plan_again(&ctx, query, &prepared)?,
+        None => Arc::new(plan(&ctx, query, Vec::new())?),
+    };
+    Ok(Outcome::Rows(rows(session, &ctx, &plan, parameters).await?))
+}
+
+/// Plans a query whose parameters have the given types, as far as they are known.
+pub fn plan(
+    ctx: &PlanContext,
+    query: &ast::Query,
+    mut types: Vec<Option<DataType>>,
+) -> Result<QueryPlan, SqlError> {
+    tidemark_sql::plan_query(ctx, query, &mut types)
+}
+
+/// The plan made at Parse, or a new one if names or settings have changed since.
+fn plan_again(
+    ctx: &PlanContext,
+    query: &ast::Query,
+    prepared: &Prepared,
+) -> Result<Arc<QueryPlan>, SqlError> {
+    let mut cached = prepared.plan.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cached) = &*cached
+        && cached.catalog_version == ctx.catalog.version()
+        && cached.settings == ctx.settings
+    {
+        return Ok(Arc::clone(&cached.plan));
+    }
+    let types = prepared.parameter_types.iter().cloned().map(Some).collect();
+    let plan = Arc::new(plan(ctx, query, types)?);
+    if prepared.columns.as_ref() != Some(&plan.schema) {
+        return Err(SqlError::unsupported(
+            "cached plan must not change result type",
+        ));
+    }
+    *cached = Some(CachedPlan::new(ctx, &plan));
+    Ok(plan)
+}
+
+/// Starts a planned query.
+pub async fn rows(
+    session: &mut Session,
+    ctx: &PlanContext,
+    plan: &QueryPlan,
+    parameters: Vec<ScalarValue>,
+) -> Result<Rows, SqlError> {
+    for notice in &plan.notices {
+        session.notice(notice.clone());
+    }
+    let (read, guard) = read_view(session, &plan.base_tables);
+    wait(session, &plan.views, &read).await?;
+    let run = tidemark_sql::run_query(ctx, plan, &read, parameters);
+    let stream = session.cancel.clone().guard(run).await??;
+    Ok(Rows::stream(Arc::clone(&plan.schema), stream, guard))
+}
+
+/// What the session's next statement reads, and the guard that keeps it.
+pub fn read_view(session: &mut Session, tables: &[ObjectId]) -> (ReadView, Arc<ReadGuard>) {
+    let engine = Arc::clone(&session.coordinator.engine);
+    match &mut session.transaction {
+        Some(transaction) => {
+            transaction.reads.extend(tables);
+            transaction.read_view(&engine)
+        }
+        None => {
+            let guard = Arc::new(engine.begin_read());
+            (ReadView::new(guard.at), guard)
+        }
+    }
+}
+
+/// Waits until the views are complete up to the read's time.
+pub async fn wait(session: &Session, views: &[ObjectId], read: &ReadView) -> Result<(), SqlError> {
+    // A view that this transaction created exists for nobody else yet, and is read as a plain one.
+    let staged = session
+        .transaction
+        .as_ref()
+        .map(|transaction| &transaction.staged.create_views);
+    let is_staged =
+        |id: CollectionId| staged.is_some_and(|views| views.iter().any(|view| view.id == id));
+    let views = views
+        .iter()
+        .map(|id| CollectionId(id.0))
+        .filter(|id| !is_staged(*id));
+    session
+        .coordinator
+        .wait_for_views(session, views, read.at)
+        .await
+}
+
+impl CachedPlan {
+    pub fn new(ctx: &PlanContext, plan: &Arc<QueryPlan>) -> CachedPlan {
+        CachedPlan {
+            catalog_version: ctx.catalog.version(),
+            settings: ctx.settings.clone(),
+            plan: Arc::clone(plan),
+        }
+    }
+}

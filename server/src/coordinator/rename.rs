@@ -1,0 +1,52 @@
+//! ALTER TABLE, VIEW, MATERIALIZED VIEW, SCHEMA … RENAME TO.
+
+use tidemark_catalog::Op;
+use tidemark_sql::error::{SqlError, state};
+use tidemark_sql::parse::ObjectClass;
+use tidemark_sql::{Statement, ddl};
+
+use super::{Outcome, lock_catalog};
+use crate::session::{Notice, Session};
+
+pub async fn run(session: &mut Session, statement: &Statement) -> Result<Outcome, SqlError> {
+    let Statement::AlterRename {
+        kind,
+        name,
+        to,
+        if_exists,
+    } = statement
+    else {
+        return Err(SqlError::internal("not a RENAME"));
+    };
+    let tag = format!("ALTER {}", kind.noun().to_uppercase());
+    let ctx = lock_catalog(session).await?;
+    let (_, bare) = ddl::name_parts(&ctx, name)?;
+    if *kind == ObjectClass::Schema {
+        let op = Op::RenameSchema {
+            name: bare,
+            to: to.clone(),
+        };
+        session.open_transaction()?.stage(op)?;
+        return Ok(Outcome::Done(tag));
+    }
+    let Some(object) = ddl::resolve(&ctx, name)? else {
+        let message = format!("relation \"{bare}\" does not exist");
+        if !if_exists {
+            return Err(SqlError::new(state::UNDEFINED_TABLE, message));
+        }
+        let notice = Notice::notice(state::SUCCESSFUL_COMPLETION, format!("{message}, skipping"));
+        session.notice(notice);
+        return Ok(Outcome::Done(tag));
+    };
+    // As in Postgres, ALTER TABLE renames anything that can be read.
+    if *kind != ObjectClass::Table && object.kind.noun() != kind.noun() {
+        let message = format!("\"{bare}\" is not a {}", kind.noun());
+        return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
+    }
+    let op = Op::Rename {
+        id: object.id,
+        to: to.clone(),
+    };
+    session.open_transaction()?.stage(op)?;
+    Ok(Outcome::Done(tag))
+}

@@ -1,0 +1,163 @@
+//! Starting: from what the disk holds to a coordinator that takes statements.
+//!
+//! Law      The log is the truth: tables come back with the engine, the catalog by applying the log's
+//!          records, its sled copy is checked against them. Materialized views are planned again from
+//!          their text, below before above, and filled from the tables before anybody is let in. One that
+//!          can't be planned any more is reported and stays without rows; everything else works.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, RwLock};
+
+use tidemark_catalog::durable::{self, Durable, Entry};
+use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, ObjectKind, View};
+use tidemark_engine::{Change, CollectionId, Engine, EngineConfig, Recovered, Timestamp, ViewDef};
+use tidemark_sql::error::SqlError;
+use tidemark_sql::maintain::plan_view;
+use tidemark_sql::{PlanContext, Settings, Statement};
+
+use super::Coordinator;
+use crate::StartError;
+use crate::config::{Config, Switch};
+use crate::lock::Locks;
+use crate::sessions::Sessions;
+
+/// The user under whom views are planned at start; their search paths are their creators'.
+const USER: &str = "tidemark";
+
+/// Recovers everything from the data directory. Blocks while the log is read.
+pub fn open(
+    config: &Config,
+    runtime: tokio::runtime::Handle,
+) -> Result<Arc<Coordinator>, StartError> {
+    let engine_config = EngineConfig {
+        data: config.data.clone(),
+        workers: config.worker_count(),
+        fsync: config.fsync == Switch::On,
+    };
+    let (engine, recovered) = Engine::open(engine_config).map_err(StartError::Engine)?;
+    let (durable, catalog) = recover_catalog(&config.data, recovered)?;
+    let coordinator = Arc::new(Coordinator {
+        engine,
+        locks: Arc::new(Locks::default()),
+        sessions: Arc::new(Sessions::default()),
+        runtime: runtime.clone(),
+        catalog: RwLock::new(Arc::new(catalog)),
+        durable: Mutex::new(durable),
+    });
+    runtime.block_on(recreate_views(&coordinator));
+    Ok(coordinator)
+}
+
+fn recover_catalog(data: &Path, recovered: Recovered) -> Result<(Durable, Catalog), StartError> {
+    let entry = |(at, record): (Timestamp, Vec<u8>)| Entry {
+        at: CommitTime(at.0),
+        record,
+    };
+    let log: Vec<Entry> = recovered.ddl.into_iter().map(entry).collect();
+    durable::open(&data.join("catalog"), &log).map_err(StartError::Catalog)
+}
+
+async fn recreate_views(coordinator: &Coordinator) {
+    let catalog = coordinator.catalog();
+    let mut created = Vec::new();
+    let mut last = None;
+    for id in below_before_above(&catalog) {
+        let Some(object) = catalog.get(id) else {
+            continue;
+        };
+        let ObjectKind::MaterializedView(view) = &object.kind else {
+            continue;
+        };
+        match recreate(coordinator, &catalog, object, view).await {
+            Ok(at) => {
+                created.push(CollectionId(id.0));
+                last = Some(at);
+            }
+            Err(error) => tracing::error!(
+                view = object.name,
+                %error,
+                "a materialized view can't be planned any more: it stays without rows",
+            ),
+        }
+    }
+    if let Some(at) = last {
+        // Nobody could have dropped one yet.
+        let _ = coordinator.engine.wait_for(&created, at).await;
+    }
+}
+
+async fn recreate(
+    coordinator: &Coordinator,
+    catalog: &Arc<Catalog>,
+    object: &Object,
+    view: &View,
+) -> Result<Timestamp, SqlError> {
+    let ctx = context_of(coordinator, catalog, view)?;
+    let query = tidemark_sql::parse(&view.sql)?
+        .pop()
+        .map(|parsed| parsed.statement);
+    let Some(Statement::Query(query)) = query else {
+        return Err(SqlError::internal("its definition is no query"));
+    };
+    let plan = plan_view(&ctx, &query)?;
+    let create = ViewDef {
+        id: CollectionId(object.id.0),
+        plan: plan.plan,
+        key: plan.key,
+    };
+    let change = Change {
+        create_views: vec![create],
+        ..Change::default()
+    };
+    let submitted = coordinator.submit(move |_| Ok(change)).await;
+    submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))
+}
+
+/// The names and settings that a view's text was written under (S11).
+fn context_of(
+    coordinator: &Coordinator,
+    catalog: &Arc<Catalog>,
+    view: &View,
+) -> Result<PlanContext, SqlError> {
+    let mut settings = Settings::default();
+    let path = view
+        .search_path
+        .iter()
+        .map(|schema| format!("\"{schema}\""));
+    settings.set("search_path", &path.collect::<Vec<_>>().join(", "))?;
+    settings.set("TimeZone", &view.time_zone)?;
+    Ok(PlanContext {
+        catalog: Arc::clone(catalog),
+        engine: Arc::clone(&coordinator.engine),
+        settings,
+        user: USER.to_owned(),
+        database: USER.to_owned(),
+        activity: None,
+    })
+}
+
+/// Every object after those it reads; a replaced view may read what is younger than itself.
+fn below_before_above(catalog: &Catalog) -> Vec<ObjectId> {
+    let mut order = Vec::new();
+    let mut seen = BTreeSet::new();
+    for object in catalog.objects() {
+        visit(catalog, object.id, &mut seen, &mut order);
+    }
+    order
+}
+
+fn visit(
+    catalog: &Catalog,
+    id: ObjectId,
+    seen: &mut BTreeSet<ObjectId>,
+    order: &mut Vec<ObjectId>,
+) {
+    if !seen.insert(id) {
+        return;
+    }
+    for below in catalog.get(id).map(Object::depends_on).unwrap_or_default() {
+        visit(catalog, *below, seen, order);
+    }
+    order.push(id);
+}

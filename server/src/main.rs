@@ -1,0 +1,61 @@
+//! The binary `tidemark`: configuration, logging, signals around [`Server::start`].
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tidemark_server::config::Command;
+use tidemark_server::{Config, Server, demo, panic};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    panic::install_hook();
+    let filter = EnvFilter::try_from_env("TIDEMARK_LOG").unwrap_or_else(|_| {
+        let level = if config.command.is_some() {
+            "warn"
+        } else {
+            "info"
+        };
+        EnvFilter::new(format!("{level},datafusion=warn,sled=warn"))
+    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let ran = match runtime {
+        Ok(runtime) => runtime.block_on(run(config)),
+        Err(error) => Err(error.into()),
+    };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidemark: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    match config.command {
+        Some(Command::Demo) => demo::run(config).await,
+        None => {
+            let running = Server::start(config).await?;
+            asked_to_stop().await?;
+            tracing::info!("stopping");
+            running.shutdown().await;
+            Ok(())
+        }
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn asked_to_stop() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,290 @@
+//! A session: what one connection has said so far and what is still open of it.
+//!
+//! Law      Everything a session holds (locks, snapshots, portals) hangs on this value, so dropping it
+//!          releases everything, however the connection ended.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::ScalarValue;
+use pgwire::messages::response::TransactionStatus;
+use tidemark_sql::error::{SqlError, SqlState, state};
+use tidemark_sql::{ParsedStatement, PlanContext, QueryPlan, Settings};
+
+use crate::cancel::Cancel;
+use crate::coordinator::Coordinator;
+use crate::rows::Rows;
+use crate::sessions::{Doing, Registered, activity, wall_clock};
+use crate::transaction::Transaction;
+
+/// One connection's state.
+pub struct Session {
+    pub coordinator: Arc<Coordinator>,
+    /// Number of the connection, as `pg_backend_pid()` and CancelRequest know it.
+    pub process_id: i32,
+    pub user: String,
+    pub database: String,
+    pub settings: Settings,
+    pub transaction: Option<Transaction>,
+    /// Prepared statements by name; the unnamed one's name is empty.
+    pub prepared: HashMap<String, Arc<Prepared>>,
+    /// Portals and cursors by name; the unnamed portal's name is empty.
+    pub portals: HashMap<String, Portal>,
+    /// Said, not yet sent.
+    pub notices: Vec<Notice>,
+    pub cancel: Cancel,
+    /// What others see of it.
+    pub doing: Doing,
+}
+
+/// Something the client is told beside the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub severity: &'static str,
+    pub code: SqlState,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+}
+
+/// A statement that can be run with parameters.
+pub struct Prepared {
+    /// `None`: an empty query string.
+    pub statement: Option<Arc<ParsedStatement>>,
+    /// The types the client declared, as OIDs; 0, or nothing, leaves one to the planner.
+    pub declared: Vec<u32>,
+    /// What the planner makes of `$1`, `$2`, …
+    pub parameter_types: Vec<DataType>,
+    /// The result's columns; `None` when it has no rows.
+    pub columns: Option<SchemaRef>,
+    /// The query's plan, as long as names and settings are those it was planned with.
+    pub plan: Mutex<Option<CachedPlan>>,
+}
+
+/// See [`Prepared::plan`].
+#[derive(Clone)]
+pub struct CachedPlan {
+    pub catalog_version: u64,
+    pub settings: Settings,
+    pub plan: Arc<QueryPlan>,
+}
+
+/// A statement with its parameters, run bit by bit; or a cursor.
+pub struct Portal {
+    pub prepared: Arc<Prepared>,
+    pub parameters: Vec<ScalarValue>,
+    /// As Bind gave them: none, one for all, or one for each column; 0 text, 1 binary.
+    pub formats: Vec<i16>,
+    pub progress: Progress,
+}
+
+/// How far a portal is.
+pub enum Progress {
+    Bound,
+    /// Has rows left, or said that it has none.
+    Open(Box<Rows>),
+    /// Ran to its end, and gives nothing more.
+    Finished,
+}
+
+impl Notice {
+    pub fn notice(code: SqlState, message: impl Into<String>) -> Notice {
+        let message = message.into();
+        Notice {
+            severity: "NOTICE",
+            code,
+            message,
+            detail: None,
+            hint: None,
+        }
+    }
+
+    pub fn warning(code: SqlState, message: impl Into<String>) -> Notice {
+        Notice {
+            severity: "WARNING",
+            ..Notice::notice(code, message)
+        }
+    }
+}
+
+impl From<tidemark_sql::error::Notice> for Notice {
+    fn from(notice: tidemark_sql::error::Notice) -> Notice {
+        Notice {
+            hint: notice.hint,
+            ..Notice::notice(notice.code, notice.message)
+        }
+    }
+}
+
+impl Session {
+    pub fn new(coordinator: Arc<Coordinator>, registered: &Registered, cancel: Cancel) -> Session {
+        Session {
+            coordinator,
+            process_id: registered.process_id,
+            doing: Arc::clone(&registered.doing),
+            user: String::new(),
+            database: String::new(),
+            settings: Settings::default(),
+            transaction: None,
+            prepared: HashMap::new(),
+            portals: HashMap::new(),
+            notices: Vec::new(),
+            cancel,
+        }
+    }
+
+    /// Names as this session's next statement finds them: with its transaction's own DDL.
+    pub fn plan_context(&self) -> PlanContext {
+        let catalog = match &self.transaction {
+            Some(transaction) => transaction.catalog(),
+            None => self.coordinator.catalog(),
+        };
+        self.coordinator.plan_context(catalog, self)
+    }
+
+    /// For ReadyForQuery.
+    pub fn status(&self) -> TransactionStatus {
+        match &self.transaction {
+            Some(transaction) if transaction.failed => TransactionStatus::Error,
+            Some(transaction) if transaction.explicit => TransactionStatus::Transaction,
+            _ => TransactionStatus::Idle,
+        }
+    }
+
+    /// Whether statements are part of a block, opened by BEGIN or by being several in one string.
+    pub fn in_block(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// The open transaction of a statement that has been made sure to have one.
+    pub fn open_transaction(&mut self) -> Result<&mut Transaction, SqlError> {
+        let open = self
+            .transaction
+            .as_mut()
+            .filter(|transaction| !transaction.failed);
+        open.ok_or_else(|| SqlError::internal("there is no open transaction"))
+    }
+
+    pub fn notice(&mut self, notice: impl Into<Notice>) {
+        let notice = notice.into();
+        let rank = |level: &str| LEVELS.iter().position(|l| l.eq_ignore_ascii_case(level));
+        let lowest = self.settings.get("client_min_messages").unwrap_or_default();
+        if rank(notice.severity) >= rank(&lowest) {
+            self.notices.push(notice);
+        }
+    }
+
+    /// A statement failed: a block goes into the failed state, an implicit one is over.
+    pub fn statement_failed(&mut self) {
+        let Some(transaction) = &mut self.transaction else {
+            return;
+        };
+        if transaction.explicit {
+            transaction.fail();
+            self.portals
+                .retain(|_, portal| !matches!(portal.progress, Progress::Open(_)));
+        } else {
+            self.abort();
+        }
+    }
+
+    /// Ends the transaction without a trace: settings and portals go back with it.
+    pub fn abort(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            self.settings = transaction.settings_before;
+        }
+        self.portals.clear();
+    }
+
+    pub fn prepared(&self, name: &str) -> Result<Arc<Prepared>, SqlError> {
+        self.prepared.get(name).cloned().ok_or_else(|| {
+            let message = if name.is_empty() {
+                "unnamed prepared statement does not exist".to_owned()
+            } else {
+                format!("prepared statement \"{name}\" does not exist")
+            };
+            SqlError::new(state::INVALID_SQL_STATEMENT_NAME, message)
+        })
+    }
+}
+
+/// As many of a statement's characters does pg_stat_activity show.
+const ACTIVITY_CHARACTERS: usize = 1024;
+
+/// `client_min_messages`, lowest first.
+const LEVELS: &[&str] = &[
+    "debug5", "debug4", "debug3", "debug2", "debug1", "log", "info", "notice", "warning", "error",
+];
+
+impl Session {
+    /// A statement begins: requests to cancel an earlier one are forgotten, its time starts.
+    pub fn begin_statement(&mut self) {
+        self.cancel
+            .begin_statement(self.settings.duration_ms("statement_timeout"));
+    }
+
+    /// Opens a transaction for statements that share one without BEGIN, unless one is open.
+    pub fn begin_implicit(&mut self) {
+        if self.transaction.is_none() {
+            self.begin(false);
+        }
+    }
+
+    pub fn begin(&mut self, explicit: bool) {
+        let coordinator = &self.coordinator;
+        self.transaction = Some(Transaction::begin(
+            &coordinator.locks,
+            coordinator.catalog(),
+            self.settings.clone(),
+            explicit,
+        ));
+    }
+
+    /// For pg_stat_activity: who is there.
+    pub fn note_connected(&self, peer: Option<SocketAddr>) {
+        let mut doing = activity(&self.doing);
+        doing.user.clone_from(&self.user);
+        doing.database.clone_from(&self.database);
+        doing.client_address = peer.map(|peer| peer.ip().to_string()).unwrap_or_default();
+        doing.client_port = peer.map(|peer| peer.port().into());
+        drop(doing);
+        self.note_idle();
+    }
+
+    /// For pg_stat_activity: a statement runs.
+    pub fn note_running(&self, text: &str) {
+        let mut doing = activity(&self.doing);
+        doing.query = text.chars().take(ACTIVITY_CHARACTERS).collect();
+        doing.state = "active".to_owned();
+        doing.query_since = Some(wall_clock());
+        doing.state_since = doing.query_since;
+    }
+
+    /// For pg_stat_activity: the client may send the next statement.
+    pub fn note_idle(&self) {
+        let state = match self.status() {
+            TransactionStatus::Idle => "idle",
+            TransactionStatus::Transaction => "idle in transaction",
+            TransactionStatus::Error => "idle in transaction (aborted)",
+        };
+        let mut doing = activity(&self.doing);
+        doing.state = state.to_owned();
+        doing.state_since = Some(wall_clock());
+        doing.transaction_since = if self.in_block() {
+            doing.transaction_since.or(doing.query_since)
+        } else {
+            None
+        };
+        doing.application_name = self.settings.get("application_name").unwrap_or_default();
+    }
+
+    /// Parameters of the portal a statement runs in; none outside.
+    pub fn parameters(&self, portal: Option<&str>) -> Vec<ScalarValue> {
+        let portal = portal.and_then(|name| self.portals.get(name));
+        portal
+            .map(|portal| portal.parameters.clone())
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,19 @@
+//! What must be true of a whole server, proved from outside over its wire: one binary, as each links
+//! all of DataFusion.
+//!
+//! `cargo test --release --test system` runs all, `-- --ignored` the long forms as well.
+
+#[path = "system/clients.rs"]
+mod clients;
+#[path = "system/consistency.rs"]
+mod consistency;
+#[path = "system/crash.rs"]
+mod crash;
+#[path = "system/protocol.rs"]
+mod protocol;
+#[path = "system/raw.rs"]
+mod raw;
+#[path = "system/support.rs"]
+mod support;
+#[path = "system/transactions.rs"]
+mod transactions;
