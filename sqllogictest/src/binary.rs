@@ -71,6 +71,8 @@ fn value(ty: &Type, bytes: &[u8]) -> Decoded<String> {
             _ => Err("jsonb must begin with version 1".to_owned()),
         },
         Type::VOID => Ok(String::new()),
+        // `charout`: the zero byte prints as nothing.
+        Type::CHAR if bytes == [0] => Ok(String::new()),
         _ => utf8(bytes),
     }
 }
