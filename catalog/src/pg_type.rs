@@ -248,7 +248,7 @@ impl PgType {
     }
 
     /// pg_type.typlen: bytes, −1 for variable length, −2 for a C string.
-    pub fn len(self) -> i16 {
+    pub fn typlen(self) -> i16 {
         match self {
             PgType::Array(_) => -1,
             scalar => scalar.scalar().len,
@@ -283,12 +283,12 @@ impl PgType {
     }
 
     pub fn is_by_value(self) -> bool {
-        matches!(self.len(), 1 | 2 | 4 | 8)
+        matches!(self.typlen(), 1 | 2 | 4 | 8)
     }
 
     /// pg_type.typalign.
     pub fn align(self) -> char {
-        match (self, self.len()) {
+        match (self, self.typlen()) {
             (PgType::Array(element), _) if element.align() == 'd' => 'd',
             (PgType::Record | PgType::AnyArray | PgType::Interval, _) => 'd',
             (PgType::Name | PgType::Uuid, _) | (_, 1 | -2) => 'c',
@@ -303,7 +303,7 @@ impl PgType {
         match self {
             PgType::Numeric | PgType::Inet => 'm',
             PgType::Int2Vector | PgType::OidVector => 'p',
-            other if other.len() == -1 => 'x',
+            other if other.typlen() == -1 => 'x',
             _ => 'p',
         }
     }

@@ -155,3 +155,32 @@ fn an_unreadable_log_is_told_by_its_position() {
          catalog record has format 9, this program reads up to 1"
     );
 }
+
+#[test]
+fn the_image_of_a_crash_is_made_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, image) = (folder.path().join("catalog"), folder.path().join("image"));
+    let (mut durable, _) = open(&path, &log(10)).expect("it opens");
+    for number in 11..=40 {
+        durable.append(&entry(number));
+        if number == 25 {
+            // What the disk holds if the power fails now.
+            copy(&path, &image);
+        }
+    }
+    reopen(&image, &log(40));
+    assert!(!rebuilds(&image, &log(40)));
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for file in fs::read_dir(from).expect("sled's folder") {
+        let file = file.expect("sled's folder");
+        let target = to.join(file.file_name());
+        if file.path().is_dir() {
+            copy(&file.path(), &target);
+        } else {
+            fs::copy(file.path(), target).expect("copied");
+        }
+    }
+}

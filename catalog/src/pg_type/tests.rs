@@ -203,7 +203,7 @@ fn the_table_is_postgres_own() {
             ty.name(),
             ty.sql_name().replace(' ', "_"),
             ty.array_oid(),
-            ty.len(),
+            ty.typlen(),
             if ty.is_by_value() { 't' } else { 'f' },
             ty.typtype(),
             ty.category(),

@@ -188,7 +188,8 @@ fn fill<'a>(name: &str, data_type: &DataType, values: impl Iterator<Item = Value
         DataType::Timestamp(_, zone) => {
             let microseconds = values.map(|value| match value {
                 Value::Null => None,
-                Value::Time(v) => Some(i64::try_from(v.0).unwrap_or(i64::MAX)),
+                // "For ever" has no timestamp: it is NULL.
+                Value::Time(v) => i64::try_from(v.0).ok(),
                 other => misfit(name, &other),
             });
             let array: TimestampMicrosecondArray = microseconds.collect();

@@ -1,6 +1,8 @@
 //! Every relation there is, as rows: user objects, the indexes of their primary keys, and the
 //! system relations themselves. pg_class, pg_attribute and information_schema are made from these.
 
+use std::collections::HashMap;
+
 use super::{SYSTEM_TABLES, SystemContext, SystemTable};
 use crate::catalog::Catalog;
 use crate::object::{self, Derived, Object, ObjectId, ObjectKind, Oid};
@@ -88,12 +90,17 @@ impl PrimaryKey {
 /// All relations: the system's, then the user's, each table followed by its index.
 pub(super) fn relations(context: &SystemContext) -> Vec<Relation> {
     let catalog = &context.catalog;
+    let counts: HashMap<ObjectId, u64> = context
+        .row_counts
+        .iter()
+        .map(|count| (count.id, count.rows))
+        .collect();
     let system = SYSTEM_TABLES
         .iter()
         .map(|table| system_relation(catalog, table));
     let user = catalog.objects().flat_map(|object| {
         let index = primary_key(catalog, object).map(index_relation);
-        [Some(user_relation(context, object)), index]
+        [Some(user_relation(catalog, &counts, object)), index]
             .into_iter()
             .flatten()
     });
@@ -153,16 +160,16 @@ pub(super) fn schema_oid(catalog: &Catalog, name: &str) -> Oid {
     catalog.schema(name).map_or(Oid::NONE, |schema| schema.oid)
 }
 
-fn user_relation(context: &SystemContext, object: &Object) -> Relation {
+fn user_relation(catalog: &Catalog, counts: &HashMap<ObjectId, u64>, object: &Object) -> Relation {
     let oid = object.oid();
     let columns = object.columns().iter().enumerate();
     let is_view = matches!(object.kind, ObjectKind::View(_));
-    let rows = context.rows_in(object.id).filter(|_| !is_view);
+    let rows = counts.get(&object.id).filter(|_| !is_view);
     Relation {
         oid,
         id: Some(object.id),
         schema: object.schema.clone(),
-        schema_oid: schema_oid(&context.catalog, &object.schema),
+        schema_oid: schema_oid(catalog, &object.schema),
         name: object.name.clone(),
         kind: object.kind.relkind(),
         attributes: columns
@@ -171,7 +178,7 @@ fn user_relation(context: &SystemContext, object: &Object) -> Relation {
         has_index: object
             .table()
             .is_some_and(|table| table.primary_key_name().is_some()),
-        tuples: rows.map_or(-1.0, |rows| rows as f64),
+        tuples: rows.map_or(-1.0, |rows| *rows as f64),
     }
 }
 

@@ -23,7 +23,7 @@ const COLUMNS: &[Column<Attribute>] = &[
     column("attname", PgType::Name, |column| (&column.name).into()),
     column("atttypid", PgType::Oid, |column| column.ty.oid().into()),
     fixed("attstattarget", PgType::Int4, Value::Int(-1)),
-    column("attlen", PgType::Int2, |column| column.ty.len().into()),
+    column("attlen", PgType::Int2, |column| column.ty.typlen().into()),
     column("attnum", PgType::Int2, |column| column.number.into()),
     column("attndims", PgType::Int4, |column| {
         i32::from(matches!(column.ty, PgType::Array(_))).into()

@@ -32,7 +32,7 @@ const COLUMNS: &[Column<Relation>] = &[
     null("n_tup_upd", PgType::Int8),
     null("n_tup_del", PgType::Int8),
     null("n_tup_hot_upd", PgType::Int8),
-    optional("n_live_tup", PgType::Int8, |relation| live(relation)),
+    optional("n_live_tup", PgType::Int8, live),
     null("n_dead_tup", PgType::Int8),
     null("n_mod_since_analyze", PgType::Int8),
     null("n_ins_since_vacuum", PgType::Int8),

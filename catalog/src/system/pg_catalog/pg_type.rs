@@ -23,7 +23,7 @@ const COLUMNS: &[Column<PgType>] = &[
     column("typname", PgType::Name, |ty| ty.name().into()),
     fixed("typnamespace", PgType::Oid, Value::Oid(Oid(11))),
     fixed("typowner", PgType::Oid, Value::Oid(OWNER)),
-    column("typlen", PgType::Int2, |ty| ty.len().into()),
+    column("typlen", PgType::Int2, |ty| ty.typlen().into()),
     column("typbyval", PgType::Bool, |ty| ty.is_by_value().into()),
     column("typtype", PgType::Char, |ty| ty.typtype().into()),
     column("typcategory", PgType::Char, |ty| ty.category().into()),

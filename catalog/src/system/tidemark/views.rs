@@ -1,7 +1,8 @@
 //! views: one row per version of each materialized and plain view, with its progress.
 //!
 //! `upper`, `lag` and `next_expiry` are of the version in force of a materialized view, NULL
-//! elsewhere and where the context has no progress.
+//! elsewhere and where the context has no progress. An `upper` of NULL beside a `lag_ms` means that
+//! nothing can change the view any more.
 
 use crate::catalog::{TIDEMARK, Version};
 use crate::object::{CommitTime, ObjectId, ObjectKind, Oid};
