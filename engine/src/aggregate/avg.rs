@@ -1,0 +1,108 @@
+//! avg(x): the exact sum over the number of values; NULL over nothing.
+//!
+//! Of integers and numerics numeric(38,16), rounded half away from zero; of floats double
+//! precision.
+
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type};
+
+use super::exact_float::FloatSum;
+use super::exact_int::{IntSum, decimal_average};
+use super::sum::{floats, integers, nonempty};
+use super::{
+    Accumulator, AggregateFunction, PrimitiveOutput, Run, SweepInput, Swept, sweep_states,
+};
+
+/// Digits behind the point of an average of integers or numerics, as of any numeric quotient.
+const SCALE: i8 = 16;
+
+#[derive(Debug)]
+pub(super) struct Avg;
+
+impl AggregateFunction for Avg {
+    fn name(&self) -> &'static str {
+        "avg"
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Option<DataType> {
+        match arguments {
+            [DataType::Int16 | DataType::Int32 | DataType::Int64] => {
+                Some(DataType::Decimal128(38, SCALE))
+            }
+            [DataType::Decimal128(_, scale)] => {
+                Some(DataType::Decimal128(38, SCALE.max(*scale)))
+            }
+            [DataType::Float32 | DataType::Float64] => Some(DataType::Float64),
+            _ => None,
+        }
+    }
+
+    fn accumulator(&self, arguments: &[DataType]) -> Box<dyn Accumulator> {
+        match (self.return_type(arguments), arguments) {
+            (Some(output @ DataType::Decimal128(_, scale)), [argument]) => {
+                let own = match argument {
+                    DataType::Decimal128(_, own) => *own,
+                    _ => 0,
+                };
+                let digits = u32::try_from(scale - own).expect("the scale only grows");
+                Box::new(IntAverages { states: Vec::new(), digits, output })
+            }
+            _ => Box::new(FloatAverages { states: Vec::new() }),
+        }
+    }
+}
+
+struct IntAverages {
+    states: Vec<IntSum>,
+    /// Digits that the average has more than its argument.
+    digits: u32,
+    output: DataType,
+}
+
+impl Accumulator for IntAverages {
+    fn resize(&mut self, groups: usize) {
+        self.states.resize(groups, IntSum::default());
+    }
+
+    fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept {
+        let values = integers(&input.arguments[0]);
+        let digits = self.digits;
+        sweep_states::<_, PrimitiveOutput<Decimal128Type>>(
+            &mut self.states,
+            input,
+            runs,
+            &self.output,
+            |sum, row, diff| sum.add(values(row), diff),
+            |sum| nonempty(sum.count, || decimal_average(sum, digits)),
+        )
+    }
+
+    fn clear(&mut self, group: u32) {
+        self.states[group as usize] = IntSum::default();
+    }
+}
+
+struct FloatAverages {
+    states: Vec<FloatSum>,
+}
+
+impl Accumulator for FloatAverages {
+    fn resize(&mut self, groups: usize) {
+        self.states.resize(groups, FloatSum::default());
+    }
+
+    fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept {
+        let values = floats(&input.arguments[0]);
+        sweep_states::<_, PrimitiveOutput<Float64Type>>(
+            &mut self.states,
+            input,
+            runs,
+            &DataType::Float64,
+            |sum, row, diff| sum.add(values(row), diff),
+            |sum| nonempty(sum.count, || Ok(sum.value() / sum.count as f64)),
+        )
+    }
+
+    fn clear(&mut self, group: u32) {
+        self.states[group as usize] = FloatSum::default();
+    }
+}

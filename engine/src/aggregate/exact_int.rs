@@ -1,0 +1,71 @@
+//! Exact sums of integers and decimals: 192 bits, so that no intermediate sum overflows.
+//!
+//! Sums are of a multiset: rows come and go in any order, and a sum that was out of range in
+//! between must come back. Only the value is checked, when it is asked for.
+
+/// A sum and the number of its summands that were not NULL.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct IntSum {
+    pub count: i64,
+    low: i128,
+    /// Multiples of 2^128.
+    high: i64,
+}
+
+impl IntSum {
+    /// Adds `value` `diff` times.
+    pub fn add(&mut self, value: i128, diff: i64) {
+        self.count += diff;
+        match value.checked_mul(i128::from(diff)) {
+            Some(product) => self.add_once(product),
+            // A product beyond 128 bits: only of a 38-digit decimal with duplicates.
+            None => (0..diff.unsigned_abs()).for_each(|_| self.add_once(value * diff.signum() as i128)),
+        }
+    }
+
+    fn add_once(&mut self, value: i128) {
+        let (low, overflowed) = self.low.overflowing_add(value);
+        self.low = low;
+        if overflowed {
+            self.high += if value < 0 { -1 } else { 1 };
+        }
+    }
+
+    /// The sum, if 128 bits hold it.
+    pub fn total(&self) -> Option<i128> {
+        (self.high == 0).then_some(self.low)
+    }
+}
+
+/// The largest decimal of 38 digits, the most that a numeric holds.
+const DECIMAL_MAX: i128 = 10i128.pow(38) - 1;
+
+/// The sum as a decimal of 38 digits.
+pub(super) fn decimal_total(sum: &IntSum) -> Result<i128, String> {
+    sum.total()
+        .filter(|total| total.unsigned_abs() <= DECIMAL_MAX as u128)
+        .ok_or_else(|| "numeric field overflow".to_string())
+}
+
+/// The average with `scale` more digits than the summands, rounded half away from zero.
+pub(super) fn decimal_average(sum: &IntSum, scale: u32) -> Result<i128, String> {
+    let total = decimal_total(sum)?;
+    let count = i128::from(sum.count);
+    // Digit by digit, as total · 10^scale may need more than 128 bits.
+    let (mut quotient, mut rest) = (total / count, total % count);
+    for _ in 0..scale {
+        rest *= 10;
+        quotient = quotient
+            .checked_mul(10)
+            .and_then(|q| q.checked_add(rest / count))
+            .ok_or_else(|| "numeric field overflow".to_string())?;
+        rest %= count;
+    }
+    if rest.unsigned_abs() * 2 >= count.unsigned_abs() {
+        quotient += if total < 0 { -1 } else { 1 };
+    }
+    match quotient.unsigned_abs() <= DECIMAL_MAX as u128 {
+        true => Ok(quotient),
+        false => Err("numeric field overflow".to_string()),
+    }
+}

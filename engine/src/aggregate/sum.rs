@@ -1,0 +1,175 @@
+//! sum(x): NULL over nothing.
+//!
+//! smallint and integer sum to bigint, bigint to numeric(38,0), numeric(p,s) to numeric(38,s),
+//! real to real, double precision to double precision; intervals are not summed yet. Integer and
+//! numeric sums out of range are errors of the group; float sums are exact, rounded once.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+};
+
+use super::exact_float::FloatSum;
+use super::exact_int::{IntSum, decimal_total};
+use super::{
+    Accumulator, AggregateFunction, PrimitiveOutput, Run, SweepInput, Swept, sweep_states,
+};
+
+#[derive(Debug)]
+pub(super) struct Sum;
+
+impl AggregateFunction for Sum {
+    fn name(&self) -> &'static str {
+        "sum"
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Option<DataType> {
+        match arguments {
+            [DataType::Int16 | DataType::Int32] => Some(DataType::Int64),
+            [DataType::Int64] => Some(DataType::Decimal128(38, 0)),
+            [DataType::Decimal128(_, scale)] => Some(DataType::Decimal128(38, *scale)),
+            [float @ (DataType::Float32 | DataType::Float64)] => Some(float.clone()),
+            _ => None,
+        }
+    }
+
+    fn accumulator(&self, arguments: &[DataType]) -> Box<dyn Accumulator> {
+        let output = self.return_type(arguments).expect("a type that sum is defined for");
+        match output {
+            DataType::Float32 | DataType::Float64 => {
+                Box::new(FloatSums { states: Vec::new(), output })
+            }
+            _ => Box::new(IntSums { states: Vec::new(), output }),
+        }
+    }
+}
+
+struct IntSums {
+    states: Vec<IntSum>,
+    output: DataType,
+}
+
+impl Accumulator for IntSums {
+    fn resize(&mut self, groups: usize) {
+        self.states.resize(groups, IntSum::default());
+    }
+
+    fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept {
+        let values = integers(&input.arguments[0]);
+        let update = |sum: &mut IntSum, row, diff| sum.add(values(row), diff);
+        match self.output {
+            DataType::Int64 => sweep_states::<_, PrimitiveOutput<Int64Type>>(
+                &mut self.states,
+                input,
+                runs,
+                &self.output,
+                update,
+                |sum| nonempty(sum.count, || bigint(sum)),
+            ),
+            _ => sweep_states::<_, PrimitiveOutput<Decimal128Type>>(
+                &mut self.states,
+                input,
+                runs,
+                &self.output,
+                update,
+                |sum| nonempty(sum.count, || decimal_total(sum)),
+            ),
+        }
+    }
+
+    fn clear(&mut self, group: u32) {
+        self.states[group as usize] = IntSum::default();
+    }
+}
+
+fn bigint(sum: &IntSum) -> Result<i64, String> {
+    let total = sum.total().and_then(|total| i64::try_from(total).ok());
+    total.ok_or_else(|| "bigint out of range".to_string())
+}
+
+/// NULL where nothing was summed.
+pub(super) fn nonempty<V>(
+    count: i64,
+    value: impl FnOnce() -> Result<V, String>,
+) -> Result<Option<V>, String> {
+    match count {
+        0 => Ok(None),
+        _ => value().map(Some),
+    }
+}
+
+/// The values of an integer or decimal column, unscaled.
+pub(super) fn integers(column: &ArrayRef) -> Box<dyn Fn(usize) -> i128 + '_> {
+    match column.data_type() {
+        DataType::Int16 => {
+            let values = column.as_primitive::<Int16Type>().values();
+            Box::new(move |row| values[row].into())
+        }
+        DataType::Int32 => {
+            let values = column.as_primitive::<Int32Type>().values();
+            Box::new(move |row| values[row].into())
+        }
+        DataType::Int64 => {
+            let values = column.as_primitive::<Int64Type>().values();
+            Box::new(move |row| values[row].into())
+        }
+        DataType::Decimal128(..) => {
+            let values = column.as_primitive::<Decimal128Type>().values();
+            Box::new(move |row| values[row])
+        }
+        other => unreachable!("the plan sums no {other}"),
+    }
+}
+
+/// The values of a float column.
+pub(super) fn floats(column: &ArrayRef) -> Box<dyn Fn(usize) -> f64 + '_> {
+    match column.data_type() {
+        DataType::Float32 => {
+            let values = column.as_primitive::<Float32Type>().values();
+            Box::new(move |row| values[row].into())
+        }
+        DataType::Float64 => {
+            let values = column.as_primitive::<Float64Type>().values();
+            Box::new(move |row| values[row])
+        }
+        other => unreachable!("the plan sums no {other}"),
+    }
+}
+
+struct FloatSums {
+    states: Vec<FloatSum>,
+    output: DataType,
+}
+
+impl Accumulator for FloatSums {
+    fn resize(&mut self, groups: usize) {
+        self.states.resize(groups, FloatSum::default());
+    }
+
+    fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept {
+        let values = floats(&input.arguments[0]);
+        let update = |sum: &mut FloatSum, row, diff| sum.add(values(row), diff);
+        match self.output {
+            DataType::Float32 => sweep_states::<_, PrimitiveOutput<Float32Type>>(
+                &mut self.states,
+                input,
+                runs,
+                &self.output,
+                update,
+                |sum| nonempty(sum.count, || Ok(sum.value() as f32)),
+            ),
+            _ => sweep_states::<_, PrimitiveOutput<Float64Type>>(
+                &mut self.states,
+                input,
+                runs,
+                &self.output,
+                update,
+                |sum| nonempty(sum.count, || Ok(sum.value())),
+            ),
+        }
+    }
+
+    fn clear(&mut self, group: u32) {
+        self.states[group as usize] = FloatSum::default();
+    }
+}

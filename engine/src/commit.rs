@@ -1,0 +1,357 @@
+//! The committer: one thread that turns what is submitted into durable groups of commits.
+//!
+//! Law
+//! - A group has one time, issued before its first commit is evaluated. Each commit sees all earlier
+//!   ones, of its own group too: it reads the store at the group's time.
+//! - A commit is applied as a whole or not at all; one that fails leaves nothing behind and does not
+//!   touch the others of its group.
+//! - One record, one sync for a group; then it is handed to the [`GroupSink`], then reads may have
+//!   its time (S1), then it is acknowledged, in the order of submission.
+//! - After a failed write of the log nothing is committed any more until a restart. What the failed
+//!   group applied to the store stays at a time that no reader gets.
+//!
+//! A commit that changes nothing writes nothing and gets the group's time all the same.
+
+mod group;
+mod recover;
+#[cfg(test)]
+mod tests;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::log::{Log, LogError, Record};
+use crate::plan::Plan;
+pub use crate::store::{TableDef, TableWrite};
+use crate::store::{Horizon, Tables};
+use crate::time::{Clock, ClockError, CollectionId, Timestamp};
+use crate::updates::Updates;
+use group::{Applied, Group, Writers};
+pub use recover::{OpenError, Opened, open};
+
+/// Commits that may wait; more are refused.
+const QUEUE_MAX: usize = 64 * 1024;
+/// Commits in a group at most.
+const GROUP_COMMITS_MAX: usize = 1024;
+/// A group that changes this much takes no more commits, in bytes.
+const GROUP_BYTES: usize = 16 * 1024 * 1024;
+/// A group that was evaluated for this long takes no more commits.
+const GROUP_TIME: Duration = Duration::from_millis(2);
+
+/// Any error, as its maker knows it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Says what a commit changes. Called by the committer, in order of time; reads at `context.read`
+/// see all earlier commits. A panic rejects the commit.
+pub type Evaluate = Box<dyn FnOnce(&EvaluateContext) -> Result<Change, BoxError> + Send>;
+
+/// Told the commit's time once it may be read, or why there is no commit. Must not block.
+pub type Done = Box<dyn FnOnce(Result<Timestamp, CommitError>) + Send>;
+
+/// The time at which a commit is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct EvaluateContext {
+    /// What now() is.
+    pub now: Timestamp,
+    /// What to read tables at.
+    pub read: Timestamp,
+}
+
+/// What a commit does.
+#[derive(Default)]
+pub struct Change {
+    /// Opaque records, given back in order at the next start.
+    pub ddl: Vec<Vec<u8>>,
+    pub create_tables: Vec<TableDef>,
+    pub drop_tables: Vec<CollectionId>,
+    /// Also of tables made here. Those of one table are one write: all deletes, then all inserts.
+    pub writes: Vec<TableWrite>,
+    /// Not logged; whoever made the `ddl` makes them again at the next start.
+    pub create_views: Vec<ViewDef>,
+    pub drop_views: Vec<CollectionId>,
+}
+
+/// A view to be maintained.
+#[derive(Clone, Debug)]
+pub struct ViewDef {
+    pub id: CollectionId,
+    pub plan: Plan,
+    /// Columns that identify a row of the output; no columns: there is at most one row.
+    pub key: Option<Vec<usize>>,
+}
+
+/// Why there is no commit.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A row has the primary key of another; `row` counts the rows that the commit inserts into
+    /// the table.
+    #[error("duplicate primary key in table {table}, row {row}")]
+    DuplicateKey { table: CollectionId, row: usize },
+    /// What the evaluation said, or what makes its change impossible.
+    #[error(transparent)]
+    Rejected(BoxError),
+    /// The log cannot be written: the engine only reads until a restart.
+    #[error("{0}")]
+    Storage(Arc<LogError>),
+    /// The wall clock cannot be trusted.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+    #[error("too many commits are waiting")]
+    Overloaded,
+    #[error("the engine is being stopped")]
+    Stopped,
+}
+
+/// A durable group of commits on its way to the views.
+pub struct Publication {
+    pub time: Timestamp,
+    /// All at `time`; rows that go first, then rows that come. A table with a very large change
+    /// stands here more than once.
+    pub updates: Vec<(CollectionId, Updates)>,
+    /// After the updates: the store has them already.
+    pub drop_tables: Vec<CollectionId>,
+    pub drop_views: Vec<CollectionId>,
+    pub create_views: Vec<ViewDef>,
+}
+
+/// Where durable groups go, in order of time, each before anyone may read at its time.
+pub trait GroupSink: Send {
+    fn publish(&mut self, publication: Publication);
+}
+
+/// The thread's handle. Dropping it stops the thread.
+pub struct Committer {
+    sender: Sender<Message>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Message {
+    Submit(Submit),
+    Renew,
+    Stop,
+}
+
+struct Submit {
+    evaluate: Evaluate,
+    done: Done,
+}
+
+impl Committer {
+    /// Starts the thread on what was opened.
+    pub fn start(opened: Opened, sink: Box<dyn GroupSink>) -> Committer {
+        let (sender, receiver) = bounded(QUEUE_MAX);
+        let wake = sender.clone();
+        // A full queue wakes the committer as well.
+        opened.clock.on_renewal_wanted(move || drop(wake.try_send(Message::Renew)));
+        let thread = Thread {
+            receiver,
+            sink,
+            log: opened.log,
+            clock: opened.clock,
+            horizon: opened.horizon,
+            tables: opened.tables,
+            writers: opened.writers,
+            failed: None,
+            _lock: opened.lock,
+        };
+        let builder = std::thread::Builder::new().name("committer".into());
+        let thread = builder.spawn(move || thread.run()).expect("the system has threads");
+        Committer { sender, thread: Mutex::new(Some(thread)) }
+    }
+
+    /// Queues a commit; `done` is told what became of it, maybe at once.
+    pub fn submit(&self, evaluate: Evaluate, done: Done) {
+        match self.sender.try_send(Message::Submit(Submit { evaluate, done })) {
+            Ok(()) => {}
+            Err(TrySendError::Full(message)) => refuse(message, || CommitError::Overloaded),
+            Err(TrySendError::Disconnected(message)) => refuse(message, || CommitError::Stopped),
+        }
+    }
+
+    /// Commits what is queued, notes in the log that the stop was clean, and returns when the
+    /// thread has ended.
+    pub fn shutdown(&self) {
+        let thread = self.thread.lock().expect("nothing panics while holding it").take();
+        if let Some(thread) = thread {
+            // An error means that the thread is gone.
+            let _ = self.sender.send(Message::Stop);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+fn refuse(message: Message, error: impl Fn() -> CommitError) {
+    if let Message::Submit(submit) = message {
+        (submit.done)(Err(error()));
+    }
+}
+
+struct Thread {
+    receiver: Receiver<Message>,
+    sink: Box<dyn GroupSink>,
+    log: Log,
+    clock: Arc<Clock>,
+    horizon: Arc<Horizon>,
+    tables: Arc<Tables>,
+    writers: Writers,
+    /// Why nothing is written any more.
+    failed: Option<Arc<LogError>>,
+    _lock: Option<crate::log::DirectoryLock>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut running = true;
+        while running {
+            running = match self.receiver.recv() {
+                Ok(Message::Submit(first)) => self.commit_group(first),
+                Ok(Message::Renew) => true,
+                Ok(Message::Stop) | Err(_) => false,
+            };
+            if self.clock.renewal_wanted() && self.failed.is_none() {
+                self.renew();
+            }
+        }
+        self.close();
+    }
+
+    /// Commits a group that begins with `first`; says whether to go on after it.
+    fn commit_group(&mut self, first: Submit) -> bool {
+        if let Some(error) = &self.failed {
+            (first.done)(Err(CommitError::Storage(Arc::clone(error))));
+            return true;
+        }
+        let time = match self.clock.begin_commit() {
+            Ok(time) => time,
+            Err(error) => {
+                (first.done)(Err(error.into()));
+                return true;
+            }
+        };
+        let mut group = Group::new(time);
+        let mut done = vec![];
+        let running = self.evaluate_all(first, &mut group, &mut done);
+        let (record, publication) = group.finish(&self.writers, self.clock.reservation());
+        if let Some(record) = record
+            && let Err(error) = self.make_durable(record)
+        {
+            for (done, result) in done {
+                tell(done, result.and(Err(CommitError::Storage(Arc::clone(&error)))));
+            }
+            return running;
+        }
+        if let Some(publication) = publication {
+            self.sink.publish(publication);
+        }
+        self.clock.finish_commit();
+        self.horizon.raise_floor(time);
+        self.tables.forget_dropped(self.horizon.since());
+        for (done, result) in done {
+            tell(done, result.map(|()| time));
+        }
+        running
+    }
+
+    /// Evaluates and applies commits until the group is full or no more are waiting; says whether
+    /// to go on after it.
+    fn evaluate_all(
+        &mut self,
+        first: Submit,
+        group: &mut Group,
+        done: &mut Vec<(Done, Result<(), CommitError>)>,
+    ) -> bool {
+        let started = Instant::now();
+        let mut next = Some(first);
+        while let Some(submit) = next.take() {
+            let result = self.apply(submit.evaluate, group);
+            done.push((submit.done, result));
+            let full = done.len() >= GROUP_COMMITS_MAX
+                || group.bytes() >= GROUP_BYTES
+                || started.elapsed() >= GROUP_TIME;
+            while !full && next.is_none() {
+                match self.receiver.try_recv() {
+                    Ok(Message::Submit(submit)) => next = Some(submit),
+                    Ok(Message::Renew) => {}
+                    Ok(Message::Stop) => return false,
+                    Err(_) => break,
+                }
+            }
+        }
+        true
+    }
+
+    fn apply(&mut self, evaluate: Evaluate, group: &mut Group) -> Result<(), CommitError> {
+        let context = EvaluateContext { now: group.time(), read: group.time() };
+        let change = match catch_unwind(AssertUnwindSafe(|| evaluate(&context))) {
+            Ok(change) => change.map_err(CommitError::Rejected)?,
+            Err(panic) => return Err(CommitError::Rejected(panic_message(&*panic).into())),
+        };
+        let mut applied = Applied {
+            horizon: &self.horizon,
+            tables: &self.tables,
+            writers: &mut self.writers,
+        };
+        applied.apply(change, group)
+    }
+
+    fn make_durable(&mut self, record: crate::log::Group) -> Result<(), Arc<LogError>> {
+        let (time, reserved) = (record.time, record.reserved);
+        let changed: Vec<CollectionId> = record.writes.iter().map(|write| write.table).collect();
+        self.append(&Record::Group(record))?;
+        self.clock.reserved(reserved);
+        changed.into_iter().for_each(|table| self.tables.changed(table, time));
+        Ok(())
+    }
+
+    fn renew(&mut self) {
+        let until = self.clock.reservation();
+        if self.append(&Record::Reserve(until)).is_ok() {
+            self.clock.reserved(until);
+        }
+    }
+
+    fn append(&mut self, record: &Record) -> Result<(), Arc<LogError>> {
+        self.log.append(record).map_err(|error| {
+            tracing::error!(%error, "the log cannot be written; only reads until a restart");
+            let error = Arc::new(error);
+            self.failed = Some(Arc::clone(&error));
+            self.clock.fail();
+            error
+        })
+    }
+
+    /// A clean stop: readers were given nothing above the last time.
+    fn close(mut self) {
+        for message in self.receiver.try_iter() {
+            refuse(message, || CommitError::Stopped);
+        }
+        let last = self.clock.close();
+        if self.failed.is_none() {
+            // Without it the next start has to wait until the reservation has passed.
+            let _ = self.append(&Record::Reserve(last));
+        }
+    }
+}
+
+/// Tells what became of a commit. Whoever panics on being told is not the committer's concern.
+fn tell(done: Done, result: Result<Timestamp, CommitError>) {
+    if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
+        tracing::error!("a commit's acknowledgement panicked");
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the evaluation of a commit panicked: {}", text.unwrap_or("no message"))
+}

@@ -1,0 +1,144 @@
+//! Opening a data directory: the tables and the opaque records, as the log tells them.
+//!
+//! Law: afterwards everything is as after the last durable group: rows under the same ids, when each
+//! table changed last, and a clock that is above every time ever given out.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::group::Writers;
+use crate::log::{self, Directory, DirectoryLock, LockError, Log, LogError, Record, Storage};
+use crate::store::{Horizon, Loader, Tables};
+use crate::time::{Clock, ClockError, CollectionId, Timestamp, WallClock};
+
+/// An open directory, ready for a [`super::Committer`].
+pub struct Opened {
+    pub tables: Arc<Tables>,
+    pub horizon: Arc<Horizon>,
+    pub clock: Arc<Clock>,
+    /// Every opaque record and its commit's time, in order.
+    pub ddl: Vec<(Timestamp, Vec<u8>)>,
+    /// The time of the last durable group.
+    pub last_commit: Timestamp,
+    pub(super) writers: Writers,
+    pub(super) log: Log,
+    pub(super) lock: Option<DirectoryLock>,
+}
+
+/// Why a directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+}
+
+/// Opens `data`, making it if it is missing: takes its lock, reads its log. `sync`: whether commits
+/// wait for the disk. May wait for the wall clock, see [`Clock::start`].
+pub fn open(data: &Path, sync: bool, wall: Arc<dyn WallClock>) -> Result<Opened, OpenError> {
+    let lock = DirectoryLock::acquire(data)?;
+    let directory = Directory::open(&data.join("log"));
+    let directory =
+        directory.map_err(|source| LogError::Io { file: String::new(), source })?;
+    let mut opened = open_storage(Box::new(directory), sync, wall)?;
+    opened.lock = Some(lock);
+    Ok(opened)
+}
+
+/// The same for a log wherever it is, without a lock.
+pub(super) fn open_storage(
+    storage: Box<dyn Storage>,
+    sync: bool,
+    wall: Arc<dyn WallClock>,
+) -> Result<Opened, OpenError> {
+    let mut recovery = Recovery { horizon: Horizon::new(), ..Recovery::default() };
+    let log = Log::open(storage, sync, &mut |record| recovery.replay(record))?;
+    let clock = Clock::start(wall, recovery.reserved)?;
+    recovery.horizon.raise_floor(recovery.last_commit);
+    let tables = Arc::new(Tables::default());
+    let mut writers = Writers::new();
+    for (id, table) in recovery.tables {
+        let writer = table.loader.finish();
+        tables.create(writer.relation(), table.last_changed);
+        writers.insert(id, writer);
+    }
+    Ok(Opened {
+        tables,
+        horizon: recovery.horizon,
+        clock,
+        ddl: recovery.ddl,
+        last_commit: recovery.last_commit,
+        writers,
+        log,
+        lock: None,
+    })
+}
+
+#[derive(Default)]
+struct Recovery {
+    horizon: Arc<Horizon>,
+    tables: HashMap<CollectionId, Table>,
+    ddl: Vec<(Timestamp, Vec<u8>)>,
+    last_commit: Timestamp,
+    reserved: Timestamp,
+}
+
+struct Table {
+    loader: Loader,
+    last_changed: Timestamp,
+}
+
+impl Recovery {
+    fn replay(&mut self, record: Record) -> Result<(), String> {
+        match record {
+            Record::Group(group) => self.replay_group(group),
+            Record::Reserve(until) if until < self.last_commit => {
+                Err(format!("{until} is reserved after a commit at {}", self.last_commit))
+            }
+            Record::Reserve(until) => {
+                self.reserved = until;
+                Ok(())
+            }
+        }
+    }
+
+    fn replay_group(&mut self, group: log::Group) -> Result<(), String> {
+        let time = group.time;
+        if time <= self.last_commit {
+            return Err(format!("a commit at {time} follows one at {}", self.last_commit));
+        }
+        (self.last_commit, self.reserved) = (time, group.reserved);
+        self.ddl.extend(group.ddl.into_iter().map(|record| (time, record)));
+        for table in group.creates {
+            let loader = Loader::new(table.relation(&self.horizon));
+            let made = self.tables.insert(table.id, Table { loader, last_changed: time });
+            if made.is_some() {
+                return Err(format!("table {} is made again", table.id));
+            }
+        }
+        for write in group.writes {
+            self.replay_write(time, write)?;
+        }
+        for id in group.drops {
+            self.tables.remove(&id).ok_or_else(|| format!("there is no table {id} to drop"))?;
+        }
+        Ok(())
+    }
+
+    fn replay_write(&mut self, time: Timestamp, write: log::GroupWrite) -> Result<(), String> {
+        let table = self.tables.get_mut(&write.table);
+        let table = table.ok_or_else(|| format!("there is no table {}", write.table))?;
+        table.last_changed = time;
+        let mut first = write.first;
+        for batch in write.inserted {
+            let rows = batch.num_rows() as u64;
+            table.loader.insert(time, first, batch)?;
+            first.0 += rows;
+        }
+        table.loader.delete(time, &write.deleted_ids)
+    }
+}

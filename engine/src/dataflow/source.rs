@@ -1,0 +1,128 @@
+//! Sources and exports: how collections enter a dataflow.
+//!
+//! Streams don't cross dataflows. Whoever produces a collection on a worker (the tick, for a table;
+//! the sink, for a view) pushes shared updates and its frontier into the queues of those who read
+//! it there, and wakes them. A queue that nobody pushes to costs nothing.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+use timely::container::NoopBuilder;
+use timely::dataflow::Scope;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::scheduling::Activator;
+
+use super::drive::UpdateStream;
+use crate::updates::Updates;
+
+/// What a source has not sent yet.
+pub(crate) struct SourceQueue {
+    pending: VecDeque<Updates>,
+    frontier: u64,
+    activator: Option<Activator>,
+}
+
+/// One reader's end of a collection.
+pub(crate) type Source = Rc<RefCell<SourceQueue>>;
+
+/// A collection that a worker makes, and its readers there.
+pub(crate) struct Export {
+    readers: Vec<Weak<RefCell<SourceQueue>>>,
+    /// All updates before it have been pushed.
+    pub frontier: u64,
+}
+
+impl Export {
+    pub fn new(frontier: u64) -> Self {
+        Export { readers: Vec::new(), frontier }
+    }
+
+    /// `source` is given what is pushed from now on.
+    pub fn subscribe(&mut self, source: &Source) {
+        self.readers.retain(|reader| reader.strong_count() > 0);
+        self.readers.push(Rc::downgrade(source));
+        source.borrow_mut().advance(self.frontier);
+    }
+
+    pub fn push(&self, updates: &Updates) {
+        for reader in self.readers.iter().filter_map(Weak::upgrade) {
+            reader.borrow_mut().push(updates.clone());
+        }
+    }
+
+    pub fn advance(&mut self, frontier: u64) {
+        self.frontier = frontier;
+        for reader in self.readers.iter().filter_map(Weak::upgrade) {
+            reader.borrow_mut().advance(frontier);
+        }
+    }
+}
+
+impl SourceQueue {
+    /// A source of a dataflow that begins at `as_of`.
+    pub fn new(as_of: u64) -> Source {
+        let queue = SourceQueue { pending: VecDeque::new(), frontier: as_of, activator: None };
+        Rc::new(RefCell::new(queue))
+    }
+
+    pub fn push(&mut self, updates: Updates) {
+        if !updates.is_empty() {
+            self.pending.push_back(updates);
+        }
+    }
+
+    /// All updates before `frontier` have been pushed.
+    pub fn advance(&mut self, frontier: u64) {
+        if frontier > self.frontier {
+            self.frontier = frontier;
+            if let Some(activator) = &self.activator {
+                activator.activate();
+            }
+        }
+    }
+}
+
+/// The source as a stream. Updates before the dataflow's beginning count as of its beginning: the
+/// state then, however it came to be.
+pub(crate) fn stream<'s>(
+    scope: Scope<'s, u64>,
+    name: &str,
+    source: &Source,
+    as_of: u64,
+) -> UpdateStream<'s> {
+    let mut builder = OperatorBuilder::new(name.to_string(), scope);
+    let activator = scope.activator_for(builder.operator_info().address);
+    activator.activate();
+    source.borrow_mut().activator = Some(activator);
+    let (output, stream) = builder.new_output::<Updates>();
+    let mut output = OutputBuilder::<u64, NoopBuilder<Updates>>::from(output);
+    let source = Rc::clone(source);
+    builder.build(move |mut capabilities| {
+        let mut capability = capabilities.pop().expect("one output");
+        capability.downgrade(&as_of);
+        move |_frontiers| {
+            let (pending, frontier) = {
+                let mut queue = source.borrow_mut();
+                (std::mem::take(&mut queue.pending), queue.frontier)
+            };
+            if *capability.time() >= frontier {
+                // Not complete yet: what is here may not be sent before its frontier is known.
+                source.borrow_mut().pending = pending;
+                return;
+            }
+            let mut output = output.activate();
+            let mut session = output.session_with_builder(&capability);
+            for mut updates in pending {
+                if updates.times.iter().any(|&time| time < as_of) {
+                    updates.times = updates.times.iter().map(|&time| time.max(as_of)).collect();
+                }
+                session.give_container(&mut updates);
+            }
+            drop(session);
+            capability.downgrade(&frontier);
+        }
+    });
+    stream
+}

@@ -1,0 +1,266 @@
+//! A timely worker: takes commands in their one order, and otherwise sleeps.
+//!
+//! Every worker sees every command, so all create and drop dataflows in the same sequence. A
+//! command costs the views it names, and nothing to the others.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, TryRecvError};
+use timely::worker::Worker;
+
+use super::drive::{DataflowContext, OnAdvance};
+use super::sink::Sink;
+use super::source::{Export, Source};
+use crate::plan::Plan;
+use crate::quarantine::Quarantine;
+use crate::render::Renderer;
+use crate::store::{ReadGuard, Relation, Writer};
+use crate::time::{CollectionId, Timestamp};
+use crate::updates::Updates;
+
+/// What the maintenance tells every worker.
+#[derive(Clone)]
+pub(crate) enum Command {
+    Create(Arc<CreateView>),
+    Drop(CollectionId),
+    /// Changes of tables, complete up to `upper` for `views`.
+    Tick { upper: u64, updates: Arc<Vec<(CollectionId, Updates)>>, views: Arc<[CollectionId]> },
+    /// No changes, but time has passed for `views`.
+    Advance { upper: u64, views: Arc<[CollectionId]> },
+    Shutdown,
+}
+
+/// A view to begin at the time of `hold`, which is over: its inputs' states then are readable.
+pub(crate) struct CreateView {
+    pub id: CollectionId,
+    pub plan: Plan,
+    pub key: Vec<usize>,
+    pub relation: Arc<Relation>,
+    /// By worker, until it takes it.
+    pub writers: Vec<Mutex<Option<Writer>>>,
+    /// The tables that it reads; what else it reads is a view.
+    pub tables: BTreeMap<CollectionId, Arc<Relation>>,
+    pub progress: Arc<ViewProgress>,
+    /// Keeps the inputs' rows of `as_of` until every worker has read them.
+    pub hold: ReadGuard,
+}
+
+/// How far each worker has brought a view.
+pub(crate) struct ViewProgress {
+    /// By worker: its shard holds every update before it.
+    pub uppers: Vec<AtomicU64>,
+    /// By worker: when the view next changes with time alone, as of its upper; MAX for never.
+    pub next_times: Vec<AtomicU64>,
+    /// Called after each advance, on the worker's thread.
+    pub on_advance: Box<dyn Fn() + Send + Sync>,
+}
+
+impl ViewProgress {
+    pub fn new(workers: usize, on_advance: Box<dyn Fn() + Send + Sync>) -> Self {
+        ViewProgress {
+            uppers: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            next_times: (0..workers).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            on_advance,
+        }
+    }
+
+    /// Complete before it.
+    pub fn upper(&self) -> u64 {
+        minimum(&self.uppers)
+    }
+
+    /// The next time at which the view changes with time alone. Read it after [`Self::upper`]: it
+    /// is as of that upper or a later one.
+    pub fn next_time(&self) -> u64 {
+        minimum(&self.next_times)
+    }
+}
+
+fn minimum(cells: &[AtomicU64]) -> u64 {
+    cells.iter().map(|cell| cell.load(Ordering::SeqCst)).min().expect("at least one worker")
+}
+
+/// The next times of a dataflow's temporal operators on one worker, and their minimum.
+pub(crate) struct NextTimes {
+    of: RefCell<Vec<Option<u64>>>,
+    minimum: Cell<u64>,
+    progress: Arc<ViewProgress>,
+    worker: usize,
+}
+
+impl NextTimes {
+    /// One more operator; what it returns is told after each of its advances.
+    pub fn register(times: &Rc<Self>) -> OnAdvance {
+        let number = times.of.borrow().len();
+        times.of.borrow_mut().push(None);
+        let times = Rc::clone(times);
+        Box::new(move |_, next| {
+            times.of.borrow_mut()[number] = next;
+            let minimum = times.of.borrow().iter().flatten().copied().min().unwrap_or(u64::MAX);
+            if times.minimum.replace(minimum) != minimum {
+                times.progress.next_times[times.worker].store(minimum, Ordering::SeqCst);
+            }
+        })
+    }
+}
+
+/// A view's dataflow on this worker.
+struct Dataflow {
+    timely_index: usize,
+    /// Ends of tables; the ends of views are moved by those views.
+    table_sources: Vec<(CollectionId, Source)>,
+    export: Rc<RefCell<Export>>,
+    relation: Arc<Relation>,
+}
+
+struct WorkerState {
+    dataflows: HashMap<CollectionId, Dataflow>,
+    quarantine: Arc<Quarantine>,
+}
+
+/// Rows of a table's change below which one worker takes all of them.
+const SPLIT_ROWS_MIN: usize = 1024;
+
+/// Runs until it is told to shut down.
+pub(crate) fn run(worker: &mut Worker, commands: Receiver<Command>, quarantine: Arc<Quarantine>) {
+    let mut state = WorkerState { dataflows: HashMap::new(), quarantine };
+    loop {
+        match commands.try_recv() {
+            Ok(Command::Create(create)) => state.create(worker, &create),
+            Ok(Command::Drop(view)) => state.drop_view(worker, view),
+            Ok(Command::Tick { upper, updates, views }) => {
+                state.tick(worker, &updates);
+                state.advance(upper, &views);
+            }
+            Ok(Command::Advance { upper, views }) => state.advance(upper, &views),
+            Ok(Command::Shutdown) | Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => {
+                worker.step_or_park(None);
+            }
+        }
+    }
+    for (_, dataflow) in state.dataflows.drain() {
+        worker.drop_dataflow(dataflow.timely_index);
+    }
+}
+
+impl WorkerState {
+    fn create(&mut self, worker: &mut Worker, create: &CreateView) {
+        let (index, timely_index) = (worker.index(), worker.next_dataflow_index());
+        let as_of = create.hold.at.0;
+        let export = Rc::new(RefCell::new(Export::new(as_of)));
+        let writer = create.writers[index].lock().expect("no holder panics").take();
+        let writer = writer.expect("each worker makes a view once");
+        let sink = Sink { writer, export: Rc::clone(&export) };
+        let next_times = Rc::new(NextTimes {
+            of: RefCell::default(),
+            minimum: Cell::new(u64::MAX),
+            progress: create.progress.clone(),
+            worker: index,
+        });
+        let done = on_sink_advance(export.clone(), create.progress.clone(), index);
+        let context = DataflowContext {
+            view: create.id,
+            quarantine: self.quarantine.clone(),
+            as_of,
+        };
+        let name = format!("view {}", create.id.0);
+        let (sources, constants) = worker.dataflow_named::<u64, _, _>(&name, |scope| {
+            let mut renderer =
+                Renderer { scope, context, sources: vec![], constants: vec![], next_times };
+            renderer.render_view(&create.plan, create.key.clone(), sink, done);
+            (renderer.sources, renderer.constants)
+        });
+        // What never changes is complete for ever.
+        constants.iter().for_each(|source| source.borrow_mut().advance(u64::MAX));
+        let mut table_sources = Vec::new();
+        for (id, source) in sources {
+            match create.tables.get(&id) {
+                Some(table) => {
+                    backfill(worker, table, create.hold.at, &source);
+                    table_sources.push((id, source));
+                }
+                None => self.import(id, index, &source),
+            }
+        }
+        let relation = create.relation.clone();
+        let dataflow = Dataflow { timely_index, table_sources, export, relation };
+        self.dataflows.insert(create.id, dataflow);
+    }
+
+    /// Gives `source` the view's shard on this worker as it is, then its changes.
+    fn import(&mut self, view: CollectionId, shard: usize, source: &Source) {
+        let upstream = self.dataflows.get(&view).expect("views are made after those they read");
+        let mut export = upstream.export.borrow_mut();
+        let present = Timestamp(export.frontier.saturating_sub(1));
+        for rows in upstream.relation.scan_shard(shard, present) {
+            source.borrow_mut().push(Updates::at(rows.batch, present.0, 1));
+        }
+        export.subscribe(source);
+    }
+
+    fn drop_view(&mut self, worker: &mut Worker, view: CollectionId) {
+        if let Some(dataflow) = self.dataflows.remove(&view) {
+            worker.drop_dataflow(dataflow.timely_index);
+        }
+    }
+
+    fn tick(&mut self, worker: &Worker, updates: &[(CollectionId, Updates)]) {
+        for (table, updates) in updates {
+            let part = part_of(updates, worker.index(), worker.peers(), table.0);
+            if part.is_empty() {
+                continue;
+            }
+            let sources = self.dataflows.values().flat_map(|dataflow| &dataflow.table_sources);
+            for (_, source) in sources.filter(|(id, _)| id == table) {
+                source.borrow_mut().push(part.clone());
+            }
+        }
+    }
+
+    fn advance(&mut self, upper: u64, views: &[CollectionId]) {
+        for dataflow in views.iter().filter_map(|view| self.dataflows.get(view)) {
+            for (_, source) in &dataflow.table_sources {
+                source.borrow_mut().advance(upper);
+            }
+        }
+    }
+}
+
+fn on_sink_advance(
+    export: Rc<RefCell<Export>>,
+    progress: Arc<ViewProgress>,
+    worker: usize,
+) -> OnAdvance {
+    Box::new(move |upper, _| {
+        export.borrow_mut().advance(upper);
+        progress.uppers[worker].store(upper, Ordering::SeqCst);
+        (progress.on_advance)();
+    })
+}
+
+/// Gives `source` this worker's part of the table as it stood at `as_of`.
+fn backfill(worker: &Worker, table: &Relation, as_of: Timestamp, source: &Source) {
+    let mut source = source.borrow_mut();
+    for (number, batch) in table.batches(as_of).enumerate() {
+        if number % worker.peers() == worker.index() {
+            source.push(Updates::at(batch, as_of.0, 1));
+        }
+    }
+    source.advance(as_of.0 + 1);
+}
+
+/// This worker's rows of a table's change: any split will do, as stateful operators exchange.
+fn part_of(updates: &Updates, worker: usize, peers: usize, table: u64) -> Updates {
+    let rows = updates.len();
+    if rows < SPLIT_ROWS_MIN {
+        let taker = table as usize % peers;
+        return updates.slice(0, if taker == worker { rows } else { 0 });
+    }
+    let start = rows * worker / peers;
+    updates.slice(start, rows * (worker + 1) / peers - start)
+}

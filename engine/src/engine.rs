@@ -1,0 +1,211 @@
+//! The engine as its users see it: open a directory, commit, read at a time, keep views.
+//!
+//! It wires four things together and adds nothing of its own: the committer (one thread), the
+//! workers (timely's threads), the maintenance that tells them what to do, and a thread that lets
+//! rows expire when nobody asks.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use futures::channel::oneshot;
+use timely::communication::WorkerGuards;
+
+use crate::commit::{self, Committer, Done, Evaluate, GroupSink, OpenError, Publication};
+use crate::dataflow::worker::{self, Command};
+use crate::maintenance::Maintenance;
+pub use crate::maintenance::ViewStatus;
+use crate::quarantine::Quarantine;
+pub use crate::store::ReadGuard;
+use crate::store::{Horizon, Relation, Tables};
+use crate::time::{Clock, CollectionId, SystemClock, Timestamp};
+
+/// How often due expiries are made when no read asks for them.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What an engine is opened with.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The data directory; made if it is missing.
+    pub data: PathBuf,
+    /// Timely worker threads, at least one.
+    pub workers: usize,
+    /// Whether commits wait until they are on disk.
+    pub fsync: bool,
+}
+
+/// What opening found beside the tables.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Every opaque record ever committed and its commit's time, in order.
+    pub ddl: Vec<(Timestamp, Vec<u8>)>,
+}
+
+/// Why an engine cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the workers cannot be started: {0}")]
+    Workers(String),
+}
+
+/// An open engine. Dropping it stops it.
+pub struct Engine {
+    clock: Arc<Clock>,
+    horizon: Arc<Horizon>,
+    tables: Arc<Tables>,
+    maintenance: Arc<Maintenance>,
+    quarantine: Arc<Quarantine>,
+    committer: Committer,
+    running: Mutex<Option<Running>>,
+}
+
+/// The threads beside the committer's.
+struct Running {
+    workers: WorkerGuards<()>,
+    expiry: JoinHandle<()>,
+    stop_expiry: Sender<()>,
+}
+
+impl Engine {
+    /// Opens the directory: takes its lock, reads its log, starts the threads.
+    pub fn open(config: EngineConfig) -> Result<(Arc<Engine>, Recovered), EngineError> {
+        let wall = Arc::new(SystemClock::default());
+        let mut opened = commit::open(&config.data, config.fsync, wall)?;
+        let quarantine = Arc::new(Quarantine::default());
+        let (workers, handles) = start_workers(config.workers.max(1), &quarantine)?;
+        let maintenance =
+            Maintenance::new(handles, Arc::clone(&quarantine), Arc::clone(&opened.horizon));
+        let (clock, horizon) = (Arc::clone(&opened.clock), Arc::clone(&opened.horizon));
+        let tables = Arc::clone(&opened.tables);
+        let ddl = std::mem::take(&mut opened.ddl);
+        let sink = Sink { maintenance: Arc::clone(&maintenance), tables: Arc::clone(&tables) };
+        let committer = Committer::start(opened, Box::new(sink));
+        let (stop_expiry, stopped) = unbounded();
+        let expiry = start_expiry(&maintenance, &horizon, &clock, stopped);
+        let running = Mutex::new(Some(Running { workers, expiry, stop_expiry }));
+        let engine =
+            Engine { clock, horizon, tables, maintenance, quarantine, committer, running };
+        Ok((Arc::new(engine), Recovered { ddl }))
+    }
+
+    /// Queues a commit. `evaluate` runs on the committer's thread, in order of time; `done` is told
+    /// the commit's time once it is durable and may be read.
+    pub fn submit(&self, evaluate: Evaluate, done: Done) {
+        self.committer.submit(evaluate, done);
+    }
+
+    /// A time to read at, which this closes: every later commit is above it (S1). What it reads
+    /// stays until the guard is dropped.
+    pub fn begin_read(&self) -> ReadGuard {
+        self.horizon.begin_read(&self.clock)
+    }
+
+    /// Resolves when all of `views` hold V(at), expiries included; cancelled when one of them is
+    /// dropped. `at` is a time of [`Engine::begin_read`] or of an acknowledged commit.
+    pub fn wait_for(&self, views: &[CollectionId], at: Timestamp) -> oneshot::Receiver<()> {
+        self.maintenance.wait_for(views, at)
+    }
+
+    /// The rows of a table or a view.
+    pub fn relation(&self, id: CollectionId) -> Option<Arc<Relation>> {
+        self.tables.relation(id).or_else(|| self.maintenance.relation(id))
+    }
+
+    /// The time of the last commit that changed a table, its creation included.
+    pub fn last_changed(&self, table: CollectionId) -> Timestamp {
+        self.tables.last_changed(table)
+    }
+
+    /// The rows that views could not compute.
+    pub fn quarantine(&self) -> Arc<Quarantine> {
+        Arc::clone(&self.quarantine)
+    }
+
+    /// All views, in order of id.
+    pub fn views(&self) -> Vec<ViewStatus> {
+        self.maintenance.status()
+    }
+
+    /// Commits what is queued, stops all threads and lets go of the directory.
+    pub fn shutdown(&self) {
+        self.committer.shutdown();
+        let running = self.running.lock().expect("nothing panics while holding it").take();
+        if let Some(running) = running {
+            drop(running.stop_expiry);
+            // A thread that panicked has said so itself.
+            let _ = running.expiry.join();
+            self.maintenance.shutdown();
+            running.workers.join().into_iter().for_each(drop);
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+/// Hands durable groups from the committer to the workers.
+struct Sink {
+    maintenance: Arc<Maintenance>,
+    tables: Arc<Tables>,
+}
+
+impl GroupSink for Sink {
+    fn publish(&mut self, publication: Publication) {
+        let Publication { time, updates, drop_views, create_views, .. } = publication;
+        let table = |id| self.tables.relation(id);
+        self.maintenance.publish(time, updates, create_views, drop_views, &table);
+    }
+}
+
+type WorkerHandle = (Sender<Command>, std::thread::Thread);
+
+fn start_workers(
+    workers: usize,
+    quarantine: &Arc<Quarantine>,
+) -> Result<(WorkerGuards<()>, Vec<WorkerHandle>), EngineError> {
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
+    let receivers: Vec<Mutex<Option<Receiver<Command>>>> =
+        receivers.into_iter().map(|receiver| Mutex::new(Some(receiver))).collect();
+    let (send_thread, threads) = unbounded();
+    let quarantine = Arc::clone(quarantine);
+    let guards = timely::execute(timely::Config::process(workers), move |worker| {
+        let slot = &receivers[worker.index()];
+        let commands = slot.lock().expect("nothing panics while holding it").take();
+        let commands = commands.expect("timely starts each worker once");
+        // The receiver waits for every worker before it goes away.
+        let _ = send_thread.send((worker.index(), std::thread::current()));
+        worker::run(worker, commands, Arc::clone(&quarantine));
+    })
+    .map_err(EngineError::Workers)?;
+    let mut threads: Vec<_> = threads.iter().take(workers).collect();
+    threads.sort_by_key(|(index, _)| *index);
+    let handles = senders.into_iter().zip(threads.into_iter().map(|(_, thread)| thread)).collect();
+    Ok((guards, handles))
+}
+
+fn start_expiry(
+    maintenance: &Arc<Maintenance>,
+    horizon: &Arc<Horizon>,
+    clock: &Arc<Clock>,
+    stopped: Receiver<()>,
+) -> JoinHandle<()> {
+    let (maintenance, horizon) = (Arc::clone(maintenance), Arc::clone(horizon));
+    let clock = Arc::clone(clock);
+    let run = move || {
+        while stopped.recv_timeout(EXPIRY_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            if maintenance.is_due(clock.wall()) {
+                let read = horizon.begin_read(&clock);
+                maintenance.expire(read.at);
+            }
+        }
+    };
+    let builder = std::thread::Builder::new().name("expiry".into());
+    builder.spawn(run).expect("the system has threads")
+}

@@ -1,0 +1,32 @@
+//! The engine: data and time. Collections that change, the operators that keep views of them, the
+//! log that a table is, and the store that readers read.
+//!
+//! It knows no SQL text, no names and no sessions: tables and views are [`CollectionId`]s, what a
+//! view computes is a [`Plan`], and what happened is [`Updates`].
+//!
+//! The law (design §1): V(t) is its plan evaluated from scratch over the tables as they stood at t,
+//! with now() = t. [`oracle`] computes it the slow way; everything else is measured against that.
+
+pub mod aggregate;
+pub mod commit;
+mod dataflow;
+mod engine;
+mod expression;
+pub mod log;
+mod maintenance;
+pub mod operator;
+pub mod oracle;
+pub mod plan;
+mod quarantine;
+mod render;
+mod state;
+pub mod store;
+pub mod time;
+mod updates;
+
+pub use engine::{Engine, EngineConfig, EngineError, ReadGuard, Recovered, ViewStatus};
+pub use expression::Expr;
+pub use plan::Plan;
+pub use quarantine::{Quarantine, QuarantinedRow};
+pub use time::{CollectionId, Diff, RowId, Timestamp};
+pub use updates::Updates;

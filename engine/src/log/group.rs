@@ -1,0 +1,158 @@
+//! A group of commits as the payload of a record.
+//!
+//! ```text
+//! 8  time                        every commit of the group is at this time
+//! 8  reserved                    as a reservation record; not below `time`
+//! 4  count, then each: 4 length, bytes                                   opaque ddl records
+//! 4  count, then each: 8 id, 4 count of key columns, 4 each, 4 length, schema      tables made
+//! 4  count, then each: write                                             changes of tables
+//! 4  count, then each: 8 id                                              tables dropped
+//!
+//! write
+//! 8  table
+//! 4  count of deleted rows, then 8 row id each
+//! 8  length of the section: 4 count of batches, then each: batch         the rows of those ids
+//! 8  id of the first inserted row; the others follow
+//! 4  count of batches, then each: batch                                  the inserted rows
+//! ```
+//!
+//! In this order it is applied: a row may be inserted and deleted in one group. A schema is an Arrow
+//! IPC schema message (flatbuffer), a batch is as in `rows.rs`. The deleted rows are there for
+//! `changes()` and for sealing; replay skips them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::ipc::convert::try_schema_from_flatbuffer_bytes;
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
+
+use super::rows::{Reader, read_batch, write_batch};
+use crate::store::TableDef;
+use crate::time::{CollectionId, RowId, Timestamp};
+
+/// What one group of commits did.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    pub time: Timestamp,
+    /// Times up to this one may have been given to readers.
+    pub reserved: Timestamp,
+    pub ddl: Vec<Vec<u8>>,
+    pub creates: Vec<TableDef>,
+    pub writes: Vec<GroupWrite>,
+    pub drops: Vec<CollectionId>,
+}
+
+/// What it did to one table.
+#[derive(Clone, Debug)]
+pub struct GroupWrite {
+    pub table: CollectionId,
+    pub deleted_ids: Vec<RowId>,
+    /// The rows of these ids, in that order; empty when read back by replay.
+    pub deleted: Vec<RecordBatch>,
+    pub first: RowId,
+    pub inserted: Vec<RecordBatch>,
+}
+
+/// Appends the payload of a group.
+pub fn encode(group: &Group, bytes: &mut Vec<u8>) {
+    put_u64(bytes, group.time.0);
+    put_u64(bytes, group.reserved.0.max(group.time.0));
+    put_count(bytes, group.ddl.len());
+    for record in &group.ddl {
+        put_count(bytes, record.len());
+        bytes.extend(record);
+    }
+    put_count(bytes, group.creates.len());
+    for table in &group.creates {
+        put_u64(bytes, table.id.0);
+        put_count(bytes, table.primary_key.len());
+        table.primary_key.iter().for_each(|&column| put_count(bytes, column));
+        let schema = encode_schema(&table.schema);
+        put_count(bytes, schema.len());
+        bytes.extend(schema);
+    }
+    put_count(bytes, group.writes.len());
+    for write in &group.writes {
+        encode_write(write, bytes);
+    }
+    put_count(bytes, group.drops.len());
+    group.drops.iter().for_each(|id| put_u64(bytes, id.0));
+}
+
+/// Reads the payload of a group; `schemas` knows the tables made so far, and learns of new ones.
+pub fn decode(
+    reader: &mut Reader<'_>,
+    schemas: &mut HashMap<CollectionId, SchemaRef>,
+) -> Result<Group, String> {
+    let (time, reserved) = (Timestamp(reader.u64()?), Timestamp(reader.u64()?));
+    let ddl = reader.many(|reader| {
+        let length = reader.count()?;
+        Ok(reader.bytes(length)?.to_vec())
+    })?;
+    let creates = reader.many(|reader| {
+        let id = CollectionId(reader.u64()?);
+        let primary_key = reader.many(Reader::count)?;
+        let length = reader.count()?;
+        // copied, since a flatbuffer wants to be aligned
+        let schema = try_schema_from_flatbuffer_bytes(&reader.bytes(length)?.to_vec());
+        let schema = Arc::new(schema.map_err(|error| error.to_string())?);
+        schemas.insert(id, Arc::clone(&schema));
+        Ok(TableDef { id, schema, primary_key })
+    })?;
+    let writes = reader.many(|reader| decode_write(reader, schemas))?;
+    let drops = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
+    for id in &drops {
+        schemas.remove(id);
+    }
+    Ok(Group { time, reserved, ddl, creates, writes, drops })
+}
+
+fn encode_write(write: &GroupWrite, bytes: &mut Vec<u8>) {
+    put_u64(bytes, write.table.0);
+    put_count(bytes, write.deleted_ids.len());
+    write.deleted_ids.iter().for_each(|id| put_u64(bytes, id.0));
+    let section = bytes.len();
+    put_u64(bytes, 0);
+    put_batches(bytes, &write.deleted);
+    let length = (bytes.len() - section - 8) as u64;
+    bytes[section..section + 8].copy_from_slice(&length.to_le_bytes());
+    put_u64(bytes, write.first.0);
+    put_batches(bytes, &write.inserted);
+}
+
+fn decode_write(
+    reader: &mut Reader<'_>,
+    schemas: &HashMap<CollectionId, SchemaRef>,
+) -> Result<GroupWrite, String> {
+    let table = CollectionId(reader.u64()?);
+    let deleted_ids = reader.many(|reader| Ok(RowId(reader.u64()?)))?;
+    let section = reader.u64()? as usize;
+    reader.bytes(section)?;
+    let first = RowId(reader.u64()?);
+    let schema = schemas.get(&table).ok_or_else(|| format!("there is no table {table}"))?;
+    let inserted = reader.many(|reader| read_batch(reader, schema))?;
+    Ok(GroupWrite { table, deleted_ids, deleted: vec![], first, inserted })
+}
+
+fn encode_schema(schema: &Schema) -> Vec<u8> {
+    let mut tracker = DictionaryTracker::new(false);
+    let options = IpcWriteOptions::default();
+    let generator = IpcDataGenerator::default();
+    generator.schema_to_bytes_with_dictionary_tracker(schema, &mut tracker, &options).ipc_message
+}
+
+fn put_batches(bytes: &mut Vec<u8>, batches: &[RecordBatch]) {
+    put_count(bytes, batches.len());
+    batches.iter().for_each(|batch| write_batch(bytes, batch));
+}
+
+fn put_u64(bytes: &mut Vec<u8>, value: u64) {
+    bytes.extend(value.to_le_bytes());
+}
+
+fn put_count(bytes: &mut Vec<u8>, count: usize) {
+    let count = u32::try_from(count).expect("fewer than four thousand million of anything");
+    bytes.extend(count.to_le_bytes());
+}

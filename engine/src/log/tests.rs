@@ -1,0 +1,278 @@
+//! The log: what is written is read; what is damaged is found; what failed is not acknowledged.
+
+use std::sync::Arc;
+
+use arrow::array::*;
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::*;
+
+use super::*;
+use crate::store::TableDef;
+use crate::time::RowId;
+
+fn time_zone() -> Option<Arc<str>> {
+    Some("+00:00".into())
+}
+
+/// A column of every type, three rows, with NULLs; sliced out of the middle so that offsets count.
+fn every_type() -> RecordBatch {
+    let interval = IntervalMonthDayNano { months: 1, days: -2, nanoseconds: 3 };
+    let timestamps = TimestampMicrosecondArray::from(vec![None, Some(1), Some(2), None, Some(4)]);
+    let decimals = Decimal128Array::from(vec![Some(1), None, Some(-3), Some(4), None]);
+    let items = Arc::new(StringArray::from(vec![Some("a"), None, Some("ccc"), Some("d"), None]));
+    let item = Arc::new(Field::new("item", DataType::Utf8, true));
+    let offsets = OffsetBuffer::new(vec![0, 1, 1, 4, 5, 5].into());
+    let lists = ListArray::new(item, offsets, items, Some(vec![true, false, true, true, true].into()));
+    let uuids = [[1u8; 16], [2; 16], [3; 16], [4; 16], [5; 16]];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(BooleanArray::from(vec![Some(true), None, Some(true), Some(false), None])),
+        Arc::new(Int16Array::from(vec![1, 2, 3, 4, 5])),
+        Arc::new(Int32Array::from(vec![Some(1), None, Some(3), None, Some(5)])),
+        Arc::new(Int64Array::from(vec![i64::MIN, -1, 0, 1, i64::MAX])),
+        Arc::new(UInt32Array::from(vec![1, 2, 3, 4, 5])),
+        Arc::new(Float32Array::from(vec![1.0, f32::NAN, -0.0, 4.0, 5.0])),
+        Arc::new(Float64Array::from(vec![1.0, f64::NAN, -0.0, 4.0, 5.0])),
+        Arc::new(decimals.with_precision_and_scale(20, 3).expect("they fit")),
+        Arc::new(StringArray::from(vec![Some("one"), Some(""), None, Some("vier"), Some("5")])),
+        Arc::new(LargeStringArray::from(vec![Some("{}"), Some("[]"), None, Some("1"), None])),
+        Arc::new(BinaryArray::from(vec![&b"a"[..], b"", b"\0\xff", b"d", b"e"])),
+        Arc::new(Date32Array::from(vec![1, 2, 3, 4, 5])),
+        Arc::new(Time64MicrosecondArray::from(vec![1, 2, 3, 4, 5])),
+        Arc::new(timestamps.clone()),
+        Arc::new(timestamps.with_timezone_opt(time_zone())),
+        Arc::new(IntervalMonthDayNanoArray::from(vec![interval; 5])),
+        Arc::new(FixedSizeBinaryArray::try_from_iter(uuids.iter()).expect("of one width")),
+        Arc::new(lists),
+        Arc::new(NullArray::new(5)),
+    ];
+    let name = |i: usize| format!("c{i}");
+    let columns = columns.into_iter().enumerate().map(|(i, column)| (name(i), column, true));
+    RecordBatch::try_from_iter_with_nullable(columns).expect("of one length").slice(1, 3)
+}
+
+fn table(id: u64, schema: SchemaRef) -> TableDef {
+    TableDef { id: CollectionId(id), schema, primary_key: vec![1, 3] }
+}
+
+fn group(time: u64, rows: &RecordBatch, first: u64) -> Group {
+    let write = GroupWrite {
+        table: CollectionId(7),
+        deleted_ids: (1..first).map(RowId).collect(),
+        deleted: vec![rows.clone()],
+        first: RowId(first),
+        inserted: vec![rows.clone(), rows.slice(1, 1)],
+    };
+    Group {
+        time: Timestamp(time),
+        reserved: Timestamp(time + 5),
+        ddl: vec![vec![], vec![time as u8; 20]],
+        writes: vec![write],
+        ..Group::default()
+    }
+}
+
+/// Opens a log and prints its records.
+fn read(storage: &MemoryStorage) -> Result<(Vec<String>, Log), LogError> {
+    let mut records = vec![];
+    let log = Log::open(Box::new(storage.clone()), true, &mut |record| {
+        records.push(format!("{record:?}"));
+        Ok(())
+    })?;
+    Ok((records, log))
+}
+
+/// A few records in segments of some size.
+fn written(segment_bytes: u64) -> (MemoryStorage, Vec<String>) {
+    let storage = MemoryStorage::new();
+    let (_, log) = read(&storage).expect("an empty directory");
+    let mut log = log.with_segment_bytes(segment_bytes);
+    let rows = every_type();
+    let mut create = group(10, &rows, 0);
+    create.creates = vec![table(7, rows.schema()), table(8, Arc::new(Schema::empty()))];
+    create.drops = vec![CollectionId(8)];
+    let records = [
+        Record::Group(create),
+        Record::Reserve(Timestamp(40)),
+        Record::Group(group(50, &rows.slice(0, 2), 6)),
+        Record::Reserve(Timestamp(60)),
+    ];
+    let mut printed = vec![];
+    for mut record in records {
+        log.append(&record).expect("no fault");
+        if let Record::Group(group) = &mut record {
+            group.writes.iter_mut().for_each(|write| write.deleted.clear());
+        }
+        printed.push(format!("{record:?}"));
+    }
+    (storage, printed)
+}
+
+#[test]
+fn every_type_comes_back() {
+    let (storage, printed) = written(SEGMENT_BYTES);
+    let (records, _) = read(&storage).expect("undamaged");
+    assert_eq!(records, printed);
+}
+
+#[test]
+fn each_record_is_synced_once() {
+    let (storage, printed) = written(SEGMENT_BYTES);
+    assert_eq!(storage.syncs(), printed.len() + 1, "one for the new segment");
+    let (records, _) = read(&storage.crash()).expect("undamaged");
+    assert_eq!(records, printed);
+}
+
+#[test]
+fn segments_follow_one_another() {
+    let (storage, printed) = written(1);
+    assert_eq!(storage.files().len(), printed.len());
+    let (records, mut log) = read(&storage).expect("undamaged");
+    assert_eq!(records, printed);
+    log.append(&Record::Reserve(Timestamp(70))).expect("no fault");
+    assert_eq!(read(&storage).expect("undamaged").0.len(), printed.len() + 1);
+    storage.remove(&segment::name(2));
+    let missing = read(&storage).err().expect("refused").to_string();
+    assert_eq!(missing, "log/0000000000000002.log is missing");
+}
+
+#[test]
+fn a_torn_tail_is_cut_at_every_byte() {
+    let (storage, printed) = written(SEGMENT_BYTES);
+    let (name, bytes) = storage.files().pop_first().expect("one segment");
+    let mut whole = 0; // records in what is left
+    for length in (0..=bytes.len()).rev() {
+        let torn = MemoryStorage::new();
+        torn.put(&name, bytes[..length].to_vec());
+        let (records, mut log) = read(&torn).expect("a torn tail is no damage");
+        assert_eq!(records, printed[..records.len()], "cut at {length}");
+        assert!(length == bytes.len() || whole >= records.len());
+        whole = records.len();
+        // what is written from there on is read
+        if length % 7 == 0 {
+            log.append(&Record::Reserve(Timestamp(99))).expect("no fault");
+            assert_eq!(read(&torn).expect("no damage").0.len(), records.len() + 1);
+        }
+    }
+    assert_eq!(whole, 0);
+}
+
+#[test]
+fn garbage_and_zeros_after_the_last_record_are_cut() {
+    let (storage, printed) = written(SEGMENT_BYTES);
+    let (name, bytes) = storage.files().pop_first().expect("one segment");
+    for tail in [vec![0; 100], vec![0xf7; 5], bytes[segment::HEADER_BYTES..].to_vec()] {
+        let torn = MemoryStorage::new();
+        torn.put(&name, [&bytes[..], &tail[..]].concat());
+        assert_eq!(read(&torn).expect("a torn tail is no damage").0, printed);
+        assert_eq!(torn.files()[&name], bytes);
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_damage_and_named_unless_in_the_last_record() {
+    let (storage, printed) = written(SEGMENT_BYTES);
+    let (name, bytes) = storage.files().pop_first().expect("one segment");
+    let last = bytes.len() - segment::FRAME_BYTES - 8;
+    for place in 0..bytes.len() {
+        for bit in [0, 3, 7] {
+            let mut flipped = bytes.clone();
+            flipped[place] ^= 1 << bit;
+            let damaged = MemoryStorage::new();
+            damaged.put(&name, flipped);
+            match read(&damaged) {
+                Ok((records, _)) => {
+                    assert!(place >= last, "not found at {place}");
+                    assert_eq!(records, printed[..printed.len() - 1]);
+                }
+                Err(LogError::Damaged { file, offset, .. }) => {
+                    assert!(place < last, "a torn tail at {place}");
+                    assert_eq!(file, name);
+                    assert!(offset as usize <= place, "{offset} is named for {place}");
+                }
+                Err(other) => panic!("{other} at {place}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_segment_but_the_last_must_be_whole() {
+    let (storage, _) = written(1);
+    let (name, bytes) = storage.files().pop_first().expect("some segments");
+    for length in 0..bytes.len() {
+        let damaged = storage.crash();
+        damaged.put(&name, bytes[..length].to_vec());
+        // cut between records too: the next segment knows the length
+        assert!(matches!(read(&damaged), Err(LogError::Damaged { .. })), "cut at {length}");
+    }
+}
+
+#[test]
+fn a_newer_version_is_refused() {
+    let (storage, _) = written(SEGMENT_BYTES);
+    let (name, mut bytes) = storage.files().pop_first().expect("one segment");
+    bytes[8] = 2;
+    let sum = crc32c::crc32c(&bytes[..36]);
+    bytes[36..40].copy_from_slice(&sum.to_le_bytes());
+    storage.put(&name, bytes);
+    let refused = read(&storage).err().expect("refused").to_string();
+    assert!(refused.contains("format version 2"), "{refused}");
+}
+
+#[test]
+fn after_a_failed_write_or_sync_nothing_is_written_until_a_restart() {
+    let mut faults: Vec<Fault> = (0..40).map(Fault::ShortWrite).collect();
+    faults.push(Fault::Sync);
+    for fault in faults {
+        let (storage, printed) = written(SEGMENT_BYTES);
+        let (_, mut log) = read(&storage).expect("undamaged");
+        storage.inject(fault);
+        let record = Record::Reserve(Timestamp(100));
+        assert!(matches!(log.append(&record), Err(LogError::Io { .. })));
+        assert!(matches!(log.append(&record), Err(LogError::Failed { .. })));
+        let after_crash = storage.crash();
+        assert_eq!(read(&after_crash).expect("no damage").0, printed, "{fault:?}");
+        // without a crash the record may be there or not, but nothing else
+        let (records, mut log) = read(&storage).expect("no damage");
+        assert!(records.len() <= printed.len() + 1);
+        assert_eq!(records[..printed.len()], printed);
+        log.append(&record).expect("works again");
+    }
+}
+
+#[test]
+fn a_segment_that_could_not_be_made_fails_the_log() {
+    let (storage, printed) = written(1);
+    let (_, log) = read(&storage).expect("undamaged");
+    let mut log = log.with_segment_bytes(1);
+    storage.inject(Fault::Create);
+    assert!(log.append(&Record::Reserve(Timestamp(100))).is_err());
+    assert!(log.append(&Record::Reserve(Timestamp(100))).is_err());
+    // made, but its header never written
+    storage.put(&segment::name(printed.len() as u64 + 1), vec![]);
+    assert_eq!(read(&storage).expect("no damage").0, printed);
+}
+
+#[test]
+fn the_file_system_holds_a_log() {
+    let directory = tempfile::tempdir().expect("a place for temporary files");
+    let path = directory.path().join("data").join("log");
+    let open = || -> Box<dyn Storage> { Box::new(Directory::open(&path).expect("can be made")) };
+    let mut records = 0;
+    for round in 0..3 {
+        let mut seen = 0;
+        let log = Log::open(open(), true, &mut |_| {
+            seen += 1;
+            Ok(())
+        });
+        let mut log = log.expect("undamaged").with_segment_bytes(200);
+        assert_eq!(seen, records, "round {round}");
+        for time in 0..10 {
+            log.append(&Record::Reserve(Timestamp(time))).expect("no fault");
+            records += 1;
+        }
+        // half a record at the end
+        let name = segment::name(log.number);
+        open().append(&name, &[0xf7, b'T', b'M']).expect("no fault");
+    }
+}

@@ -1,0 +1,299 @@
+//! Maintenance: what to tell the workers, in which order, and when a view is ready to be read.
+//!
+//! Law: a read of a view at t sees V(t). So a view must have every commit ≤ t that touches its
+//! inputs, and have made the expiries up to t. A commit's tick is sequenced before anyone may read
+//! at its time; a read of a view that changes with time alone moves it forward first, unless its
+//! present contents hold until after t. Idle views are told nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::thread::Thread;
+
+use crossbeam_channel::Sender;
+use futures::channel::oneshot;
+
+use crate::commit::ViewDef;
+use crate::dataflow::worker::{Command, CreateView, ViewProgress};
+use crate::quarantine::Quarantine;
+use crate::store::{Horizon, Relation};
+use crate::time::{CollectionId, Timestamp};
+use crate::updates::Updates;
+
+/// A view's state as `Engine::views` tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct ViewStatus {
+    pub id: CollectionId,
+    /// Complete before it.
+    pub upper: Timestamp,
+    /// When it next changes with time alone.
+    pub next_time: Option<Timestamp>,
+}
+
+struct View {
+    relation: Arc<Relation>,
+    progress: Arc<ViewProgress>,
+    /// The tables below it, through other views too.
+    tables: BTreeSet<CollectionId>,
+    /// The views below it, through other views too.
+    upstream: BTreeSet<CollectionId>,
+    /// Whether it, or a view below it, changes with time alone.
+    temporal: bool,
+    /// What the workers have been told: complete before it.
+    issued: u64,
+}
+
+struct Waiter {
+    views: Vec<CollectionId>,
+    at: u64,
+    ready: oneshot::Sender<()>,
+}
+
+#[derive(Default)]
+struct State {
+    views: BTreeMap<CollectionId, View>,
+    waiters: Vec<Waiter>,
+}
+
+/// See the module.
+pub(crate) struct Maintenance {
+    state: Mutex<State>,
+    workers: Vec<(Sender<Command>, Thread)>,
+    quarantine: Arc<Quarantine>,
+    horizon: Arc<Horizon>,
+    this: Weak<Maintenance>,
+}
+
+impl Maintenance {
+    pub fn new(
+        workers: Vec<(Sender<Command>, Thread)>,
+        quarantine: Arc<Quarantine>,
+        horizon: Arc<Horizon>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Maintenance {
+            state: Mutex::default(),
+            workers,
+            quarantine,
+            horizon,
+            this: this.clone(),
+        })
+    }
+
+    /// A durable group of commits: its changes, then the views it drops and makes. `table` finds a
+    /// table. Called in order of time, before anyone may read at `time`.
+    pub fn publish(
+        &self,
+        time: Timestamp,
+        updates: Vec<(CollectionId, Updates)>,
+        create: Vec<ViewDef>,
+        drop: Vec<CollectionId>,
+        table: &dyn Fn(CollectionId) -> Option<Arc<Relation>>,
+    ) {
+        let mut state = self.lock();
+        self.tick(&mut state, time, updates);
+        for view in drop {
+            self.drop_view(&mut state, view);
+        }
+        for view in create {
+            self.create_view(&mut state, time, view, table);
+        }
+    }
+
+    /// Resolves when all of `views` hold V(at); cancelled when one of them is dropped.
+    pub fn wait_for(&self, views: &[CollectionId], at: Timestamp) -> oneshot::Receiver<()> {
+        let (ready, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        if views.iter().any(|view| !state.views.contains_key(view)) {
+            return receiver;
+        }
+        for view in views {
+            self.demand(&mut state, *view, at.0);
+        }
+        if state.all_ready(views, at.0) {
+            // The receiver may be gone already: then nobody waits.
+            let _ = ready.send(());
+        } else {
+            state.waiters.push(Waiter { views: views.to_vec(), at: at.0, ready });
+        }
+        receiver
+    }
+
+    /// Whether a view is due to change with time alone by `now`.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let state = self.lock();
+        state.views.values().any(|view| view.is_behind(now.0))
+    }
+
+    /// Moves the views that are due forward to `at`, a time that is closed.
+    pub fn expire(&self, at: Timestamp) {
+        let mut state = self.lock();
+        let due: Vec<CollectionId> =
+            state.views.iter().filter(|(_, view)| view.is_behind(at.0)).map(|(id, _)| *id).collect();
+        for view in due {
+            self.demand(&mut state, view, at.0);
+        }
+    }
+
+    pub fn relation(&self, view: CollectionId) -> Option<Arc<Relation>> {
+        self.lock().views.get(&view).map(|view| view.relation.clone())
+    }
+
+    pub fn status(&self) -> Vec<ViewStatus> {
+        let state = self.lock();
+        let status = state.views.iter().map(|(&id, view)| {
+            let upper = Timestamp(view.progress.upper());
+            let next_time = Some(view.progress.next_time()).filter(|&next| next != u64::MAX);
+            ViewStatus { id, upper, next_time: next_time.map(Timestamp) }
+        });
+        status.collect()
+    }
+
+    pub fn shutdown(&self) {
+        self.send(Command::Shutdown);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    /// To every worker; the lock on the state makes it one order for all.
+    fn send(&self, command: Command) {
+        for (sender, thread) in &self.workers {
+            // A worker that is gone has taken the process with it, or is being shut down.
+            let _ = sender.send(command.clone());
+            thread.unpark();
+        }
+    }
+
+    fn tick(&self, state: &mut State, time: Timestamp, updates: Vec<(CollectionId, Updates)>) {
+        let changed: BTreeSet<CollectionId> = updates.iter().map(|(table, _)| *table).collect();
+        let touched = state.views.iter().filter(|(_, view)| !view.tables.is_disjoint(&changed));
+        // A view answers when all it reads has: what stands below a touched view moves with it.
+        let views: BTreeSet<CollectionId> = touched
+            .flat_map(|(id, view)| view.upstream.iter().chain(std::iter::once(id)))
+            .copied()
+            .collect();
+        if views.is_empty() {
+            return;
+        }
+        let upper = time.0 + 1;
+        state.issue(&views, upper);
+        let views = views.into_iter().collect();
+        self.send(Command::Tick { upper, updates: Arc::new(updates), views });
+    }
+
+    fn drop_view(&self, state: &mut State, view: CollectionId) {
+        state.views.remove(&view);
+        state.waiters.retain(|waiter| !waiter.views.contains(&view));
+        self.quarantine.forget(view);
+        self.send(Command::Drop(view));
+    }
+
+    fn create_view(
+        &self,
+        state: &mut State,
+        time: Timestamp,
+        def: ViewDef,
+        table: &dyn Fn(CollectionId) -> Option<Arc<Relation>>,
+    ) {
+        let schema = def.plan.schema();
+        let (relation, writers) =
+            Relation::new(def.id, schema.clone(), def.key.clone(), self.workers.len(), &self.horizon);
+        let mut tables = BTreeMap::new();
+        let mut upstream = BTreeSet::new();
+        let mut below = BTreeSet::new();
+        let mut temporal = def.plan.is_temporal();
+        for id in def.plan.reads() {
+            if let Some(view) = state.views.get(&id) {
+                upstream.extend(view.upstream.iter().copied().chain([id]));
+                below.extend(view.tables.iter().copied());
+                temporal |= view.temporal;
+            } else {
+                let relation = table(id).expect("a plan reads what exists");
+                tables.insert(id, relation);
+                below.insert(id);
+            }
+        }
+        let upper = time.0 + 1;
+        state.issue(&upstream, upper);
+        if !upstream.is_empty() {
+            let views = upstream.iter().copied().collect();
+            self.send(Command::Advance { upper, views });
+        }
+        let this = self.this.clone();
+        let on_advance = move || {
+            if let Some(this) = this.upgrade() {
+                this.lock().wake();
+            }
+        };
+        let progress = Arc::new(ViewProgress::new(self.workers.len(), Box::new(on_advance)));
+        let key = def.key.unwrap_or_else(|| (0..schema.fields().len()).collect());
+        self.send(Command::Create(Arc::new(CreateView {
+            id: def.id,
+            plan: def.plan,
+            key,
+            relation: relation.clone(),
+            writers: writers.into_iter().map(|writer| Mutex::new(Some(writer))).collect(),
+            tables,
+            progress: progress.clone(),
+            hold: self.horizon.hold(time),
+        })));
+        let issued = upper;
+        let view = View { relation, progress, tables: below, upstream, temporal, issued };
+        state.views.insert(def.id, view);
+    }
+
+    /// Has the view brought up to `at`, if it is not there and nothing on its way brings it.
+    fn demand(&self, state: &mut State, id: CollectionId, at: u64) {
+        let view = &state.views[&id];
+        if !view.temporal || view.issued > at || state.is_ready(id, at) {
+            return;
+        }
+        let views: BTreeSet<CollectionId> =
+            state.views[&id].upstream.iter().copied().chain([id]).collect();
+        state.issue(&views, at + 1);
+        let views = views.into_iter().collect();
+        self.send(Command::Advance { upper: at + 1, views });
+    }
+}
+
+impl View {
+    /// Whether its contents, complete as they are, have changed by `now` with time alone.
+    fn is_behind(&self, now: u64) -> bool {
+        self.temporal && self.issued <= now && self.progress.next_time() <= now
+    }
+}
+
+impl State {
+    fn issue(&mut self, views: &BTreeSet<CollectionId>, upper: u64) {
+        for view in views {
+            let view = self.views.get_mut(view).expect("views below a view exist");
+            view.issued = view.issued.max(upper);
+        }
+    }
+
+    fn is_ready(&self, id: CollectionId, at: u64) -> bool {
+        let view = &self.views[&id];
+        let upper = view.progress.upper();
+        if upper > at {
+            return true;
+        }
+        // All that was issued is done, which is every commit ≤ at; what remains is time alone.
+        let quiet = |id: &CollectionId| self.views[id].progress.next_time() > at;
+        upper >= view.issued && (!view.temporal || (quiet(&id) && view.upstream.iter().all(quiet)))
+    }
+
+    fn all_ready(&self, views: &[CollectionId], at: u64) -> bool {
+        views.iter().all(|&view| self.is_ready(view, at))
+    }
+
+    fn wake(&mut self) {
+        let waiters = std::mem::take(&mut self.waiters);
+        for waiter in waiters {
+            match self.all_ready(&waiter.views, waiter.at) {
+                // Whoever waited may have gone away.
+                true => drop(waiter.ready.send(())),
+                false => self.waiters.push(waiter),
+            }
+        }
+    }
+}

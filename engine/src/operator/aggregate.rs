@@ -1,0 +1,276 @@
+//! Aggregate: one row for each group, kept.
+//!
+//! Law      out(t) = { (k, f1(G), …, fn(G)) : G the rows of in(t) with key k, G not empty }; without
+//!          key columns the one group is there even when it is empty
+//! Delta    a group that was touched: its old row out, its new row in, if they differ
+//! State    one state of each function for each group present
+//! Errors   a group with a function whose value is an error leaves the output and is reported
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::interleave;
+use arrow::datatypes::SchemaRef;
+use arrow::array::make_comparator;
+
+use super::{Operator, StepContext};
+use crate::aggregate::{Accumulator, AggregateFunction, Run, SweepInput, Swept, columns_at};
+use crate::plan::Plan;
+use crate::state::key_index::{KeyCodec, KeyIndex, normalize_floats, types_of};
+use crate::time::Timestamp;
+use crate::updates::{Updates, batch_of, take_rows};
+
+/// What was decided: the key columns and the functions.
+#[derive(Clone, Debug)]
+pub struct AggregatePlan {
+    pub input: Plan,
+    /// Columns of the input. NULLs are equal, −0 is 0.
+    pub keys: Vec<usize>,
+    pub calls: Vec<AggregateCall>,
+    /// The key columns, then one column a call.
+    pub schema: SchemaRef,
+}
+
+/// One call of an aggregate function.
+#[derive(Clone, Debug)]
+pub struct AggregateCall {
+    pub function: &'static dyn AggregateFunction,
+    /// Columns of the input; none for `count(*)`.
+    pub arguments: Vec<usize>,
+    /// A boolean column of the input: FILTER (WHERE …).
+    pub filter: Option<usize>,
+}
+
+impl fmt::Display for AggregatePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let input = self.input.schema();
+        let name = |column: &usize| input.field(*column).name().clone();
+        let keys: Vec<String> = self.keys.iter().map(name).collect();
+        let calls = self.calls.iter().map(|call| {
+            let arguments: Vec<String> = call.arguments.iter().map(name).collect();
+            let filter = call.filter.map(|c| format!(" filter {}", input.field(c).name()));
+            format!("{}({}){}", call.function.name(), arguments.join(", "), filter.unwrap_or_default())
+        });
+        let calls: Vec<String> = calls.collect();
+        write!(f, "Aggregate keys=[{}] calls=[{}]", keys.join(", "), calls.join(", "))
+    }
+}
+
+/// What runs.
+pub(crate) struct Aggregate {
+    keys: Vec<usize>,
+    calls: Vec<AggregateCall>,
+    schema: SchemaRef,
+    codec: KeyCodec,
+    index: KeyIndex,
+    /// Rows of each group; the group is there while it is not 0.
+    counts: Vec<i64>,
+    accumulators: Vec<Box<dyn Accumulator>>,
+    /// The one group of an aggregate without keys still has to be made, on this worker.
+    global_row_due: bool,
+}
+
+/// The runs of a step: what happened to each group at each time.
+struct Runs {
+    order: Vec<u32>,
+    runs: Vec<Run>,
+    /// Whether the group is there before and after each run.
+    before: Vec<bool>,
+    after: Vec<bool>,
+}
+
+impl Aggregate {
+    /// `first` is whether this is the worker that keys of no columns go to.
+    pub fn new(plan: &AggregatePlan, first: bool) -> Self {
+        let input = plan.input.schema();
+        let accumulators = plan
+            .calls
+            .iter()
+            .map(|call| call.function.accumulator(&types_of(&input, &call.arguments)))
+            .collect();
+        Aggregate {
+            keys: plan.keys.clone(),
+            calls: plan.calls.clone(),
+            schema: plan.schema.clone(),
+            codec: KeyCodec::for_keys(types_of(&input, &plan.keys)),
+            index: KeyIndex::default(),
+            counts: Vec::new(),
+            accumulators,
+            global_row_due: first && plan.keys.is_empty(),
+        }
+    }
+
+    /// The one row over nothing, at the time this dataflow begins.
+    fn global_row(&mut self, input: &RecordBatch, time: u64) -> Updates {
+        let (group, _) = self.index.get_or_insert(self.codec.encode(&[], 1).key(0));
+        self.make_room();
+        let runs = [Run { group, start: 0, end: 0 }];
+        let swept = self.sweep(input, &[], &[], &runs);
+        let columns = swept.into_iter().map(|swept| swept.after).collect();
+        Updates::at(batch_of(self.schema.clone(), columns, 1), time, 1)
+    }
+
+    fn make_room(&mut self) {
+        let groups = self.index.id_limit();
+        self.counts.resize(groups, 0);
+        for accumulator in &mut self.accumulators {
+            accumulator.resize(groups);
+        }
+    }
+
+    /// Groups the rows, which are in order of time, into runs.
+    fn runs(&mut self, input: &Updates) -> Runs {
+        let keys = self.codec.encode(&columns_at(&input.data, &self.keys), input.len());
+        let groups: Vec<u32> =
+            (0..input.len()).map(|row| self.index.get_or_insert(keys.key(row)).0).collect();
+        self.make_room();
+        let mut order: Vec<u32> = (0..input.len() as u32).collect();
+        order.sort_by_key(|&row| groups[row as usize]);
+
+        let mut runs: Vec<Run> = Vec::new();
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let same = |a: u32, b: u32| {
+            groups[a as usize] == groups[b as usize]
+                && input.times[a as usize] == input.times[b as usize]
+        };
+        for chunk in order.chunk_by(|&a, &b| same(a, b)) {
+            let group = groups[chunk[0] as usize];
+            let start = runs.last().map_or(0, |run| run.end);
+            runs.push(Run { group, start, end: start + chunk.len() as u32 });
+            let count = &mut self.counts[group as usize];
+            let there = |count: i64| self.keys.is_empty() || count != 0;
+            before.push(there(*count));
+            *count += chunk.iter().map(|&row| input.diffs[row as usize]).sum::<i64>();
+            after.push(there(*count));
+        }
+        Runs { order, runs, before, after }
+    }
+
+    fn sweep(
+        &mut self,
+        input: &RecordBatch,
+        diffs: &[i64],
+        order: &[u32],
+        runs: &[Run],
+    ) -> Vec<Swept> {
+        let sweep = |(accumulator, call): (&mut Box<dyn Accumulator>, &AggregateCall)| {
+            let filter = call.filter.map(|column| {
+                let filter = input.column(column).as_any().downcast_ref::<BooleanArray>();
+                filter.expect("FILTER is boolean")
+            });
+            let arguments = columns_at(input, &call.arguments);
+            accumulator.sweep(&SweepInput { arguments: &arguments, filter, diffs, order }, runs)
+        };
+        self.accumulators.iter_mut().zip(&self.calls).map(sweep).collect()
+    }
+
+    /// Takes groups with an error out of the output, and reports them.
+    fn quarantine(
+        &self,
+        context: &StepContext<'_>,
+        input: &Updates,
+        runs: &mut Runs,
+        swept: &[Swept],
+    ) {
+        for swept in swept {
+            let errors = |errors: &[(u32, String)], there: &mut Vec<bool>, diff: i64| {
+                for (run, message) in errors.iter().filter(|(run, _)| there[*run as usize]) {
+                    let row = runs.order[runs.runs[*run as usize].start as usize] as usize;
+                    let keys = input.data.slice(row, 1).project(&self.keys).expect("keys exist");
+                    let time = Timestamp(input.times[row]);
+                    let (view, operator) = (context.view, "Aggregate");
+                    context.quarantine.record(view, operator, &keys, message, time, diff);
+                }
+                for (run, _) in errors {
+                    there[*run as usize] = false;
+                }
+            };
+            errors(&swept.before_errors, &mut runs.before, -1);
+            errors(&swept.after_errors, &mut runs.after, 1);
+        }
+    }
+
+    fn output(&self, input: &Updates, runs: &Runs, swept: &[Swept]) -> Updates {
+        let unchanged = unchanged(swept);
+        let (mut rows, mut sides) = (Vec::new(), Vec::new());
+        let (mut times, mut diffs) = (Vec::new(), Vec::new());
+        for (number, run) in runs.runs.iter().enumerate() {
+            let (before, after) = (runs.before[number], runs.after[number]);
+            if before && after && unchanged(number) {
+                continue;
+            }
+            let row = runs.order[run.start as usize];
+            for (there, side, diff) in [(before, 0, -1), (after, 1, 1)] {
+                if there {
+                    rows.push(row);
+                    sides.push((side, number));
+                    times.push(input.times[row as usize]);
+                    diffs.push(diff);
+                }
+            }
+        }
+        let keys = take_rows(&input.data.project(&self.keys).expect("keys exist"), &rows);
+        let mut columns: Vec<ArrayRef> = keys.columns().iter().map(normalize_floats).collect();
+        columns.extend(swept.iter().map(|swept| {
+            interleave(&[swept.before.as_ref(), swept.after.as_ref()], &sides)
+                .expect("before and after are of one type")
+        }));
+        Updates::new(batch_of(self.schema.clone(), columns, rows.len()), times, diffs)
+    }
+
+    /// Forgets the groups that are empty after the step.
+    fn forget(&mut self, runs: &Runs) {
+        if self.keys.is_empty() {
+            return;
+        }
+        let last_of_group = |pair: &[Run]| pair.len() == 1 || pair[0].group != pair[1].group;
+        let mut gone = Vec::new();
+        for i in 0..runs.runs.len() {
+            let group = runs.runs[i].group;
+            let end = (i + 2).min(runs.runs.len());
+            if last_of_group(&runs.runs[i..end]) && self.counts[group as usize] == 0 {
+                gone.push(group);
+            }
+        }
+        for &group in &gone {
+            self.accumulators.iter_mut().for_each(|accumulator| accumulator.clear(group));
+            self.index.unlink(group);
+        }
+        self.index.release(gone);
+    }
+}
+
+/// Whether no function's value changed in a run.
+fn unchanged(swept: &[Swept]) -> impl Fn(usize) -> bool {
+    let comparators: Vec<_> = swept
+        .iter()
+        .map(|swept| {
+            make_comparator(&swept.before, &swept.after, Default::default())
+                .expect("values of aggregates are comparable")
+        })
+        .collect();
+    move |run| comparators.iter().all(|compare| compare(run, run) == Ordering::Equal)
+}
+
+impl Operator for Aggregate {
+    fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
+        let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
+        let mut parts = Vec::new();
+        if std::mem::take(&mut self.global_row_due) {
+            parts.push(self.global_row(&input.data, context.lower));
+        }
+        if !input.is_empty() {
+            let input = input.sorted_by_time();
+            let mut runs = self.runs(&input);
+            let swept = self.sweep(&input.data, &input.diffs, &runs.order, &runs.runs);
+            self.quarantine(context, &input, &mut runs, &swept);
+            parts.push(self.output(&input, &runs, &swept));
+            self.forget(&runs);
+        }
+        Updates::concat(&self.schema.clone(), parts)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Quarantine: the rows that a view could not compute, and why.
+//!
+//! Law: a row stands here from the moment it failed until it is itself retracted. It is a
+//! collection like any other: reports carry a time and a multiplicity, and add up.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use crate::time::{CollectionId, Timestamp};
+
+/// All rows in quarantine, of all views.
+#[derive(Debug, Default)]
+pub struct Quarantine {
+    rows: Mutex<BTreeMap<Key, Held>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    view: CollectionId,
+    operator: &'static str,
+    row: String,
+    error: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    count: i64,
+    since: Timestamp,
+}
+
+/// One row in quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantinedRow {
+    pub view: CollectionId,
+    pub operator: &'static str,
+    /// The operator's input row, as `(a, b, c)`.
+    pub row: String,
+    pub error: String,
+    /// When it first failed.
+    pub since: Timestamp,
+    /// How many equal rows; negative for an over-retraction.
+    pub count: i64,
+}
+
+impl Quarantine {
+    /// Adds `diff` of the first row of `row`.
+    pub(crate) fn record(
+        &self,
+        view: CollectionId,
+        operator: &'static str,
+        row: &RecordBatch,
+        error: &str,
+        time: Timestamp,
+        diff: i64,
+    ) {
+        let key = Key { view, operator, row: display_row(row), error: error.to_string() };
+        let mut rows = self.rows.lock().expect("no holder panics");
+        let held = rows.entry(key.clone()).or_insert(Held { count: 0, since: time });
+        held.count += diff;
+        if held.count == 0 {
+            rows.remove(&key);
+        }
+    }
+
+    /// Forgets the rows of a dropped view.
+    pub(crate) fn forget(&self, view: CollectionId) {
+        self.rows.lock().expect("no holder panics").retain(|key, _| key.view != view);
+    }
+
+    /// What is in quarantine now, in order of view.
+    pub fn rows(&self) -> Vec<QuarantinedRow> {
+        let rows = self.rows.lock().expect("no holder panics");
+        rows.iter()
+            .map(|(key, held)| QuarantinedRow {
+                view: key.view,
+                operator: key.operator,
+                row: key.row.clone(),
+                error: key.error.clone(),
+                since: held.since,
+                count: held.count,
+            })
+            .collect()
+    }
+}
+
+fn display_row(row: &RecordBatch) -> String {
+    let options = FormatOptions::default().with_null("NULL");
+    let values = row.columns().iter().map(|column| {
+        let formatter = ArrayFormatter::try_new(column.as_ref(), &options);
+        formatter.map(|f| f.value(0).to_string()).unwrap_or_else(|error| error.to_string())
+    });
+    format!("({})", values.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,66 @@
+//! Row set: distinct rows, found by content, each with something of its operator's.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
+
+use super::key_index::{KeyCodec, KeyIndex, Keys};
+use crate::updates::batch_of;
+
+/// Rows of one schema to dense ids, with a payload each. See [`KeyIndex`] for unlink and release.
+pub(crate) struct RowSet<P> {
+    codec: KeyCodec,
+    index: KeyIndex,
+    payloads: Vec<P>,
+}
+
+impl<P> RowSet<P> {
+    pub fn new(schema: &SchemaRef) -> Self {
+        let types: Vec<DataType> =
+            schema.fields().iter().map(|field| field.data_type().clone()).collect();
+        RowSet { codec: KeyCodec::for_rows(types), index: KeyIndex::default(), payloads: vec![] }
+    }
+
+    pub fn encode(&self, rows: &RecordBatch) -> Keys {
+        self.codec.encode(rows.columns(), rows.num_rows())
+    }
+
+    /// The id of the row, and whether it is new; a new one starts with `payload`.
+    pub fn get_or_insert(&mut self, key: (u64, &[u8]), payload: impl FnOnce() -> P) -> (u32, bool) {
+        let (id, new) = self.index.get_or_insert(key);
+        if new {
+            match self.payloads.get_mut(id as usize) {
+                Some(slot) => *slot = payload(),
+                None => self.payloads.push(payload()),
+            }
+        }
+        (id, new)
+    }
+
+    pub fn get(&self, id: u32) -> &P {
+        &self.payloads[id as usize]
+    }
+
+    pub fn get_mut(&mut self, id: u32) -> &mut P {
+        &mut self.payloads[id as usize]
+    }
+
+    pub fn unlink(&mut self, id: u32) {
+        self.index.unlink(id);
+    }
+
+    pub fn release(&mut self, ids: impl IntoIterator<Item = u32>) {
+        self.index.release(ids);
+    }
+
+    /// The rows of `ids`, which may be unlinked but not released.
+    pub fn rows(&self, ids: &[u32], schema: &SchemaRef) -> RecordBatch {
+        if ids.is_empty() {
+            return RecordBatch::new_empty(schema.clone());
+        }
+        let columns = match schema.fields().is_empty() {
+            true => vec![],
+            false => self.codec.decode(ids.iter().map(|&id| self.index.bytes(id))),
+        };
+        batch_of(schema.clone(), columns, ids.len())
+    }
+}

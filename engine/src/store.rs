@@ -1,0 +1,27 @@
+//! The store: the rows of tables and of views' outputs, readable at every time that still matters.
+//!
+//! A [`Relation`] holds the rows; each shard of it is written by one [`Writer`] and read by anyone.
+//! A row is there at `at` iff begin ≤ at < end. The [`Horizon`] knows the oldest time that is still
+//! read: rows that ended at or before it are dropped. [`Tables`] is the list of the tables' relations.
+
+mod chunk;
+mod compact;
+mod horizon;
+mod index;
+mod key;
+mod load;
+mod relation;
+mod tables;
+mod view;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use chunk::Rows;
+pub(crate) use chunk::payload_bytes;
+pub use horizon::{Horizon, ReadGuard};
+pub use load::Loader;
+pub use relation::{Lookup, Relation};
+pub use tables::{TableDef, Tables};
+pub use writer::{Prepared, TableWrite, WriteError, Writer, Written};

@@ -1,0 +1,142 @@
+//! Filling a table from its log, quickly: rows are gathered into full chunks whatever the size of
+//! the commits they came in, and the index is built once, at the end.
+//!
+//! Law: afterwards the relation is as if every write had been made by [`Writer::write`], with the
+//! same row ids, except that rows ended by the end of the load are gone. No one reads meanwhile.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+
+use super::chunk::{Begins, Chunk, merge, payload_bytes};
+use super::relation::{ShardState, locate};
+use super::writer::{CHUNK_ROWS, Writer};
+use crate::time::{RowId, Timestamp};
+
+/// Text, say, gathered into one chunk at most, in bytes.
+const PENDING_BYTES: usize = 16 * 1024 * 1024;
+
+/// A table being loaded.
+#[derive(Debug)]
+pub struct Loader {
+    writer: Writer,
+    /// Rows that are in no chunk yet, and when they begin and end.
+    pending: Vec<RecordBatch>,
+    begins: Vec<u64>,
+    ends: Vec<u64>,
+    bytes: usize,
+    /// The time of the last write.
+    time: Timestamp,
+}
+
+impl Loader {
+    /// For a relation that nothing was written to.
+    pub fn new(writer: Writer) -> Loader {
+        let (begins, ends) = (vec![], vec![]);
+        Loader { writer, pending: vec![], begins, ends, bytes: 0, time: Timestamp::MIN }
+    }
+
+    /// The rows of one batch begin at `time`, under the ids from `first` on.
+    pub fn insert(
+        &mut self,
+        time: Timestamp,
+        first: RowId,
+        batch: RecordBatch,
+    ) -> Result<(), String> {
+        let next = self.writer.next + self.begins.len() as u64;
+        if first.0 != next {
+            return Err(format!("rows go on at {}, not at {next}", first.0));
+        }
+        let rows = self.begins.len() + batch.num_rows();
+        self.begins.resize(rows, time.0);
+        self.ends.resize(rows, u64::MAX);
+        self.bytes += batch.columns().iter().map(payload_bytes).sum::<usize>();
+        self.pending.push(batch);
+        self.time = time;
+        if rows >= CHUNK_ROWS || self.bytes >= PENDING_BYTES {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// Rows that are there end at `time`.
+    pub fn delete(&mut self, time: Timestamp, ids: &[RowId]) -> Result<(), String> {
+        self.time = time;
+        for &id in ids {
+            if !self.end(time, id) {
+                return Err(format!("row {} is deleted and was not there", id.0));
+            }
+        }
+        self.writer.ended += ids.len();
+        if self.writer.ended > CHUNK_ROWS {
+            self.writer.compact(time);
+        }
+        Ok(())
+    }
+
+    /// Everything is loaded: builds the index and returns the writer to go on with.
+    pub fn finish(mut self) -> Writer {
+        self.flush();
+        self.writer.compact(self.time);
+        self.writer.ended = 0;
+        let relation = Arc::clone(&self.writer.relation);
+        if let Some(encoder) = &relation.encoder {
+            let ShardState { chunks, index } = &mut *relation.shards[self.writer.shard].write();
+            index.reserve(chunks.iter().map(|chunk| chunk.len()).sum());
+            for chunk in chunks.iter() {
+                let keys = encoder.keys_of(&chunk.batch);
+                for row in (0..chunk.len()).filter(|&row| chunk.is_live(row)) {
+                    index.push(keys.word(row), chunk.id(row));
+                }
+            }
+        }
+        self.writer
+    }
+
+    /// Ends a row, in a chunk or on its way into one; says whether it was there.
+    fn end(&mut self, time: Timestamp, id: RowId) -> bool {
+        if let Some(place) = id.0.checked_sub(self.writer.next) {
+            let live = self.ends.get_mut(place as usize).filter(|end| **end == u64::MAX);
+            return live.map(|end| *end = time.0).is_some();
+        }
+        let state = self.writer.relation.shards[self.writer.shard].read();
+        match locate(&state.chunks, id.0) {
+            Some((chunk, row)) if chunk.is_live(row) => {
+                chunk.set_end(row, time);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes a chunk of what is pending.
+    fn flush(&mut self) {
+        let first = self.writer.next;
+        self.writer.next += self.begins.len() as u64;
+        self.bytes = 0;
+        let batches = std::mem::take(&mut self.pending);
+        let begins = std::mem::take(&mut self.begins);
+        let ends = std::mem::take(&mut self.ends);
+        if begins.is_empty() {
+            return;
+        }
+        let batch = match &batches[..] {
+            [one] => one.clone(),
+            many => concat_batches(&self.writer.relation.schema(), many)
+                .expect("batches of one table, fewer than overflow an offset"),
+        };
+        let chunk = Chunk::new(batch, first, Begins::Each(begins.into()));
+        let mut ended = false;
+        for (row, &end) in ends.iter().enumerate().filter(|(_, end)| **end != u64::MAX) {
+            chunk.set_end(row, Timestamp(end));
+            ended = true;
+        }
+        let chunk = match ended {
+            true => merge(&[Arc::new(chunk)], self.time),
+            false => Some(chunk),
+        };
+        let mut state = self.writer.relation.shards[self.writer.shard].write();
+        Arc::make_mut(&mut state.chunks).extend(chunk.map(Arc::new));
+    }
+}

@@ -1,0 +1,272 @@
+//! A relation: the rows of one table, or of one view's output, at every time that is still read.
+//!
+//! Law
+//! - [`Relation::scan`], [`Relation::lookup`] and [`Relation::count`] at t give the rows with
+//!   begin ≤ t < end: what was written at times ≤ t. That holds for t ≥ [`Horizon::since`] and below
+//!   the time that its writers write at.
+//! - Readers take a lock only to copy the list of chunks or to follow an index; a writer holds it
+//!   for as long as one piece of its work takes. No reader waits for another.
+//!
+//! It has a shard for each writer. The rows of a key may be in any of them.
+
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
+use arrow::compute::interleave;
+use arrow::datatypes::SchemaRef;
+
+use super::chunk::{Chunk, Rows};
+use super::horizon::Horizon;
+use super::index::Index;
+use super::key::{KeyEncoder, Keys};
+use super::writer::Writer;
+use crate::time::{CollectionId, RowId, Timestamp};
+use crate::updates::batch_of;
+
+/// Keys looked up under one hold of the lock.
+const LOOKUP_KEYS_MAX: usize = 1024;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Relation {
+    id: CollectionId,
+    schema: SchemaRef,
+    /// How the key that it is indexed by is compared, if it is.
+    pub(super) encoder: Option<KeyEncoder>,
+    pub(super) shards: Vec<Shard>,
+    pub(super) horizon: Arc<Horizon>,
+}
+
+/// The part of a relation that one writer writes.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    state: RwLock<ShardState>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ShardState {
+    /// In order of ids; none empty.
+    pub chunks: Arc<Vec<Arc<Chunk>>>,
+    /// By the relation's key, if it has one.
+    pub index: Index,
+}
+
+/// A row that a lookup found: row `row` of `batch`.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// Which of the keys it has.
+    pub key: usize,
+    pub id: RowId,
+    pub batch: RecordBatch,
+    pub row: usize,
+}
+
+impl Relation {
+    /// An empty relation and its writers, `shards` of them. `key`: the columns that identify a row,
+    /// which it is indexed by; no columns mean that there is at most one row.
+    pub fn new(
+        id: CollectionId,
+        schema: SchemaRef,
+        key: Option<Vec<usize>>,
+        shards: usize,
+        horizon: &Arc<Horizon>,
+    ) -> (Arc<Relation>, Vec<Writer>) {
+        let relation = Arc::new(Relation {
+            id,
+            encoder: key.map(|key| KeyEncoder::new(&schema, &key)),
+            schema,
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            horizon: Arc::clone(horizon),
+        });
+        let writers = (0..shards).map(|shard| Writer::new(Arc::clone(&relation), shard)).collect();
+        (relation, writers)
+    }
+
+    pub fn id(&self) -> CollectionId {
+        self.id
+    }
+
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The rows at `at`, batch by batch. Chunks all of whose rows are there are not copied.
+    pub fn scan(&self, at: Timestamp) -> Vec<Rows> {
+        self.chunks().iter().filter_map(|chunk| chunk.rows_at(at)).collect()
+    }
+
+    /// The same of the part that one writer wrote.
+    pub fn scan_shard(&self, shard: usize, at: Timestamp) -> Vec<Rows> {
+        let chunks = Arc::clone(&self.shards[shard].read().chunks);
+        chunks.iter().filter_map(|chunk| chunk.rows_at(at)).collect()
+    }
+
+    /// The same without ids, each batch made when it is asked for.
+    pub fn batches(&self, at: Timestamp) -> impl Iterator<Item = RecordBatch> + Send + 'static {
+        self.chunks().into_iter().filter_map(move |chunk| chunk.batch_at(at))
+    }
+
+    /// How many rows there are at `at`.
+    pub fn count(&self, at: Timestamp) -> usize {
+        self.chunks().iter().map(|chunk| chunk.count(at)).sum()
+    }
+
+    /// The sets of columns that [`Relation::lookup`] knows an index on.
+    pub fn indexed(&self) -> Vec<Vec<usize>> {
+        self.encoder.iter().map(|encoder| encoder.columns().to_vec()).collect()
+    }
+
+    /// The rows at `at` whose `columns` equal one of `keys` (a column each, all of one length, of
+    /// the relation's types), in order of the keys. `None` if there is no index on exactly these
+    /// columns. NULL finds NULL here: a caller for whom it equals nothing leaves such keys out.
+    pub fn lookup(
+        &self,
+        columns: &[usize],
+        keys: &[ArrayRef],
+        at: Timestamp,
+    ) -> Option<Vec<Lookup>> {
+        let encoder = self.encoder.as_ref()?;
+        let keys = ordered(encoder.columns(), columns, keys)?;
+        let typed = |(&column, key): (&usize, &ArrayRef)| {
+            self.schema.field(column).data_type() == key.data_type()
+        };
+        if !encoder.columns().iter().zip(&keys).all(typed) {
+            return None;
+        }
+        let rows = keys.first().map_or(1, |key| key.len());
+        let keys = encoder.keys(&keys, rows);
+        let mut found = vec![];
+        for shard in &self.shards {
+            for from in (0..rows).step_by(LOOKUP_KEYS_MAX) {
+                let state = shard.read();
+                for key in from..rows.min(from + LOOKUP_KEYS_MAX) {
+                    state.find(encoder, &keys, key, at, &mut found);
+                }
+            }
+        }
+        if self.shards.len() > 1 {
+            found.sort_by_key(|lookup| lookup.key);
+        }
+        Some(found)
+    }
+
+    /// The rows that a lookup found in one batch, in its order.
+    pub fn gather(&self, found: &[Lookup]) -> Rows {
+        let ids = UInt64Array::from_iter_values(found.iter().map(|lookup| lookup.id.0));
+        let batch = match found {
+            [] => RecordBatch::new_empty(self.schema()),
+            [one] => one.batch.slice(one.row, 1),
+            many => {
+                let batches: Vec<&RecordBatch> = many.iter().map(|lookup| &lookup.batch).collect();
+                let places: Vec<(usize, usize)> =
+                    many.iter().enumerate().map(|(i, lookup)| (i, lookup.row)).collect();
+                interleaved(&self.schema, &batches, &places)
+            }
+        };
+        Rows { batch, ids }
+    }
+
+    fn chunks(&self) -> Vec<Arc<Chunk>> {
+        let lists: Vec<_> = self.shards.iter().map(|s| Arc::clone(&s.read().chunks)).collect();
+        lists.iter().flat_map(|list| list.iter().cloned()).collect()
+    }
+}
+
+impl Shard {
+    pub fn read(&self) -> RwLockReadGuard<'_, ShardState> {
+        self.state.read().expect("a panic while writing ends the process")
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, ShardState> {
+        self.state.write().expect("a panic while writing ends the process")
+    }
+}
+
+impl ShardState {
+    /// The chunk and the row in it that has this id, if it has not been dropped.
+    pub fn locate(&self, id: u64) -> Option<(&Arc<Chunk>, usize)> {
+        locate(&self.chunks, id)
+    }
+
+    fn find(
+        &self,
+        encoder: &KeyEncoder,
+        keys: &Keys,
+        key: usize,
+        at: Timestamp,
+        found: &mut Vec<Lookup>,
+    ) {
+        for id in self.index.chain(keys.word(key)) {
+            let Some((chunk, row)) = self.locate(id) else { continue };
+            if chunk.is_visible(row, at) && has_key(encoder, chunk, row, keys, key) {
+                found.push(Lookup { key, id: RowId(id), batch: chunk.batch.clone(), row });
+            }
+        }
+    }
+}
+
+/// Where in a list of chunks the row with this id is.
+pub(super) fn locate(chunks: &[Arc<Chunk>], id: u64) -> Option<(&Arc<Chunk>, usize)> {
+    let chunk = chunks.get(chunks.partition_point(|chunk| chunk.last_id() < id))?;
+    Some((chunk, chunk.position(id)?))
+}
+
+/// Puts a new row into an index, and lets go of the rows of its key that no one reads.
+pub(super) fn push(
+    index: &mut Index,
+    chunks: &[Arc<Chunk>],
+    word: Option<u64>,
+    id: u64,
+    since: Timestamp,
+) {
+    if index.push(word, id) {
+        prune(index, chunks, word, since);
+    }
+}
+
+/// Takes the rows that no one reads out of the chain of a word.
+pub(super) fn prune(
+    index: &mut Index,
+    chunks: &[Arc<Chunk>],
+    word: Option<u64>,
+    since: Timestamp,
+) {
+    index.prune(word, |id| match locate(chunks, id) {
+        Some((chunk, row)) => chunk.end(row) <= since.0,
+        None => true,
+    });
+}
+
+/// Whether a row that has the same word as a key has the same key.
+pub(super) fn has_key(
+    encoder: &KeyEncoder,
+    chunk: &Chunk,
+    row: usize,
+    keys: &Keys,
+    key: usize,
+) -> bool {
+    encoder.is_exact() || encoder.keys_of(&chunk.batch.slice(row, 1)).same(0, keys, key)
+}
+
+/// One row of `batches` for each of `places`; also where there are no columns.
+fn interleaved(
+    schema: &SchemaRef,
+    batches: &[&RecordBatch],
+    places: &[(usize, usize)],
+) -> RecordBatch {
+    let column = |i: usize| {
+        let parts: Vec<&dyn Array> = batches.iter().map(|b| b.column(i).as_ref()).collect();
+        interleave(&parts, places).expect("rows of one relation, fewer than overflow an offset")
+    };
+    let columns = (0..schema.fields().len()).map(column).collect();
+    batch_of(Arc::clone(schema), columns, places.len())
+}
+
+/// `keys` put in the order of `indexed`; `None` if `columns` are others.
+fn ordered(indexed: &[usize], columns: &[usize], keys: &[ArrayRef]) -> Option<Vec<ArrayRef>> {
+    if indexed.len() != columns.len() || columns.len() != keys.len() {
+        return None;
+    }
+    let place = |column: &usize| columns.iter().position(|c| c == column);
+    indexed.iter().map(|column| place(column).map(|i| Arc::clone(&keys[i]))).collect()
+}

@@ -1,0 +1,232 @@
+//! Writing a view's output: updates at many times, by content.
+//!
+//! Law: at every time t, the rows of the relation are the sum of all updates at times ≤ t. +n adds
+//! n rows that begin at its time, −n ends n equal rows (NaN equals NaN, −0 equals 0; so does NULL).
+//! Within one time rows are added before any is ended, so what nets to nothing is never seen.
+//!
+//! Errors: a retraction that meets no row changes nothing and is given back: an over-retraction.
+//!
+//! A view with a key finds the row to end by its key. One without builds an index over whole rows at
+//! its first retraction; it holds live rows only, duplicates chained.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::chunk::{Begins, Chunk};
+use super::index::Index;
+use super::key::{KeyEncoder, Keys};
+use super::relation::{has_key, locate, push};
+use super::writer::Writer;
+use crate::time::Timestamp;
+use crate::updates::{Updates, batch_of, take_rows};
+
+/// The live rows of a shard by their whole content.
+#[derive(Debug)]
+pub(super) struct Content {
+    encoder: KeyEncoder,
+    index: Index,
+}
+
+/// The rows of some updates, all added or all retracted, with the keys to find them by.
+struct Side {
+    batch: RecordBatch,
+    /// Of each row; does not fall.
+    times: Vec<u64>,
+    keys: Option<Keys>,
+}
+
+/// An index being brought up to date, time by time.
+struct Pass<'a> {
+    index: &'a mut Index,
+    chunks: &'a [Arc<Chunk>],
+    /// Rows that have ended leave the index at once, rather than when no one reads them.
+    live_only: bool,
+    since: Timestamp,
+}
+
+impl Writer {
+    /// Applies updates in order of time, not below the times of earlier ones. Gives back the
+    /// over-retractions, if any.
+    pub fn apply(&mut self, updates: &Updates) -> Option<Updates> {
+        if updates.is_empty() {
+            return None;
+        }
+        assert!(updates.times.is_sorted(), "updates are applied in order of time");
+        let mut added = self.side(updates, 1);
+        let mut retracted = self.side(updates, -1);
+        if !retracted.times.is_empty() && self.relation.encoder.is_none() {
+            self.index_content();
+        }
+        if let Some(encoder) = self.encoder() {
+            added.keys = Some(encoder.keys_of(&added.batch));
+            retracted.keys = Some(encoder.keys_of(&retracted.batch));
+        }
+        let first = self.next;
+        self.append(&added.batch, begins(&added.times), None);
+        let missed = match added.keys {
+            Some(_) => self.reconcile(&added, first, &retracted),
+            None => vec![],
+        };
+        self.ended += retracted.times.len() - missed.len();
+        self.maintain();
+        (!missed.is_empty()).then(|| over_retractions(&retracted, &missed))
+    }
+
+    fn encoder(&self) -> Option<&KeyEncoder> {
+        self.relation.encoder.as_ref().or(self.content.as_ref().map(|content| &content.encoder))
+    }
+
+    /// The rows whose diff has this sign, each as often as its diff says.
+    fn side(&self, updates: &Updates, sign: i64) -> Side {
+        let schema = self.relation.schema();
+        let data = batch_of(schema, updates.data.columns().to_vec(), updates.len());
+        if updates.diffs.iter().all(|&diff| diff == sign) {
+            return Side { batch: data, times: updates.times.to_vec(), keys: None };
+        }
+        let mut rows = vec![];
+        for (row, &diff) in updates.diffs.iter().enumerate() {
+            if diff.signum() == sign {
+                rows.extend(std::iter::repeat_n(row as u32, diff.unsigned_abs() as usize));
+            }
+        }
+        let times = rows.iter().map(|&row| updates.times[row as usize]).collect();
+        Side { batch: take_rows(&data, &rows), times, keys: None }
+    }
+
+    /// Begins the index of whole rows with what is there.
+    fn index_content(&mut self) {
+        if self.content.is_some() {
+            return;
+        }
+        let schema = self.relation.schema();
+        let all: Vec<usize> = (0..schema.fields().len()).collect();
+        let mut content =
+            Content { encoder: KeyEncoder::new(&schema, &all), index: Index::default() };
+        for chunk in self.relation.shards[self.shard].read().chunks.iter() {
+            let keys = content.encoder.keys_of(&chunk.batch);
+            for row in (0..chunk.len()).filter(|&row| chunk.is_live(row)) {
+                content.index.push(keys.word(row), chunk.id(row));
+            }
+        }
+        self.content = Some(content);
+    }
+
+    /// Goes through both sides in order of time: indexes what was added (under ids from `first`
+    /// on), ends what was retracted. Returns the retractions that met no row.
+    fn reconcile(&mut self, added: &Side, first: u64, retracted: &Side) -> Vec<usize> {
+        let since = self.relation.horizon.since();
+        let shard = &self.relation.shards[self.shard];
+        if self.relation.encoder.is_some() {
+            let state = &mut *shard.write();
+            let (index, chunks) = (&mut state.index, &state.chunks[..]);
+            return Pass { index, chunks, live_only: false, since }.run(added, first, retracted);
+        }
+        let index = &mut self.content.as_mut().expect("there are keys").index;
+        let chunks = &shard.read().chunks;
+        Pass { index, chunks, live_only: true, since }.run(added, first, retracted)
+    }
+}
+
+impl Pass<'_> {
+    fn run(mut self, added: &Side, first: u64, retracted: &Side) -> Vec<usize> {
+        let mut missed = vec![];
+        let mut next = 0;
+        for row in 0..retracted.times.len() {
+            let time = retracted.times[row];
+            let upto = next + added.times[next..].partition_point(|&begin| begin <= time);
+            self.add(added, first, next..upto);
+            next = upto;
+            if !self.end(retracted, row) {
+                missed.push(row);
+            }
+        }
+        self.add(added, first, next..added.times.len());
+        missed
+    }
+
+    fn add(&mut self, added: &Side, first: u64, rows: Range<usize>) {
+        self.index.reserve(rows.len());
+        for row in rows {
+            let (word, id) = (added.keys().word(row), first + row as u64);
+            if self.live_only {
+                self.index.push(word, id);
+            } else {
+                push(self.index, self.chunks, word, id, self.since);
+            }
+        }
+    }
+
+    /// Ends one live row that is equal to a retracted one; says whether there was one.
+    fn end(&mut self, retracted: &Side, row: usize) -> bool {
+        let by_bits = |chunk: &Chunk, place: usize| {
+            same_bits(&chunk.batch, place, &retracted.batch, row)
+        };
+        if self.end_if(retracted, row, by_bits) {
+            return true;
+        }
+        if self.index.chain(retracted.keys().word(row)).next().is_none() {
+            return false;
+        }
+        let all: Vec<usize> = (0..retracted.batch.num_columns()).collect();
+        let whole = KeyEncoder::new(retracted.batch.schema_ref(), &all);
+        let keys = whole.keys_of(&retracted.batch.slice(row, 1));
+        self.end_if(retracted, row, |chunk, place| has_key(&whole, chunk, place, &keys, 0))
+    }
+
+    fn end_if(
+        &mut self,
+        retracted: &Side,
+        row: usize,
+        equal: impl Fn(&Chunk, usize) -> bool,
+    ) -> bool {
+        let word = retracted.keys().word(row);
+        let mut newer = None;
+        let mut found = None;
+        for id in self.index.chain(word) {
+            match locate(self.chunks, id) {
+                Some((chunk, place)) if chunk.is_live(place) && equal(chunk, place) => {
+                    chunk.set_end(place, Timestamp(retracted.times[row]));
+                    found = Some(id);
+                    break;
+                }
+                _ => newer = Some(id),
+            }
+        }
+        match found {
+            Some(id) if self.live_only => self.index.unlink(word, newer, id),
+            Some(_) => {}
+            None => return false,
+        }
+        true
+    }
+}
+
+impl Side {
+    fn keys(&self) -> &Keys {
+        self.keys.as_ref().expect("made before they are asked for")
+    }
+}
+
+fn begins(times: &[u64]) -> Begins {
+    match times {
+        [first, .., last] if first == last => Begins::One(*first),
+        [one] => Begins::One(*one),
+        many => Begins::Each(many.to_vec().into()),
+    }
+}
+
+/// Whether two rows are equal bit by bit: the quick answer for nearly all equal rows.
+fn same_bits(a: &RecordBatch, a_row: usize, b: &RecordBatch, b_row: usize) -> bool {
+    a.columns().iter().zip(b.columns()).all(|(a, b)| {
+        let (a, b) = (a.slice(a_row, 1), b.slice(b_row, 1));
+        a.as_ref() == b.as_ref()
+    })
+}
+
+fn over_retractions(retracted: &Side, missed: &[usize]) -> Updates {
+    let rows: Vec<u32> = missed.iter().map(|&row| row as u32).collect();
+    let times: Vec<u64> = missed.iter().map(|&row| retracted.times[row]).collect();
+    Updates::new(take_rows(&retracted.batch, &rows), times, vec![-1; rows.len()])
+}

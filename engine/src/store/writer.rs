@@ -1,0 +1,224 @@
+//! Writing a table: deletes by row id and inserts, checked as a whole before anything is changed.
+//!
+//! Law
+//! - A [`Prepared`] write applies without failing, if nothing was applied to the table in between.
+//! - Of the rows with one primary key at most one is there at any time. A write deletes first, so a
+//!   key may go and come back in one write.
+//! - Times do not fall from one write to the next, and no reader reads at the time of a write or
+//!   later until the write is done.
+//!
+//! How a view's output is written stands in `view.rs`; how chunks are kept few, in `compact.rs`.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use hashbrown::HashSet;
+
+use super::chunk::{Begins, Chunk};
+use super::key::Keys;
+use super::relation::{Relation, ShardState, has_key, locate, push};
+use super::view::Content;
+use crate::time::{CollectionId, RowId, Timestamp};
+use crate::updates::take_rows;
+
+/// Rows in a chunk that is not merged with others any more, at most; twice that in rare cases.
+pub(super) const CHUNK_ROWS: usize = 64 * 1024;
+
+/// The one who may write a shard of a relation.
+#[derive(Debug)]
+pub struct Writer {
+    pub(super) relation: Arc<Relation>,
+    pub(super) shard: usize,
+    /// The id of the next row.
+    pub(super) next: u64,
+    /// For a view without a key, once it has seen a retraction.
+    pub(super) content: Option<Content>,
+    /// Rows ended since chunks were last looked at for dead ones.
+    pub(super) ended: usize,
+}
+
+/// What changes in one table: `delete` first, then `insert`, in the table's columns.
+#[derive(Clone, Debug)]
+pub struct TableWrite {
+    pub table: CollectionId,
+    pub delete: Vec<RowId>,
+    pub insert: RecordBatch,
+}
+
+/// Why a write cannot be applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The key of this row of the insert is that of another row.
+    #[error("the primary key of row {row} is there already")]
+    Duplicate { row: usize },
+    #[error("row {} is not there, or deleted twice", .id.0)]
+    NotThere { id: RowId },
+    #[error("the rows do not fit the table: {0}")]
+    Columns(String),
+}
+
+/// A checked write, not yet applied.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Rising.
+    delete: Vec<u64>,
+    insert: RecordBatch,
+    keys: Option<Keys>,
+}
+
+/// What a write did.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Rising.
+    pub deleted_ids: Vec<RowId>,
+    /// The rows of these ids, in that order, in as many batches as chunks they were in.
+    pub deleted: Vec<RecordBatch>,
+    /// The id of the first inserted row; the others follow.
+    pub first: RowId,
+    pub inserted: RecordBatch,
+}
+
+impl Writer {
+    pub(super) fn new(relation: Arc<Relation>, shard: usize) -> Writer {
+        let next = (shard as u64) << 48;
+        Writer { relation, shard, next, content: None, ended: 0 }
+    }
+
+    pub fn relation(&self) -> &Arc<Relation> {
+        &self.relation
+    }
+
+    /// Checks a write against the rows that are there now.
+    pub fn prepare(&self, delete: &[RowId], insert: RecordBatch) -> Result<Prepared, WriteError> {
+        let insert = self.conform(insert)?;
+        let mut delete: Vec<u64> = delete.iter().map(|id| id.0).collect();
+        delete.sort_unstable();
+        if let Some(twice) = delete.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(WriteError::NotThere { id: RowId(twice[0]) });
+        }
+        let state = self.relation.shards[self.shard].read();
+        for &id in &delete {
+            if !state.locate(id).is_some_and(|(chunk, row)| chunk.is_live(row)) {
+                return Err(WriteError::NotThere { id: RowId(id) });
+            }
+        }
+        drop(state);
+        let keys = self.relation.encoder.as_ref().map(|encoder| encoder.keys_of(&insert));
+        if let Some(keys) = &keys {
+            self.check_keys(keys, &delete)?;
+        }
+        Ok(Prepared { delete, insert, keys })
+    }
+
+    /// Applies a prepared write, the last one prepared, at `time`.
+    pub fn write(&mut self, time: Timestamp, prepared: Prepared) -> Written {
+        let Prepared { delete, insert, keys } = prepared;
+        let deleted = self.delete(time, &delete);
+        let first = RowId(self.next);
+        self.append(&insert, Begins::One(time.0), keys.as_ref());
+        self.maintain();
+        let deleted_ids = delete.into_iter().map(RowId).collect();
+        Written { deleted_ids, deleted, first, inserted: insert }
+    }
+
+    /// The batch under the relation's own schema.
+    fn conform(&self, batch: RecordBatch) -> Result<RecordBatch, WriteError> {
+        let schema = self.relation.schema();
+        if Arc::ptr_eq(&schema, batch.schema_ref()) {
+            return Ok(batch);
+        }
+        let (_, columns, rows) = batch.into_parts();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(schema, columns, &options)
+            .map_err(|error| WriteError::Columns(error.to_string()))
+    }
+
+    /// Refuses keys that are there and not in `delete`, or twice among themselves.
+    fn check_keys(&self, keys: &Keys, delete: &[u64]) -> Result<(), WriteError> {
+        let encoder = self.relation.encoder.as_ref().expect("keys are made by it");
+        let state = self.relation.shards[self.shard].read();
+        for row in 0..keys.len() {
+            for id in state.index.chain(keys.word(row)) {
+                let Some((chunk, place)) = state.locate(id) else { continue };
+                if chunk.is_live(place)
+                    && delete.binary_search(&id).is_err()
+                    && has_key(encoder, chunk, place, keys, row)
+                {
+                    return Err(WriteError::Duplicate { row });
+                }
+            }
+        }
+        drop(state);
+        match (keys.len() > 1).then(|| twice(keys)).flatten() {
+            Some(row) => Err(WriteError::Duplicate { row }),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends live rows, given in rising order, and returns them.
+    fn delete(&mut self, time: Timestamp, ids: &[u64]) -> Vec<RecordBatch> {
+        let mut deleted = vec![];
+        let state = self.relation.shards[self.shard].read();
+        let mut rest = ids;
+        while let Some(&id) = rest.first() {
+            let (chunk, _) = locate(&state.chunks, id).expect("the write was prepared");
+            let here = rest.partition_point(|&id| id <= chunk.last_id());
+            let place = |id: &u64| chunk.position(*id).expect("the write was prepared") as u32;
+            let rows: Vec<u32> = rest[..here].iter().map(place).collect();
+            for &row in &rows {
+                chunk.set_end(row as usize, time);
+            }
+            deleted.push(match &rows[..] {
+                [one] => chunk.batch.slice(*one as usize, 1),
+                all if all.len() == chunk.len() => chunk.batch.clone(),
+                many => take_rows(&chunk.batch, many),
+            });
+            rest = &rest[here..];
+        }
+        drop(state);
+        self.ended += ids.len();
+        deleted
+    }
+
+    /// The id that the next row gets.
+    pub fn next_id(&self) -> RowId {
+        RowId(self.next)
+    }
+
+    /// Adds rows under the next ids; with `keys`, also to the relation's index.
+    pub(super) fn append(&mut self, batch: &RecordBatch, begins: Begins, keys: Option<&Keys>) {
+        let since = self.relation.horizon.since();
+        for from in (0..batch.num_rows()).step_by(CHUNK_ROWS) {
+            let rows = CHUNK_ROWS.min(batch.num_rows() - from);
+            let whole = rows == batch.num_rows();
+            let piece = if whole { batch.clone() } else { batch.slice(from, rows) };
+            let begins = match &begins {
+                Begins::One(begin) => Begins::One(*begin),
+                Begins::Each(each) => Begins::Each(each.slice(from, rows)),
+            };
+            let first = self.next;
+            let chunk = Arc::new(Chunk::new(piece, first, begins));
+            self.next += rows as u64;
+            let mut state = self.relation.shards[self.shard].write();
+            Arc::make_mut(&mut state.chunks).push(chunk);
+            let ShardState { chunks, index } = &mut *state;
+            if let Some(keys) = keys {
+                index.reserve(rows);
+                for row in 0..rows {
+                    push(index, chunks, keys.word(from + row), first + row as u64, since);
+                }
+            }
+        }
+    }
+}
+
+/// The first row whose key an earlier row of the same batch has.
+fn twice(keys: &Keys) -> Option<usize> {
+    let hasher = foldhash::fast::RandomState::default;
+    if keys.bytes(0).is_some() {
+        let mut seen = HashSet::with_capacity_and_hasher(keys.len(), hasher());
+        return (0..keys.len()).find(|&row| !seen.insert(keys.bytes(row)));
+    }
+    let mut seen = HashSet::with_capacity_and_hasher(keys.len(), hasher());
+    (0..keys.len()).find(|&row| !seen.insert(keys.word(row)))
+}
