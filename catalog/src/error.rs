@@ -36,6 +36,11 @@ pub enum CatalogError {
         name: String,
         expected: &'static str,
     },
+    #[error("infinite recursion detected in rules for relation \"{0}\"")]
+    Recursion(String),
+    /// Two ops claim one id: whoever made the later one did not ask for the next.
+    #[error("object id {0} was given before")]
+    IdTaken(crate::ObjectId),
     /// A record of the log or the store that can't be understood.
     #[error("catalog record is unreadable: {0}")]
     Unreadable(String),
@@ -55,6 +60,8 @@ impl CatalogError {
             CatalogError::RequiredSchema(_) | CatalogError::Dependents { .. } => "2BP01",
             CatalogError::InvalidReplacement(_) => "42P16",
             CatalogError::WrongKind { .. } => "42809",
+            CatalogError::Recursion(_) => "42P17",
+            CatalogError::IdTaken(_) => "XX000",
             CatalogError::Unreadable(_) => "XX001",
         }
     }

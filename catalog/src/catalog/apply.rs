@@ -35,6 +35,7 @@ impl Catalog {
     }
 
     fn create_schema(&mut self, id: ObjectId, name: &str) -> Result<(), CatalogError> {
+        self.check_id(id)?;
         check_schema_name(name)?;
         if self.schemas.contains_key(name) {
             return Err(CatalogError::DuplicateSchema(name.to_owned()));
@@ -77,6 +78,7 @@ impl Catalog {
     }
 
     fn create_object(&mut self, object: &Object, at: CommitTime) -> Result<(), CatalogError> {
+        self.check_id(object.id)?;
         let schema = self.require_schema(&object.schema)?;
         if schema.is_system() {
             let error = CatalogError::SystemSchema(object.schema.clone(), object.name.clone());
@@ -129,6 +131,7 @@ impl Catalog {
         }
         check_columns(object)?;
         self.check_inputs(object)?;
+        self.check_no_recursion(object, &old.name)?;
         let mut new = object.clone();
         new.schema.clone_from(&old.schema);
         new.name.clone_from(&old.name);
@@ -247,6 +250,24 @@ impl Catalog {
             .depends_on()
             .iter()
             .try_for_each(|id| self.require(*id).map(|_| ()))
+    }
+
+    /// A replaced view could be made to read what reads it.
+    fn check_no_recursion(&self, object: &Object, name: &str) -> Result<(), CatalogError> {
+        let above = self.dependents_transitive(object.id);
+        let reads_itself = |id: &ObjectId| *id == object.id || above.contains(id);
+        if object.depends_on().iter().any(reads_itself) {
+            return Err(CatalogError::Recursion(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn check_id(&self, id: ObjectId) -> Result<(), CatalogError> {
+        if id < self.next_id {
+            Err(CatalogError::IdTaken(id))
+        } else {
+            Ok(())
+        }
     }
 
     fn add_names(&mut self, object: &Object) {

@@ -1,8 +1,7 @@
 //! What stands on what: the ground for DROP, with and without CASCADE.
 //!
 //! Law      `plan_drop` returns an order in which every single `DropObject` is allowed
-//! Missing  cycles: a view reads only what existed before it, and REPLACE is checked for that by
-//!          whoever plans the view
+//! Missing  cycles: there are none, `apply` refuses the REPLACE that would close one
 
 use std::collections::BTreeSet;
 

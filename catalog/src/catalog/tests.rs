@@ -426,6 +426,35 @@ fn a_replacement_keeps_what_was_there() {
 }
 
 #[test]
+fn a_replacement_reads_nothing_that_reads_it() {
+    let catalog = catalog(&[view(1, "a", &[]), view(2, "b", &[1]), view(3, "c", &[2])]);
+    let columns = [("a", PgType::Int4)];
+    for input in [1, 2, 3] {
+        let onto = view_object(1, "a", definition("SELECT 2 AS a", &columns, &[input]));
+        let expected = expect![[r#"42P17 infinite recursion detected in rules for relation "a""#]];
+        refused(&catalog, &Op::ReplaceObject(onto), expected);
+    }
+}
+
+#[test]
+fn an_id_is_given_once() {
+    let mut catalog = catalog(&[table(1, "public", "t")]);
+    refused(
+        &catalog,
+        &table(1, "public", "u"),
+        expect!["XX000 object id 1 was given before"],
+    );
+    catalog
+        .apply(&Op::DropObject(ObjectId(1)))
+        .expect("nothing stands on it");
+    refused(
+        &catalog,
+        &table(1, "public", "u"),
+        expect!["XX000 object id 1 was given before"],
+    );
+}
+
+#[test]
 fn clones_do_not_see_what_comes_later() {
     let before = catalog(&[table(1, "public", "t")]);
     let mut after = before.clone();

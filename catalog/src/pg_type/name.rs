@@ -259,6 +259,7 @@ fn named(words: &[(&str, bool)], mods: &[u32], text: &str) -> Result<(PgType, i3
         ["timestamp"] | ["timestamp", "without", "time", "zone"] => PgType::Timestamp,
         ["timestamp", "with", "time", "zone"] => PgType::Timestamptz,
         ["time"] | ["time", "without", "time", "zone"] => PgType::Time,
+        ["time", "with", "time", "zone"] | ["bit", "varying"] => return Err(unknown()),
         [name] => PgType::from_typname(name).ok_or_else(unknown)?,
         _ => return Err(TypeNameError::Syntax(text.to_owned())),
     };
