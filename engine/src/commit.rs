@@ -20,14 +20,14 @@ mod tests;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::log::{Log, LogError, Record};
 use crate::plan::Plan;
-pub use crate::store::{TableDef, TableWrite};
 use crate::store::{Horizon, Tables};
+pub use crate::store::{TableDef, TableWrite};
 use crate::time::{Clock, ClockError, CollectionId, Timestamp};
 use crate::updates::Updates;
 use group::{Applied, Group, Writers};
@@ -270,14 +270,14 @@ impl Thread {
         group: &mut Group,
         done: &mut Vec<(Done, Result<(), CommitError>)>,
     ) -> bool {
-        let started = Instant::now();
+        let started = self.clock.monotonic();
         let mut next = Some(first);
         while let Some(submit) = next.take() {
             let result = self.apply(submit.evaluate, group);
             done.push((submit.done, result));
             let full = done.len() >= GROUP_COMMITS_MAX
                 || group.bytes() >= GROUP_BYTES
-                || started.elapsed() >= GROUP_TIME;
+                || self.clock.monotonic() - started >= GROUP_TIME;
             while !full && next.is_none() {
                 match self.receiver.try_recv() {
                     Ok(Message::Submit(submit)) => next = Some(submit),
@@ -296,11 +296,8 @@ impl Thread {
             Ok(change) => change.map_err(CommitError::Rejected)?,
             Err(panic) => return Err(CommitError::Rejected(panic_message(&*panic).into())),
         };
-        let mut applied = Applied {
-            horizon: &self.horizon,
-            tables: &self.tables,
-            writers: &mut self.writers,
-        };
+        let mut applied =
+            Applied { horizon: &self.horizon, tables: &self.tables, writers: &mut self.writers };
         applied.apply(change, group)
     }
 

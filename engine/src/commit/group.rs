@@ -49,7 +49,8 @@ pub struct Applied<'a> {
 impl Applied<'_> {
     /// Applies one commit at the group's time and notes it in the group; or does nothing.
     pub fn apply(&mut self, change: Change, group: &mut Group) -> Result<(), CommitError> {
-        let created = change.create_tables.iter().map(|table| (table.id, table.relation(self.horizon)));
+        let created =
+            change.create_tables.iter().map(|table| (table.id, table.relation(self.horizon)));
         let mut created: Writers = created.collect();
         if created.len() < change.create_tables.len()
             || created.keys().any(|id| self.writers.contains_key(id))

@@ -42,8 +42,7 @@ pub enum OpenError {
 pub fn open(data: &Path, sync: bool, wall: Arc<dyn WallClock>) -> Result<Opened, OpenError> {
     let lock = DirectoryLock::acquire(data)?;
     let directory = Directory::open(&data.join("log"));
-    let directory =
-        directory.map_err(|source| LogError::Io { file: String::new(), source })?;
+    let directory = directory.map_err(|source| LogError::Io { file: String::new(), source })?;
     let mut opened = open_storage(Box::new(directory), sync, wall)?;
     opened.lock = Some(lock);
     Ok(opened)

@@ -70,7 +70,9 @@ pub fn read_header(bytes: &[u8], number: u64, before: u64, file: &str) -> Result
         return Err(damaged("it is another segment's file"));
     }
     if u64_at(bytes, 28) != before {
-        return Err(damaged("the segment before it has another length than when this one was made"));
+        return Err(damaged(
+            "the segment before it has another length than when this one was made",
+        ));
     }
     Ok(u64_at(bytes, 20))
 }

@@ -22,7 +22,8 @@ fn every_type() -> RecordBatch {
     let items = Arc::new(StringArray::from(vec![Some("a"), None, Some("ccc"), Some("d"), None]));
     let item = Arc::new(Field::new("item", DataType::Utf8, true));
     let offsets = OffsetBuffer::new(vec![0, 1, 1, 4, 5, 5].into());
-    let lists = ListArray::new(item, offsets, items, Some(vec![true, false, true, true, true].into()));
+    let lists =
+        ListArray::new(item, offsets, items, Some(vec![true, false, true, true, true].into()));
     let uuids = [[1u8; 16], [2; 16], [3; 16], [4; 16], [5; 16]];
     let columns: Vec<ArrayRef> = vec![
         Arc::new(BooleanArray::from(vec![Some(true), None, Some(true), Some(false), None])),

@@ -225,12 +225,7 @@ pub(super) fn push(
 }
 
 /// Takes the rows that no one reads out of the chain of a word.
-pub(super) fn prune(
-    index: &mut Index,
-    chunks: &[Arc<Chunk>],
-    word: Option<u64>,
-    since: Timestamp,
-) {
+pub(super) fn prune(index: &mut Index, chunks: &[Arc<Chunk>], word: Option<u64>, since: Timestamp) {
     index.prune(word, |id| match locate(chunks, id) {
         Some((chunk, row)) => chunk.end(row) <= since.0,
         None => true,

@@ -39,8 +39,7 @@ impl TableDef {
     /// The empty relation of the table and its one writer.
     pub(crate) fn relation(&self, horizon: &Arc<Horizon>) -> Writer {
         let key = (!self.primary_key.is_empty()).then(|| self.primary_key.clone());
-        let (_, mut writers) =
-            Relation::new(self.id, Arc::clone(&self.schema), key, 1, horizon);
+        let (_, mut writers) = Relation::new(self.id, Arc::clone(&self.schema), key, 1, horizon);
         writers.pop().expect("one shard has one writer")
     }
 }

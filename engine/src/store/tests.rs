@@ -283,7 +283,8 @@ fn views_with_a_key() {
 #[test]
 fn a_view_of_one_row_stays_one_chunk_long() {
     let horizon = Horizon::new();
-    let (relation, mut writers) = Relation::new(CollectionId(1), schema(), Some(vec![]), 1, &horizon);
+    let (relation, mut writers) =
+        Relation::new(CollectionId(1), schema(), Some(vec![]), 1, &horizon);
     let mut random = StdRng::seed_from_u64(0);
     let mut old: Option<Row> = None;
     for time in 1..=10_000u64 {

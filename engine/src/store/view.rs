@@ -160,9 +160,8 @@ impl Pass<'_> {
 
     /// Ends one live row that is equal to a retracted one; says whether there was one.
     fn end(&mut self, retracted: &Side, row: usize) -> bool {
-        let by_bits = |chunk: &Chunk, place: usize| {
-            same_bits(&chunk.batch, place, &retracted.batch, row)
-        };
+        let by_bits =
+            |chunk: &Chunk, place: usize| same_bits(&chunk.batch, place, &retracted.batch, row);
         if self.end_if(retracted, row, by_bits) {
             return true;
         }

@@ -265,6 +265,11 @@ impl Clock {
         self.changed.notify_all();
     }
 
+    /// How long it has been since some fixed moment, whatever the wall clock does.
+    pub fn monotonic(&self) -> Duration {
+        self.source.monotonic()
+    }
+
     /// A clean stop: no more commits, and reads get no time above the one returned, which is the
     /// highest issued or closed so far. A reservation of it replaces the one in force.
     pub fn close(&self) -> Timestamp {
