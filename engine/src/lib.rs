@@ -24,9 +24,13 @@ pub mod store;
 pub mod time;
 mod updates;
 
+pub use commit::{
+    BoxError, Change, CommitError, Evaluate, EvaluateContext, TableDef, TableWrite, ViewDef,
+};
 pub use engine::{Engine, EngineConfig, EngineError, ReadGuard, Recovered, ViewStatus};
 pub use expression::Expr;
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
+pub use store::{Lookup, Relation, Rows};
 pub use time::{CollectionId, Diff, RowId, Timestamp};
 pub use updates::Updates;

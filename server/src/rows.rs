@@ -94,8 +94,9 @@ impl Rows {
     }
 
     async fn fill(&mut self, cancel: &Cancel) -> Result<Option<RecordBatch>, SqlError> {
+        // A stream that never has to wait would never look.
+        cancel.check()?;
         if let Some(batch) = self.current.take() {
-            cancel.check()?;
             return Ok(Some(batch));
         }
         loop {

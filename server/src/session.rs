@@ -158,6 +158,13 @@ impl Session {
         self.transaction.is_some()
     }
 
+    /// Whether the transaction has changed names: the catalog's version then says nothing to others.
+    pub fn has_own_names(&self) -> bool {
+        self.transaction
+            .as_ref()
+            .is_some_and(|transaction| !transaction.staged.ops.is_empty())
+    }
+
     /// The open transaction of a statement that has been made sure to have one.
     pub fn open_transaction(&mut self) -> Result<&mut Transaction, SqlError> {
         let open = self

@@ -120,7 +120,9 @@ impl Transaction {
     /// What a statement reads: the snapshot and this transaction's own writes.
     pub fn read_view(&mut self, engine: &Engine) -> (ReadView, Arc<ReadGuard>) {
         let guard = self.snapshot(engine);
-        let overlay = (!self.staged.overlay.is_empty()).then(|| Arc::clone(&self.staged.overlay));
+        // With DDL of its own, views that nobody else knows have to be looked for in the overlay too.
+        let writes = !self.staged.overlay.is_empty() || !self.staged.ops.is_empty();
+        let overlay = writes.then(|| Arc::clone(&self.staged.overlay));
         (
             ReadView {
                 overlay,
@@ -246,9 +248,13 @@ impl Transaction {
             return None;
         }
         let own: BTreeSet<_> = staged.create_tables.iter().map(|table| table.id).collect();
-        let read = self.reads.iter().map(|id| CollectionId(id.0));
-        let written = writes.iter().map(|write| write.table);
-        let validate: BTreeSet<_> = read.chain(written).filter(|id| !own.contains(id)).collect();
+        let is_others = |id: &CollectionId| !own.contains(id);
+        let written = writes.iter().map(|write| write.table).filter(is_others);
+        let mut validate: BTreeSet<_> = written.collect();
+        if !validate.is_empty() {
+            // Rows of a table that nobody else has seen can't conflict with anybody's.
+            validate.extend(self.reads.iter().map(|id| CollectionId(id.0)).filter(is_others));
+        }
         let change = Change {
             ddl: staged.ops.iter().map(Op::to_bytes).collect(),
             create_views: staged.create_views.clone(),

@@ -369,8 +369,9 @@ async fn a_cancel_reaches_a_running_query_and_a_waiting_one() {
 
     let mut other = Raw::connect(server.addr()).await;
     other
-        .ask("CREATE TABLE t (k int); BEGIN; INSERT INTO t VALUES (1)")
+        .ask("CREATE TABLE t (k int)")
         .await;
+    other.ask("BEGIN; INSERT INTO t VALUES (1)").await;
     raw.send('Q', b"INSERT INTO t VALUES (2)\0").await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     raw.cancel(server.addr()).await;

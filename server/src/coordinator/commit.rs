@@ -4,7 +4,8 @@
 //!          and its durable copy follow in the same order, as only one transaction at a time holds the
 //!          right to change them. A commit handed over is never given up, whoever stops waiting.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemark_catalog::durable::Entry;
 use tidemark_catalog::{Catalog, CommitTime, Op};
@@ -19,6 +20,31 @@ use crate::transaction::{Commit, serialization_failure};
 /// What the committer runs to learn what a commit changes.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// When each table was last changed by a commit that was evaluated, though maybe not durable yet: the
+/// engine tells only of whole groups, and a commit must see conflicts with its own group too. One that
+/// failed after its evaluation counts as well, which at worst makes somebody retry.
+#[derive(Default)]
+pub struct Evaluated {
+    changed: Mutex<HashMap<CollectionId, Timestamp>>,
+}
+
+impl Evaluated {
+    fn note(&self, change: &Change, at: Timestamp) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        for write in &change.writes {
+            changed.insert(write.table, at);
+        }
+        for table in &change.drop_tables {
+            changed.remove(table);
+        }
+    }
+
+    fn last_changed(&self, table: CollectionId) -> Timestamp {
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.get(&table).copied().unwrap_or(Timestamp::MIN)
+    }
+}
+
 impl Coordinator {
     /// Hands a change to the committer and waits until it is durable and visible, or refused.
     pub async fn submit(
@@ -29,6 +55,12 @@ impl Coordinator {
         let reply = move |result| {
             // The session may have gone; the commit has happened all the same.
             let _ = done.send(result);
+        };
+        let evaluated = Arc::clone(&self.evaluated);
+        let evaluate = move |at: &EvaluateContext| {
+            let change = evaluate(at)?;
+            evaluated.note(&change, at.now);
+            Ok(change)
         };
         self.engine.submit(Box::new(evaluate), Box::new(reply));
         match committed.await {
@@ -69,10 +101,11 @@ impl Coordinator {
             snapshot,
             locks,
         } = commit;
-        let engine = Arc::clone(&self.engine);
+        let (engine, evaluated) = (Arc::clone(&self.engine), Arc::clone(&self.evaluated));
         let evaluate = move |_: &EvaluateContext| {
             // Here, in commit order, nobody can change the tables any more.
-            let stale = |table: &CollectionId| engine.last_changed(*table) > snapshot;
+            let changed = |table| engine.last_changed(table).max(evaluated.last_changed(table));
+            let stale = |table: &CollectionId| changed(*table) > snapshot;
             if validate.iter().any(stale) {
                 return Err(Box::new(serialization_failure()) as BoxError);
             }

@@ -8,10 +8,10 @@ use tidemark_catalog::{Object, ObjectKind, Op, View};
 use tidemark_engine::{CollectionId, ViewDef};
 use tidemark_sql::ddl;
 use tidemark_sql::error::{SqlError, state};
-use tidemark_sql::maintain::plan_view;
+use tidemark_sql::maintain::plan_named_view;
 use tidemark_sql::parse::CreateView;
 
-use super::{Outcome, create_table, create_view, lock_catalog};
+use super::{Outcome, create_table, lock_catalog};
 use crate::session::{Notice, Session};
 
 const TAG: &str = "CREATE MATERIALIZED VIEW";
@@ -28,15 +28,19 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
     if create_table::exists(session, &ctx, &schema, &name, create.if_not_exists)? {
         return Outcome::done(TAG);
     }
-    let plan = plan_view(&ctx, &create.query)?;
+    let plan = plan_named_view(&ctx, &create.query, &create.columns)?;
     for notice in plan.notices {
         session.notice(notice);
     }
-    let columns = named(plan.columns, &create_view::names(&create.columns))?;
-    let view = create_view::define(session, &ctx, create, columns)?;
     let view = View {
+        sql: create.body.clone(),
+        columns: plan.columns,
+        depends_on: plan.depends_on,
         key: plan.key.clone(),
-        ..view
+        version: 1,
+        search_path: session.settings.search_path(&session.user),
+        time_zone: session.settings.time_zone(),
+        bindings: plan.bindings,
     };
     let id = ctx.catalog.next_id();
     let object = Object::new(id, &schema, &name, ObjectKind::MaterializedView(view));
@@ -49,19 +53,6 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
     };
     transaction.staged.create_views.push(view);
     Outcome::done(TAG)
-}
-
-fn named(
-    mut columns: Vec<tidemark_catalog::Column>,
-    names: &[tidemark_catalog::Column],
-) -> Result<Vec<tidemark_catalog::Column>, SqlError> {
-    if names.len() > columns.len() {
-        return Err(SqlError::syntax("too many column names were specified"));
-    }
-    for (column, name) in columns.iter_mut().zip(names) {
-        column.name.clone_from(&name.name);
-    }
-    Ok(columns)
 }
 
 /// REFRESH MATERIALIZED VIEW: nothing to do, as the view is always fresh.

@@ -3,14 +3,11 @@
 //! A view is checked by planning it once. What it reads is kept by id (S22), with the settings its text
 //! means something by (S11).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
-
-use datafusion::sql::sqlparser::ast::{Ident, Query, visit_relations};
+use datafusion::sql::sqlparser::ast::Ident;
 use tidemark_catalog::{Column, Object, ObjectId, ObjectKind, Op, View};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::CreateView;
-use tidemark_sql::{PlanContext, ddl};
+use tidemark_sql::{PlanContext, QueryPlan, ddl};
 
 use super::{Outcome, create_table, lock_catalog, query};
 use crate::session::Session;
@@ -25,7 +22,7 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
         return Err(SqlError::new(state::UNDEFINED_PARAMETER, message));
     }
     let columns = create_table::columns_of(&plan, &names(&create.columns))?;
-    let view = define(session, &ctx, create, columns)?;
+    let view = define(session, create, &plan, columns);
     let kind = ObjectKind::View(view);
     let op = match existing {
         Some(id) => {
@@ -95,38 +92,18 @@ pub fn names(columns: &[Ident]) -> Vec<Column> {
 /// A view's definition: its text and everything its text depends on.
 pub fn define(
     session: &Session,
-    ctx: &PlanContext,
     create: &CreateView,
+    plan: &QueryPlan,
     columns: Vec<Column>,
-) -> Result<View, SqlError> {
-    let bindings = bindings(ctx, &create.query)?;
-    let depends_on: BTreeSet<ObjectId> = bindings.values().copied().collect();
-    Ok(View {
+) -> View {
+    View {
         sql: create.body.clone(),
         columns,
-        depends_on: depends_on.into_iter().collect(),
+        depends_on: plan.depends_on.clone(),
         key: None,
         version: 1,
         search_path: session.settings.search_path(&session.user),
         time_zone: session.settings.time_zone(),
-        bindings,
-    })
-}
-
-/// What each relation name in a query means, directly.
-pub fn bindings(ctx: &PlanContext, query: &Query) -> Result<BTreeMap<String, ObjectId>, SqlError> {
-    let mut found = BTreeMap::new();
-    let visited = visit_relations(query, |name| match ddl::resolve(ctx, name) {
-        Ok(Some(object)) => {
-            found.insert(name.to_string(), object.id);
-            ControlFlow::Continue(())
-        }
-        // A system table, a table function or a CTE.
-        Ok(None) => ControlFlow::Continue(()),
-        Err(error) => ControlFlow::Break(error),
-    });
-    match visited {
-        ControlFlow::Continue(()) => Ok(found),
-        ControlFlow::Break(error) => Err(error),
+        bindings: plan.bindings.clone(),
     }
 }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
-use tidemark_catalog::ObjectId;
 use tidemark_sql::error::SqlError;
-use tidemark_sql::maintain::plan_view;
+use tidemark_sql::maintain::{explain_plan, plan_view};
 use tidemark_sql::parse::{Explain, ExplainStage};
-use tidemark_sql::{PlanContext, Statement};
+use tidemark_sql::Statement;
 
 use super::{Outcome, query, set};
 use crate::rows::{Rows, RowsTag};
@@ -18,9 +17,10 @@ pub async fn run(session: &mut Session, explain: &Explain) -> Result<Outcome, Sq
     let ctx = session.plan_context();
     let lines = match (&*explain.statement, explain.stage) {
         (Statement::CreateMaterializedView(create), ExplainStage::Plan) => {
-            let plan = plan_view(&ctx, &create.query)?;
-            let printed = plan.plan.explain(&|id| name_of(&ctx, ObjectId(id.0)));
-            printed.lines().map(str::to_owned).collect()
+            explain_plan(&ctx.catalog, &plan_view(&ctx, &create.query)?.plan)
+        }
+        (Statement::CreateMaterializedView(create), ExplainStage::Optimized) => {
+            plan_view(&ctx, &create.query)?.optimized
         }
         _ => {
             let (read, _guard) = query::read_view(session, &[]);
@@ -42,12 +42,4 @@ pub async fn run(session: &mut Session, explain: &Explain) -> Result<Outcome, Sq
 /// The column of EXPLAIN.
 pub fn columns() -> SchemaRef {
     set::text_columns(&["QUERY PLAN"])
-}
-
-fn name_of(ctx: &PlanContext, id: ObjectId) -> String {
-    let path = ctx.settings.search_path(&ctx.user);
-    match ctx.catalog.get(id) {
-        Some(object) => ctx.catalog.display_name(object, &path),
-        None => format!("#{id}"),
-    }
 }

@@ -34,6 +34,7 @@ use tidemark_sql::context::ActivitySource;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{ParsedStatement, PlanContext, Statement};
 
+use commit::Evaluated;
 pub use copy::{CopyIn, CopyOut};
 pub use prepare::prepare;
 pub use start::open;
@@ -54,6 +55,7 @@ pub struct Coordinator {
     runtime: tokio::runtime::Handle,
     catalog: RwLock<Arc<Catalog>>,
     durable: Mutex<Durable>,
+    evaluated: Arc<Evaluated>,
 }
 
 /// What a statement gives.

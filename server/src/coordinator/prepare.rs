@@ -28,7 +28,7 @@ pub fn prepare(
     let (columns, parameter_types) = match &parsed.statement {
         Statement::Query(query) => {
             let plan = Arc::new(query::plan(&ctx, query, types)?);
-            cached = Some(CachedPlan::new(&ctx, &plan));
+            cached = (!session.has_own_names()).then(|| CachedPlan::new(&ctx, &plan));
             (Some(Arc::clone(&plan.schema)), plan.parameters.clone())
         }
         Statement::Insert(_)

@@ -26,7 +26,7 @@ pub async fn run(
     let ctx = session.plan_context();
     let portal = portal.and_then(|name| session.portals.get(name));
     let plan = match portal.map(|portal| Arc::clone(&portal.prepared)) {
-        Some(prepared) => plan_again(&ctx, query, &prepared)?,
+        Some(prepared) => plan_again(&ctx, query, &prepared, session.has_own_names())?,
         None => Arc::new(plan(&ctx, query, Vec::new())?),
     };
     Ok(Outcome::Rows(rows(session, &ctx, &plan, parameters).await?))
@@ -46,9 +46,11 @@ fn plan_again(
     ctx: &PlanContext,
     query: &ast::Query,
     prepared: &Prepared,
+    own_names: bool,
 ) -> Result<Arc<QueryPlan>, SqlError> {
     let mut cached = prepared.plan.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(cached) = &*cached
+        && !own_names
         && cached.catalog_version == ctx.catalog.version()
         && cached.settings == ctx.settings
     {
@@ -61,7 +63,7 @@ fn plan_again(
             "cached plan must not change result type",
         ));
     }
-    *cached = Some(CachedPlan::new(ctx, &plan));
+    *cached = (!own_names).then(|| CachedPlan::new(ctx, &plan));
     Ok(plan)
 }
 

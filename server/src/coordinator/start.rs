@@ -44,6 +44,7 @@ pub fn open(
         runtime: runtime.clone(),
         catalog: RwLock::new(Arc::new(catalog)),
         durable: Mutex::new(durable),
+        evaluated: Arc::default(),
     });
     runtime.block_on(recreate_views(&coordinator));
     Ok(coordinator)

@@ -19,7 +19,7 @@ pub const QUERY_BYTES_MAX: usize = 16 << 20;
 /// Longest message of any other kind: parameters, COPY data.
 pub const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Messages read ahead of the session.
-const AHEAD: usize = 32;
+const AHEAD: usize = 16;
 
 /// One message from the client.
 #[derive(Debug)]
@@ -56,11 +56,15 @@ pub fn spawn_reader(
             buffer: BytesMut::new(),
         };
         let mut said_goodbye = false;
-        while let Ok(Some(message)) = reader.next().await {
-            said_goodbye = matches!(
-                message,
-                Incoming::Message(PgWireFrontendMessage::Terminate(_))
-            );
+        loop {
+            let next = tokio::select! {
+                next = reader.next() => next,
+                // The session is over: a client that doesn't close need not be waited for.
+                () = sender.closed() => break,
+            };
+            let Ok(Some(message)) = next else { break };
+            said_goodbye =
+                matches!(message, Incoming::Message(PgWireFrontendMessage::Terminate(_)));
             let last = said_goodbye || matches!(message, Incoming::Lost { .. });
             if sender.send(message).await.is_err() || last {
                 break;
