@@ -3,15 +3,35 @@
 //! Law: DML is a SELECT of old and new rows over one snapshot (design §4); it writes nothing itself. Every check that
 //! needs only the statement and the snapshot (NOT NULL, lengths, duplicate keys) is made here.
 
-use arrow::array::RecordBatch;
+mod assign;
+mod change;
+mod complete;
+mod conflict;
+mod insert;
+mod literal;
+mod returning;
+mod target;
+mod unique;
+
+pub use complete::insert_rows;
+pub(crate) use complete::default_plan;
+pub use unique::{check_unique, commit_error};
+
+use std::collections::BTreeSet;
+
+use arrow::array::{RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
-use tidemark_catalog::{Object, ObjectId};
-use tidemark_engine::{CommitError, TableWrite};
+use sqlparser::ast::ObjectName;
+use tidemark_catalog::ObjectId;
+use tidemark_engine::{RowId, TableWrite};
 
 use crate::context::{PlanContext, ReadView};
 use crate::error::SqlError;
 use crate::parse::Statement;
+use crate::plan::{base_tables, is_materialized, scanned};
+use target::Target;
 
 /// What a statement changes and returns.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +45,7 @@ pub struct DmlResult {
 }
 
 /// A DML statement seen without running it: for Describe and for locks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DmlPlan {
     /// Tables written.
     pub targets: Vec<ObjectId>,
@@ -46,8 +66,20 @@ pub fn plan_dml(
     statement: &Statement,
     param_types: &mut Vec<Option<DataType>>,
 ) -> Result<DmlPlan, SqlError> {
-    let _ = (ctx, statement, param_types);
-    Err(SqlError::unsupported("data changes"))
+    match statement {
+        Statement::Insert(statement) => insert::plan(ctx, statement, param_types),
+        Statement::Update(statement) => {
+            change::update(ctx, statement, param_types)?.describe(ctx, param_types)
+        }
+        Statement::Delete(statement) => {
+            change::delete(ctx, statement, param_types)?.describe(ctx, param_types)
+        }
+        Statement::Truncate { tables } => {
+            let targets = tables.iter().map(|name| Ok(Target::named(ctx, name, None)?.object.id));
+            Ok(DmlPlan { targets: targets.collect::<Result<_, SqlError>>()?, ..DmlPlan::default() })
+        }
+        _ => Err(SqlError::internal("not a statement that changes data")),
+    }
 }
 
 /// Works out what an INSERT, UPDATE, DELETE or TRUNCATE changes, reading as of `read`.
@@ -57,39 +89,74 @@ pub async fn run_dml(
     read: &ReadView,
     params: Vec<ScalarValue>,
 ) -> Result<DmlResult, SqlError> {
-    let _ = (ctx, statement, read, params);
-    Err(SqlError::unsupported("data changes"))
+    let mut types: Vec<Option<DataType>> =
+        params.iter().map(|value| Some(value.data_type())).collect();
+    match statement {
+        Statement::Insert(statement) => insert::run(ctx, statement, read, &params).await,
+        Statement::Update(statement) => {
+            change::update(ctx, statement, &mut types)?.run(ctx, read, &params).await
+        }
+        Statement::Delete(statement) => {
+            change::delete(ctx, statement, &mut types)?.run(ctx, read, &params).await
+        }
+        Statement::Truncate { tables } => truncate(ctx, tables, read),
+        _ => Err(SqlError::internal("not a statement that changes data")),
+    }
 }
 
-/// Completes rows for `table`: `batch` holds the columns `columns` (indexes into the table's) in that order; the
-/// result has all of them, with defaults, casts to the column's type, NOT NULL and lengths checked. `read` gives
-/// `now()` for the defaults.
-pub fn insert_rows(
+/// The SELECT that a statement's rows come from, for EXPLAIN.
+pub(crate) fn source_plan(
     ctx: &PlanContext,
-    table: &Object,
-    columns: &[usize],
-    batch: &RecordBatch,
-    read: &ReadView,
-) -> Result<RecordBatch, SqlError> {
-    let _ = (ctx, table, columns, batch, read);
-    Err(SqlError::unsupported("data changes"))
+    statement: &Statement,
+    param_types: &mut Vec<Option<DataType>>,
+) -> Result<LogicalPlan, SqlError> {
+    match statement {
+        Statement::Insert(statement) => insert::source(ctx, statement, param_types),
+        Statement::Update(statement) => Ok(change::update(ctx, statement, param_types)?.plan),
+        Statement::Delete(statement) => Ok(change::delete(ctx, statement, param_types)?.plan),
+        _ => Err(SqlError::unsupported("this statement cannot be explained")),
+    }
 }
 
-/// 23505 if a row of `rows` (all columns of `table`) has the key of another or of a row that `read` sees and
-/// `delete` does not take away.
-pub fn check_unique(
+fn truncate(
     ctx: &PlanContext,
-    table: &Object,
-    rows: &RecordBatch,
-    delete: &[tidemark_engine::RowId],
+    tables: &[ObjectName],
     read: &ReadView,
-) -> Result<(), SqlError> {
-    let _ = (ctx, table, rows, delete, read);
-    Err(SqlError::unsupported("data changes"))
+) -> Result<DmlResult, SqlError> {
+    let mut writes = Vec::new();
+    for name in tables {
+        let target = Target::named(ctx, name, None)?;
+        let rows = target.provider(ctx, read).scan_all();
+        let delete = rows.iter().flat_map(|rows| ids(&rows.ids)).collect();
+        let insert = RecordBatch::new_empty(target.schema());
+        writes.push(TableWrite { table: target.collection(), delete, insert });
+    }
+    Ok(DmlResult { writes, tag: "TRUNCATE TABLE", ..DmlResult::default() })
 }
 
-/// What the client is told when the engine refuses a commit. `writes` are those submitted.
-pub fn commit_error(ctx: &PlanContext, error: CommitError, writes: &[TableWrite]) -> SqlError {
-    let _ = (ctx, writes);
-    SqlError::internal(format!("{error:?}"))
+fn ids(ids: &UInt64Array) -> Vec<RowId> {
+    ids.values().iter().map(|id| RowId(*id)).collect()
+}
+
+/// A [`DmlPlan`] of the plans a statement runs.
+fn describe(
+    ctx: &PlanContext,
+    target: ObjectId,
+    plans: &[&LogicalPlan],
+    returning: Option<SchemaRef>,
+    param_types: &[Option<DataType>],
+) -> Result<DmlPlan, SqlError> {
+    let mut reads = BTreeSet::new();
+    for plan in plans {
+        reads.extend(scanned(plan)?);
+    }
+    let catalog = &ctx.catalog;
+    Ok(DmlPlan {
+        targets: vec![target],
+        views: reads.iter().copied().filter(|id| is_materialized(catalog, *id)).collect(),
+        base_tables: base_tables(catalog, &reads).into_iter().collect(),
+        reads: reads.into_iter().filter(|id| *id != target).collect(),
+        parameters: param_types.iter().flatten().cloned().collect(),
+        returning,
+    })
 }

@@ -7,6 +7,7 @@
 //! `casts` (casts and arithmetic by PostgreSQL's rules).
 
 mod array_comparison;
+mod checked;
 pub mod ast;
 mod casts;
 pub mod names;
@@ -35,6 +36,8 @@ pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<L
     let plan = TypeCoercion::new().analyze(plan, config)?;
     casts::replace(plan)
 }
+
+pub use checked::check_overflow;
 
 /// Functions that the AST passes put in place of operators.
 pub fn functions() -> &'static [Arc<ScalarUDF>] {

@@ -47,12 +47,24 @@ pub(crate) async fn run_plan(
     params: &[ScalarValue],
     given: &BTreeMap<String, RecordBatch>,
 ) -> Result<SendableRecordBatchStream, SqlError> {
+    let (state, exec) = physical_of(ctx, plan, read, params, given).await?;
+    Ok(execute_stream(exec, state.task_ctx())?)
+}
+
+/// What [`run_plan`] executes.
+pub(crate) async fn physical_of(
+    ctx: &PlanContext,
+    plan: &LogicalPlan,
+    read: &ReadView,
+    params: &[ScalarValue],
+    given: &BTreeMap<String, RecordBatch>,
+) -> Result<(SessionState, Arc<dyn ExecutionPlan>), SqlError> {
     let mut state = session_state(ctx);
     let run = Run { ctx, read, given };
     let (bound, rows) = run.bind(&state, plan, params)?;
     set_parallelism(&mut state, rows);
     let exec = physical(&state, bound).await?;
-    Ok(execute_stream(exec, state.task_ctx())?)
+    Ok((state, exec))
 }
 
 /// Every row of a plan.
@@ -84,6 +96,7 @@ pub(crate) fn optimized(
 
 /// Optimizes; correlated subqueries that DataFusion can't turn into joins are evaluated row by row instead.
 fn optimize(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = rewrite::check_overflow(plan)?;
     let plan = subquery::by_row(plan, state)?;
     state.optimize(&plan)
 }

@@ -40,11 +40,13 @@ fn base() -> SessionState {
     options.execution.collect_statistics = false;
     options.optimizer.prefer_hash_join = true;
     options.optimizer.skip_failed_rules = false;
-    let mut state = SessionStateBuilder::new_with_default_features()
+    let mut builder = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(Arc::new(RuntimeEnv::default()))
-        .with_analyzer_rules(vec![]) // rewrite::postgres_semantics has done it
-        .build();
+        .with_analyzer_rules(vec![]); // rewrite::postgres_semantics has done it
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.insert(0, function::operator::planner());
+    let mut state = builder.build();
     register(&mut state);
     state
 }

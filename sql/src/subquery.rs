@@ -446,7 +446,7 @@ fn is_in(value: &ScalarValue, rows: &[ScalarValue], negated: bool) -> Result<Sca
 
 /// Polls on this thread until the future is done. The plans run here have one partition and read memory, so they
 /// depend on no other task.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

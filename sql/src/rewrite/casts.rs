@@ -40,7 +40,7 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         Expr::BinaryExpr(binary) => {
             let (left, right) = (binary.left.get_type(schema)?, binary.right.get_type(schema)?);
-            match function::operator::operator(binary.op, &left, &right) {
+            match function::operator::operator(binary.op, &left, &right)? {
                 Some(function) => {
                     Ok(Transformed::yes(function.call(vec![*binary.left, *binary.right])))
                 }

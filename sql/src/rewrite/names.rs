@@ -47,21 +47,20 @@ pub fn name_items(items: &mut [SelectItem], all: bool) {
     let mut taken = HashSet::new();
     for (n, item) in items.iter_mut().enumerate() {
         let (expr, name, written) = match item {
-            SelectItem::UnnamedExpr(expr) => (expr, column_name(expr), false),
-            SelectItem::ExprWithAlias { expr, alias } => (expr, fold(alias), true),
+            SelectItem::UnnamedExpr(expr) => (&*expr, column_name(expr), false),
+            SelectItem::ExprWithAlias { expr, alias } => (&*expr, fold(alias), true),
             _ => continue,
         };
         let bare = matches!(expr, Expr::Identifier(_)) && !written;
         let plain = bare || (matches!(expr, Expr::CompoundIdentifier(_)) && !written);
-        let expr = std::mem::replace(expr, Expr::value(ast::Value::Null));
         let repeats = !taken.insert(name.clone())
             || (bare && bare_wildcard)
             || (all && wildcard && plain);
         if plain && !repeats {
-            *item = SelectItem::UnnamedExpr(expr);
             continue;
         }
         let name = if repeats { format!("{name}{MARK}{n}") } else { name };
+        let expr = expr.clone();
         *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
     }
 }

@@ -11,7 +11,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
 use crate::error::{SqlError, state};
-use crate::function::type_name;
+use crate::function::{self, type_name};
 use crate::text_io::{self, InputSettings};
 
 /// Rewrites every expression of a plan.
@@ -155,6 +155,13 @@ fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
             }
         }
         _ => {}
+    }
+    // Before coercion, which would make two intervals of a date and a whole number, or text of two dates.
+    if let (Some(left), Some(right)) =
+        (known_type(&binary.left, schema), known_type(&binary.right, schema))
+        && let Some(function) = function::operator::operator(binary.op, &left, &right)?
+    {
+        return Ok(function.call(vec![*binary.left, *binary.right]));
     }
     Ok(Expr::BinaryExpr(binary))
 }

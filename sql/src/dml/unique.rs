@@ -1,0 +1,144 @@
+//! Primary keys: no two rows of a table have the same.
+//!
+//! Law: what is checked here is what the statement sees. The engine checks again when it commits, against rows
+//! committed in between; [`commit_error`] words its refusal the same.
+
+use std::collections::HashSet;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
+use tidemark_catalog::{Object, ObjectId};
+use tidemark_engine::{CommitError, RowId, TableWrite};
+
+use super::assign;
+use crate::context::{PlanContext, ReadView, collection};
+use crate::error::{SqlError, state};
+use crate::provider::RelationProvider;
+use crate::resolve::relation_schema;
+
+/// 23505 if a row of `rows` (all columns of `table`) has the key of another or of a row that `read` sees and
+/// `delete` does not take away.
+pub fn check_unique(
+    ctx: &PlanContext,
+    table: &Object,
+    rows: &RecordBatch,
+    delete: &[RowId],
+    read: &ReadView,
+) -> Result<(), SqlError> {
+    let key = key_of(table);
+    if key.is_empty() || rows.num_rows() == 0 {
+        return Ok(());
+    }
+    let keys = Keys::new(rows, &key)?;
+    let mut seen = keys.existing(ctx, table, rows, delete, read)?;
+    for row in 0..rows.num_rows() {
+        if !seen.insert(keys.rows.row(row).owned()) {
+            return Err(duplicate(table, rows, row));
+        }
+    }
+    Ok(())
+}
+
+pub fn key_of(table: &Object) -> Vec<usize> {
+    table.table().map(|table| table.primary_key.clone()).unwrap_or_default()
+}
+
+/// The primary keys of some rows, comparable.
+pub struct Keys {
+    pub converter: RowConverter,
+    pub rows: Rows,
+    pub key: Vec<usize>,
+}
+
+impl Keys {
+    pub fn new(batch: &RecordBatch, key: &[usize]) -> Result<Keys, SqlError> {
+        let columns = key_columns(batch, key);
+        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone()));
+        let converter = RowConverter::new(fields.collect())?;
+        let rows = converter.convert_columns(&columns)?;
+        Ok(Keys { converter, rows, key: key.to_vec() })
+    }
+
+    /// Keys of stored rows that may be those of `rows`, without the deleted ones.
+    fn existing(
+        &self,
+        ctx: &PlanContext,
+        table: &Object,
+        rows: &RecordBatch,
+        delete: &[RowId],
+        read: &ReadView,
+    ) -> Result<HashSet<OwnedRow>, SqlError> {
+        let deleted: HashSet<RowId> = delete.iter().copied().collect();
+        let mut found = HashSet::new();
+        for stored in stored(ctx, table, rows, &self.key, read) {
+            let keys = self.converter.convert_columns(&key_columns(&stored.batch, &self.key))?;
+            for (row, id) in stored.ids.values().iter().enumerate() {
+                if !deleted.contains(&RowId(*id)) {
+                    found.insert(keys.row(row).owned());
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Stored rows that have the key of one of `rows`, and perhaps others.
+pub fn stored(
+    ctx: &PlanContext,
+    table: &Object,
+    rows: &RecordBatch,
+    key: &[usize],
+    read: &ReadView,
+) -> Vec<tidemark_engine::Rows> {
+    let schema = relation_schema(table.columns());
+    let provider = RelationProvider::new(ctx, collection(table.id), schema, false, read);
+    provider.lookup(key, &key_columns(rows, key)).unwrap_or_else(|| provider.scan_all())
+}
+
+pub fn key_columns(batch: &RecordBatch, key: &[usize]) -> Vec<ArrayRef> {
+    key.iter().map(|column| batch.column(*column).clone()).collect()
+}
+
+/// 23505 for a row whose key is there already.
+pub fn duplicate(table: &Object, rows: &RecordBatch, row: usize) -> SqlError {
+    let key = key_of(table);
+    let constraint = table.table().and_then(|table| table.primary_key_name());
+    let constraint = constraint.map_or_else(|| format!("{}_pkey", table.name), str::to_string);
+    let names: Vec<&str> = key.iter().map(|i| table.columns()[*i].name.as_str()).collect();
+    let values = assign::values(&key_columns(rows, &key), row, "null");
+    let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
+    let detail = format!("Key ({})=({values}) already exists.", names.join(", "));
+    SqlError::new(state::UNIQUE_VIOLATION, message).with_detail(detail)
+}
+
+/// What the client is told when the engine refuses a commit. `writes` are those submitted.
+pub fn commit_error(ctx: &PlanContext, error: CommitError, writes: &[TableWrite]) -> SqlError {
+    match error {
+        CommitError::DuplicateKey { table, row } => {
+            let write = writes.iter().find(|write| write.table == table);
+            match (ctx.catalog.get(ObjectId(table.0)), write) {
+                (Some(object), Some(write)) if row < write.insert.num_rows() => {
+                    duplicate(object, &write.insert, row)
+                }
+                (Some(object), _) => {
+                    let message = format!(
+                        "duplicate key value violates the primary key of \"{}\"",
+                        object.name
+                    );
+                    SqlError::new(state::UNIQUE_VIOLATION, message)
+                }
+                _ => SqlError::new(state::UNIQUE_VIOLATION, "duplicate key value"),
+            }
+        }
+        CommitError::Rejected(error) => match error.downcast::<SqlError>() {
+            Ok(error) => *error,
+            Err(error) => SqlError::internal(error.to_string()),
+        },
+        other => SqlError::new(state::IO_ERROR, format!("could not commit: {other:?}")),
+    }
+}
+
+/// The ids of rows in a batch of ids.
+pub fn ids(ids: &UInt64Array) -> impl Iterator<Item = RowId> + '_ {
+    ids.values().iter().map(|id| RowId(*id))
+}
