@@ -27,43 +27,9 @@ use crate::text_io::{InputSettings, OutputSettings, column_parser, to_text};
 
 use super::type_name;
 
-/// The function of one argument that casts to `to`. None where DataFusion's own cast gives the
-/// same; 42846 where Postgres has no such cast.
-pub fn cast(from: &DataType, to: &DataType) -> Result<Option<Arc<ScalarUDF>>, SqlError> {
-    if !exists(from, to) {
-        return Err(no_cast(from, to));
-    }
-    Ok((!is_native(from, to)).then(|| function(to)))
-}
-
-/// The function of one argument that casts to `to`, whatever it is given.
-pub fn function(to: &DataType) -> Arc<ScalarUDF> {
+/// The function of one argument that casts to `to`.
+pub fn cast(to: &DataType) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(Cast::new(to)))
-}
-
-/// Whether Arrow's kernel never fails, rounds or prints otherwise than Postgres would.
-fn is_native(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp};
-    match (from, to) {
-        (Int16, Int32 | Int64) | (Int32, Int64) => true,
-        (Int16 | Int32 | Int64, Float64) | (Float32, Float64) => true,
-        (Int16 | Int32 | Int64, Decimal128(precision, scale)) => {
-            let digits = match from {
-                Int16 => 5,
-                Int32 => 10,
-                _ => 19,
-            };
-            i16::from(*precision) - i16::from(*scale) >= digits
-        }
-        (Decimal128(p1, s1), Decimal128(p2, s2)) => {
-            s2 >= s1 && i16::from(*p2) - i16::from(*s2) >= i16::from(*p1) - i16::from(*s1)
-        }
-        (Timestamp(TimeUnit::Microsecond, a), Timestamp(TimeUnit::Microsecond, b)) => {
-            let utc = |zone: &Option<Arc<str>>| zone.as_deref().is_none_or(|z| z == "+00:00");
-            utc(a) && utc(b)
-        }
-        _ => false,
-    }
 }
 
 /// The target of a cast made by [`cast`]; None for every other function.

@@ -1,4 +1,0 @@
-//! Aggregates.
-use std::sync::Arc;
-use datafusion::logical_expr::AggregateUDF;
-pub fn functions() -> &'static [Arc<AggregateUDF>] { &[] }
