@@ -14,7 +14,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use copy::{Copy, CopyDirection, CopyFormat, CopySource};
+pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;
 pub use statement::*;
 

@@ -22,7 +22,7 @@ mod tests;
 mod text;
 mod writer;
 
-pub use options::{Format, Header, Options};
+pub use options::{Format, Options};
 pub use reader::{Reader, Rows};
 pub use writer::Writer;
 

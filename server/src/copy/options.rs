@@ -6,7 +6,7 @@
 //! QUOTE outside CSV); what is left to check are the values.
 
 use tidemark_sql::error::{SqlError, state};
-use tidemark_sql::parse::{CopyDirection, CopyFormat};
+use tidemark_sql::parse::{CopyDirection, CopyFormat, CopyHeader as Header};
 
 /// The three formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,15 +14,6 @@ pub enum Format {
     Text,
     Csv,
     Binary,
-}
-
-/// Whether the first line names the columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Header {
-    Absent,
-    Present,
-    /// The names must be those of the columns, in order (COPY FROM).
-    Match,
 }
 
 /// Everything that decides how rows are spelled. Fields that a format has no use for keep its
@@ -86,7 +77,7 @@ impl Options {
             } => Options {
                 delimiter: one_byte(*delimiter, "delimiter")?,
                 null: null.clone(),
-                header: header_of(*header),
+                header: *header,
                 ..Options::text()
             },
             CopyFormat::Csv {
@@ -101,7 +92,7 @@ impl Options {
             } => Options {
                 delimiter: one_byte(*delimiter, "delimiter")?,
                 null: null.clone(),
-                header: header_of(*header),
+                header: *header,
                 quote: one_byte(*quote, "quote")?,
                 escape: one_byte(*escape, "escape")?,
                 force_quote: force_quote.clone(),
@@ -187,14 +178,6 @@ pub(super) fn flags(
         .iter()
         .map(|column| names.contains(column))
         .collect())
-}
-
-fn header_of(header: bool) -> Header {
-    if header {
-        Header::Present
-    } else {
-        Header::Absent
-    }
 }
 
 fn one_byte(character: char, what: &str) -> Result<u8, SqlError> {

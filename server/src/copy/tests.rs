@@ -7,10 +7,10 @@ use bytes::{Buf, BytesMut};
 use proptest::prelude::*;
 use tidemark_catalog::PgType;
 use tidemark_sql::error::SqlError;
-use tidemark_sql::parse::CopyDirection;
+use tidemark_sql::parse::{CopyDirection, CopyHeader as Header};
 use tidemark_sql::text_io::{InputSettings, OutputSettings};
 
-use super::{Column, Format, Header, Options, Reader, Writer};
+use super::{Column, Format, Options, Reader, Writer};
 
 /// A case of the golden files: its lines by their keys.
 struct Case<'a> {

@@ -7,12 +7,13 @@
 
 use arrow::array::ArrayRef;
 use tidemark_sql::error::{SqlError, state};
+use tidemark_sql::parse::CopyHeader as Header;
 use tidemark_sql::text_io::{ColumnParser, InputSettings, column_parser};
 
 use super::Column;
 use super::field::{FieldSyntax, Fields};
 use super::line::{Line, LineScanner, Syntax, bad_format};
-use super::options::{self, Format, Header, Options};
+use super::options::{self, Format, Options};
 use super::reader::{ReadRows, Sink};
 use crate::wire::parameter::receive::valid_text;
 

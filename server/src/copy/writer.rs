@@ -9,10 +9,11 @@ use arrow::datatypes::Schema;
 use bytes::{BufMut, BytesMut};
 use pgwire::api::results::FieldFormat;
 use tidemark_sql::error::SqlError;
+use tidemark_sql::parse::CopyHeader as Header;
 use tidemark_sql::text_io::OutputSettings;
 
 use super::binary::{SIGNATURE, TRAILER};
-use super::options::{self, Format, Header, Options};
+use super::options::{self, Format, Options};
 use crate::wire::encode::{ColumnEncoder, framed};
 
 /// Writes one COPY's data.

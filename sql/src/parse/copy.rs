@@ -28,14 +28,24 @@ pub enum CopyDirection {
     ToStdout,
 }
 
+/// Whether the first line names the columns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CopyHeader {
+    #[default]
+    Absent,
+    Present,
+    /// It must name the target's columns, in order (COPY FROM).
+    Match,
+}
+
 /// How the rows are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyFormat {
-    Text { delimiter: char, null: String, header: bool },
+    Text { delimiter: char, null: String, header: CopyHeader },
     Csv {
         delimiter: char,
         null: String,
-        header: bool,
+        header: CopyHeader,
         quote: char,
         escape: char,
         /// `Some(empty)` is `FORCE_QUOTE *`.
@@ -49,7 +59,7 @@ pub enum CopyFormat {
 impl CopyFormat {
     /// PostgreSQL's defaults of the text format.
     pub fn text() -> Self {
-        CopyFormat::Text { delimiter: '\t', null: "\\N".to_string(), header: false }
+        CopyFormat::Text { delimiter: '\t', null: "\\N".to_string(), header: CopyHeader::Absent }
     }
 }
 
@@ -59,7 +69,7 @@ struct Options {
     format: Option<String>,
     delimiter: Option<String>,
     null: Option<String>,
-    header: Option<bool>,
+    header: CopyHeader,
     quote: Option<String>,
     escape: Option<String>,
     force_quote: Option<Vec<String>>,
@@ -109,7 +119,7 @@ fn new_options(tokens: &mut Cursor<'_>) -> Result<Options, SqlError> {
             "format" => options.format = Some(word_or_string(tokens)?.to_lowercase()),
             "delimiter" => options.delimiter = Some(tokens.expect_string()?),
             "null" => options.null = Some(tokens.expect_string()?),
-            "header" => options.header = Some(boolean(tokens)?),
+            "header" => options.header = header(tokens)?,
             "quote" => options.quote = Some(tokens.expect_string()?),
             "escape" => options.escape = Some(tokens.expect_string()?),
             "force_quote" if tokens.take(&Token::Mul) => options.force_quote = Some(Vec::new()),
@@ -140,7 +150,7 @@ fn old_options(tokens: &mut Cursor<'_>) -> Result<Options, SqlError> {
         } else if tokens.word("CSV") {
             options.format = Some("csv".to_string());
         } else if tokens.word("HEADER") {
-            options.header = Some(true);
+            options.header = CopyHeader::Present;
         } else if tokens.word("FREEZE") {
             // nothing to freeze
         } else if tokens.word("ENCODING") {
@@ -184,7 +194,7 @@ impl Options {
             let message = format!("COPY {name} available only in CSV mode");
             return Err(SqlError::unsupported(message));
         }
-        let header = self.header.unwrap_or(false);
+        let header = self.header;
         match format {
             "text" => Ok(CopyFormat::Text {
                 delimiter: one_byte("delimiter", self.delimiter, '\t')?,
@@ -204,7 +214,7 @@ impl Options {
                     force_null: self.force_null,
                 })
             }
-            "binary" if header || self.delimiter.is_some() || self.null.is_some() => {
+            "binary" if header != CopyHeader::Absent || self.delimiter.is_some() || self.null.is_some() => {
                 Err(SqlError::syntax("cannot specify DELIMITER, NULL or HEADER in BINARY mode"))
             }
             "binary" => Ok(CopyFormat::Binary),
@@ -236,6 +246,19 @@ fn encoding(name: &str) -> Result<(), SqlError> {
     }
 }
 
+fn header(tokens: &mut Cursor<'_>) -> Result<CopyHeader, SqlError> {
+    let word = match tokens.peek() {
+        Some(Token::Word(word)) => word.value.to_lowercase(),
+        Some(Token::SingleQuotedString(text)) => text.to_lowercase(),
+        _ => String::new(),
+    };
+    if word == "match" {
+        tokens.advance();
+        return Ok(CopyHeader::Match);
+    }
+    Ok(if boolean(tokens)? { CopyHeader::Present } else { CopyHeader::Absent })
+}
+
 fn boolean(tokens: &mut Cursor<'_>) -> Result<bool, SqlError> {
     match tokens.peek() {
         None | Some(Token::Comma | Token::RParen) => Ok(true),
@@ -247,7 +270,6 @@ fn boolean(tokens: &mut Cursor<'_>) -> Result<bool, SqlError> {
         _ => match word_or_string(tokens)?.to_lowercase().as_str() {
             "true" | "on" => Ok(true),
             "false" | "off" => Ok(false),
-            "match" => Err(SqlError::unsupported("HEADER MATCH is not supported")),
             _ => Err(SqlError::syntax("a COPY option requires a Boolean value")),
         },
     }

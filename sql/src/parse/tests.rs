@@ -58,9 +58,9 @@ fn copy_in_both_spellings() {
     };
     let copy = csv("COPY  orders TO STDOUT csv");
     assert_eq!(copy.direction, CopyDirection::ToStdout);
-    assert!(matches!(copy.format, CopyFormat::Csv { delimiter: ',', header: false, .. }));
+    assert!(matches!(copy.format, CopyFormat::Csv { delimiter: ',', header: CopyHeader::Absent, .. }));
     let copy = csv("copy t (a, b) from stdin with (format csv, header true, delimiter ';', null 'x')");
-    assert!(matches!(&copy.format, CopyFormat::Csv { delimiter: ';', header: true, null, .. } if null == "x"));
+    assert!(matches!(&copy.format, CopyFormat::Csv { delimiter: ';', header: CopyHeader::Present, null, .. } if null == "x"));
     let copy = csv("copy (select 1) to stdout (format binary)");
     assert_eq!(copy.format, CopyFormat::Binary);
     assert_eq!(csv("copy t from stdin with null as ''").direction, CopyDirection::FromStdin);
