@@ -14,6 +14,7 @@
 
 mod group;
 mod recover;
+mod reserve;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use crate::log::{Log, LogError, Record};
+use crate::log::{self, LogError, Record};
 use crate::plan::Plan;
 use crate::store::{Horizon, Tables};
 pub use crate::store::{TableDef, TableWrite};
@@ -32,6 +33,7 @@ use crate::time::{Clock, ClockError, CollectionId, Timestamp};
 use crate::updates::Updates;
 use group::{Applied, Group, Writers};
 pub use recover::{OpenError, Opened, open};
+use reserve::SharedLog;
 
 /// Commits that may wait; more are refused.
 const QUEUE_MAX: usize = 64 * 1024;
@@ -131,7 +133,6 @@ pub struct Committer {
 
 enum Message {
     Submit(Submit),
-    Renew,
     Stop,
 }
 
@@ -144,13 +145,10 @@ impl Committer {
     /// Starts the thread on what was opened.
     pub fn start(opened: Opened, sink: Box<dyn GroupSink>) -> Committer {
         let (sender, receiver) = bounded(QUEUE_MAX);
-        let wake = sender.clone();
-        // A full queue wakes the committer as well.
-        opened.clock.on_renewal_wanted(move || drop(wake.try_send(Message::Renew)));
         let thread = Thread {
             receiver,
             sink,
-            log: opened.log,
+            log: SharedLog::start(opened.log, &opened.clock),
             clock: opened.clock,
             horizon: opened.horizon,
             tables: opened.tables,
@@ -199,14 +197,14 @@ fn refuse(message: Message, error: impl Fn() -> CommitError) {
 struct Thread {
     receiver: Receiver<Message>,
     sink: Box<dyn GroupSink>,
-    log: Log,
+    log: SharedLog,
     clock: Arc<Clock>,
     horizon: Arc<Horizon>,
     tables: Arc<Tables>,
     writers: Writers,
     /// Why nothing is written any more.
     failed: Option<Arc<LogError>>,
-    _lock: Option<crate::log::DirectoryLock>,
+    _lock: Option<log::DirectoryLock>,
 }
 
 impl Thread {
@@ -215,12 +213,8 @@ impl Thread {
         while running {
             running = match self.receiver.recv() {
                 Ok(Message::Submit(first)) => self.commit_group(first),
-                Ok(Message::Renew) => true,
                 Ok(Message::Stop) | Err(_) => false,
             };
-            if self.clock.renewal_wanted() && self.failed.is_none() {
-                self.renew();
-            }
         }
         self.close();
     }
@@ -278,12 +272,11 @@ impl Thread {
             let full = done.len() >= GROUP_COMMITS_MAX
                 || group.bytes() >= GROUP_BYTES
                 || self.clock.monotonic() - started >= GROUP_TIME;
-            while !full && next.is_none() {
+            if !full {
                 match self.receiver.try_recv() {
                     Ok(Message::Submit(submit)) => next = Some(submit),
-                    Ok(Message::Renew) => {}
                     Ok(Message::Stop) => return false,
-                    Err(_) => break,
+                    Err(_) => {}
                 }
             }
         }
@@ -301,42 +294,22 @@ impl Thread {
         applied.apply(change, group)
     }
 
-    fn make_durable(&mut self, record: crate::log::Group) -> Result<(), Arc<LogError>> {
-        let (time, reserved) = (record.time, record.reserved);
+    fn make_durable(&mut self, record: log::Group) -> Result<(), Arc<LogError>> {
+        let time = record.time;
         let changed: Vec<CollectionId> = record.writes.iter().map(|write| write.table).collect();
-        self.append(&Record::Group(record))?;
-        self.clock.reserved(reserved);
+        if let Err(error) = self.log.append(&Record::Group(record)) {
+            self.failed = Some(Arc::clone(&error));
+            return Err(error);
+        }
         changed.into_iter().for_each(|table| self.tables.changed(table, time));
         Ok(())
     }
 
-    fn renew(&mut self) {
-        let until = self.clock.reservation();
-        if self.append(&Record::Reserve(until)).is_ok() {
-            self.clock.reserved(until);
-        }
-    }
-
-    fn append(&mut self, record: &Record) -> Result<(), Arc<LogError>> {
-        self.log.append(record).map_err(|error| {
-            tracing::error!(%error, "the log cannot be written; only reads until a restart");
-            let error = Arc::new(error);
-            self.failed = Some(Arc::clone(&error));
-            self.clock.fail();
-            error
-        })
-    }
-
-    /// A clean stop: readers were given nothing above the last time.
-    fn close(mut self) {
+    fn close(self) {
         for message in self.receiver.try_iter() {
             refuse(message, || CommitError::Stopped);
         }
-        let last = self.clock.close();
-        if self.failed.is_none() {
-            // Without it the next start has to wait until the reservation has passed.
-            let _ = self.append(&Record::Reserve(last));
-        }
+        self.log.close();
     }
 }
 

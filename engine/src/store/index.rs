@@ -57,13 +57,17 @@ impl Index {
     /// Takes out one id, found by following its chain; `newer` is the one that leads to it.
     pub fn unlink(&mut self, word: Option<u64>, newer: Option<u64>, id: u64) {
         let older = self.older.remove(&id);
-        match (newer, older, word) {
-            (Some(newer), Some(older), _) => drop(self.older.insert(newer, older)),
-            (Some(newer), None, _) => drop(self.older.remove(&newer)),
-            (None, Some(older), Some(word)) => drop(self.heads.insert(word, older)),
-            (None, None, Some(word)) => drop(self.heads.remove(&word)),
-            (None, older, None) => self.null_head = older,
-        }
+        match (newer, word) {
+            (Some(newer), _) => match older {
+                Some(older) => self.older.insert(newer, older),
+                None => self.older.remove(&newer),
+            },
+            (None, Some(word)) => match older {
+                Some(older) => self.heads.insert(word, older),
+                None => self.heads.remove(&word),
+            },
+            (None, None) => std::mem::replace(&mut self.null_head, older),
+        };
     }
 
     /// How many ids it holds.

@@ -212,6 +212,11 @@ impl Clock {
         self.changed.notify_all();
     }
 
+    /// Whether no commit will ever finish again.
+    pub fn is_failed(&self) -> bool {
+        self.lock().failed
+    }
+
     /// Closes and returns a time to read at. Waits while the reservation does not reach it.
     pub fn read_time(&self) -> Timestamp {
         let mut state = self.lock();
@@ -276,6 +281,7 @@ impl Clock {
         let mut state = self.lock();
         assert!(state.in_flight.is_none() || state.failed, "no group is left half done");
         state.failed = true;
+        state.wake = None;
         state.reserved = state.reserved.min(state.last);
         self.changed.notify_all();
         state.last
