@@ -24,6 +24,8 @@ pub mod run;
 mod session_state;
 pub mod settings;
 mod subquery;
+#[cfg(test)]
+mod tests;
 pub mod text_io;
 
 pub use context::{PlanContext, ReadView};
