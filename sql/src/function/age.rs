@@ -31,7 +31,9 @@ pub fn functions() -> Vec<ScalarUDF> {
 fn age(a: i64, b: i64) -> Result<IntervalMonthDayNano, SqlError> {
     let negative = a < b;
     let (late, early) = if negative { (civil(b), civil(a)) } else { (civil(a), civil(b)) };
-    let mut micros = if negative { b.rem_euclid(DAY) - a.rem_euclid(DAY) } else {
+    let mut micros = if negative {
+        b.rem_euclid(DAY) - a.rem_euclid(DAY)
+    } else {
         a.rem_euclid(DAY) - b.rem_euclid(DAY)
     };
     let mut days = late.day - early.day;

@@ -254,7 +254,9 @@ fn append(call: &Call<'_>, array_first: bool) -> Result<ArrayRef, SqlError> {
         if !array_first {
             picks.push((element, row));
         }
-        if call.args[array].is_valid(row) && matches!(call.args[array].data_type(), DataType::List(_)) {
+        if call.args[array].is_valid(row)
+            && matches!(call.args[array].data_type(), DataType::List(_))
+        {
             picks.extend(range(call.args[array].as_list(), row).map(|at| (array, at)));
         }
         if array_first {
@@ -295,7 +297,10 @@ fn element(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, S
         DataType::List(field) => Ok(field.data_type().clone()),
         other => Err(SqlError::new(
             "42804",
-            format!("cannot subscript type {} because it does not support subscripting", type_name(other)),
+            format!(
+                "cannot subscript type {} because it does not support subscripting",
+                type_name(other)
+            ),
         )),
     }
 }

@@ -1,7 +1,7 @@
-//! Bodies of scalar functions as closures over one row, with the columns read and built around them.
+//! Bodies of scalar functions: closures over one row; columns are read and built around them.
 //!
-//! `fn2::<Text, Int4, Text>(|s, n| ..)` is the overload `(text, integer) -> text`. Law: a row with a
-//! NULL argument gives NULL without calling the body, unless that argument is [`Opt`]; a body may
+//! `fn2::<Text, Int4, Text>(|s, n| ..)` is the overload `(text, integer) -> text`. Law: a row with
+//! a NULL argument gives NULL without calling the body, unless that argument is [`Opt`]; a body may
 //! give NULL by returning [`Opt`]; its error is the error of the batch.
 
 use std::sync::Arc;
@@ -149,7 +149,8 @@ primitive! {
 }
 
 macro_rules! built {
-    ($($marker:ident, $builder:ty, $item:ty, |$rows:ident| $new:expr, |$b:ident, $i:ident| $add:expr;)*) => {$(
+    ($($marker:ident, $builder:ty, $item:ty, |$rows:ident| $new:expr,
+        |$b:ident, $i:ident| $add:expr;)*) => {$(
         impl Ret for $marker {
             const TY: Ty = Ty::$marker;
             type Item = $item;

@@ -53,9 +53,7 @@ fn text_of(
 }
 
 /// A yes or no of an oid in the session's catalog.
-fn test_of(
-    of: impl Fn(&SessionInfo, Oid) -> Option<bool> + Send + Sync + 'static,
-) -> Overload {
+fn test_of(of: impl Fn(&SessionInfo, Oid) -> Option<bool> + Send + Sync + 'static) -> Overload {
     columns(&[Ty::Oid], boolean, move |call| {
         let session = call.session()?;
         let row = |row| oid_at(call, row).and_then(|oid| of(session, oid));
@@ -71,12 +69,10 @@ pub fn functions() -> Vec<ScalarUDF> {
 }
 
 fn definitions() -> Vec<ScalarUDF> {
-    let viewdef = |args: &[Ty]| {
-        text_of(args, |s, oid, _, _| system::pg_get_viewdef(&s.catalog, oid))
-    };
-    let constraintdef = |args: &[Ty]| {
-        text_of(args, |s, oid, _, _| system::pg_get_constraintdef(&s.catalog, oid))
-    };
+    let viewdef =
+        |args: &[Ty]| text_of(args, |s, oid, _, _| system::pg_get_viewdef(&s.catalog, oid));
+    let constraintdef =
+        |args: &[Ty]| text_of(args, |s, oid, _, _| system::pg_get_constraintdef(&s.catalog, oid));
     vec![
         Scalar::new("format_type")
             .stable()
@@ -105,18 +101,16 @@ fn definitions() -> Vec<ScalarUDF> {
             .udf(),
         Scalar::new("pg_get_ruledef")
             .stable()
-            .overload(text_of(&[Ty::Oid], |s, oid, _, _| {
-                system::pg_get_ruledef(&s.catalog, oid)
-            }))
+            .overload(text_of(&[Ty::Oid], |s, oid, _, _| system::pg_get_ruledef(&s.catalog, oid)))
             .overload(text_of(&[Ty::Oid, Ty::Bool], |s, oid, _, _| {
                 system::pg_get_ruledef(&s.catalog, oid)
             }))
             .udf(),
         Scalar::new("pg_get_expr")
             .stable()
-            .overload(fn2::<Text, Opt<OidArg>, Text>(|expr, _| {
-                Ok(system::pg_get_expr(expr).into())
-            }))
+            .overload(fn2::<Text, Opt<OidArg>, Text>(
+                |expr, _| Ok(system::pg_get_expr(expr).into()),
+            ))
             .overload(super::body::fn3::<Text, Opt<OidArg>, Bool, Text>(|expr, _, _| {
                 Ok(system::pg_get_expr(expr).into())
             }))
@@ -209,9 +203,7 @@ fn visibility() -> Vec<ScalarUDF> {
         visible("pg_statistics_obj_is_visible", |_| Some(false)),
         Scalar::new("pg_relation_is_publishable")
             .stable()
-            .overload(test_of(|s, oid| {
-                Some(system::pg_relation_is_publishable(&s.catalog, oid))
-            }))
+            .overload(test_of(|s, oid| Some(system::pg_relation_is_publishable(&s.catalog, oid))))
             .udf(),
         Scalar::new("pg_my_temp_schema")
             .stable()

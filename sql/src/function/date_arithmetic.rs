@@ -1,8 +1,8 @@
 //! Arithmetic on dates, times and intervals where DataFusion's result has another type or value.
 //!
-//! Law: date - date is whole days, date ± integer a date, timestamp - timestamp an interval of days
-//! and time, interval times a number spills months into days and days into time, as Postgres does.
-//! Adding an interval goes months first, then days, then time.
+//! Law: date - date is whole days, date ± integer a date, timestamp - timestamp an interval of
+//! days and time, interval times a number spills months into days and days into time, as Postgres
+//! does. Adding an interval goes months first, then days, then time.
 
 use std::cmp::Ordering;
 
@@ -120,10 +120,8 @@ fn intervals() -> Vec<ScalarUDF> {
         Scalar::new("interval_div").overload(fn2::<Interval, Float8, Interval>(divide)).udf(),
         Scalar::new("interval_span")
             .overload(
-                fn1::<Interval, Numeric>(|span| {
-                    Ok(Num { value: interval::span(span), scale: 0 })
-                })
-                .returns_type(arrow::datatypes::DataType::Decimal128(38, 0)),
+                fn1::<Interval, Numeric>(|span| Ok(Num { value: interval::span(span), scale: 0 }))
+                    .returns_type(arrow::datatypes::DataType::Decimal128(38, 0)),
             )
             .udf(),
         Scalar::new("justify_hours").overload(fn1::<Interval, Interval>(justify_hours)).udf(),
@@ -167,8 +165,7 @@ fn made(months: i64, days: i64, micros: i64) -> Result<IntervalMonthDayNano, Sql
 
 /// The time between, in days and time.
 fn subtract(a: i64, b: i64) -> Result<IntervalMonthDayNano, SqlError> {
-    let micros =
-        a.checked_sub(b).ok_or_else(|| SqlError::new("22008", "interval out of range"))?;
+    let micros = a.checked_sub(b).ok_or_else(|| SqlError::new("22008", "interval out of range"))?;
     made(0, micros / DAY, micros % DAY)
 }
 
@@ -251,7 +248,8 @@ fn justify(span: IntervalMonthDayNano) -> Result<IntervalMonthDayNano, SqlError>
     let days = justify_days(hours)?;
     let micros = interval::micros(days);
     // All parts of one sign.
-    let (mut months, mut whole_days, mut rest) = (i64::from(days.months), i64::from(days.days), micros);
+    let (mut months, mut whole_days, mut rest) =
+        (i64::from(days.months), i64::from(days.days), micros);
     if months > 0 && (whole_days < 0 || (whole_days == 0 && rest < 0)) {
         (months, whole_days) = (months - 1, whole_days + 30);
     } else if months < 0 && (whole_days > 0 || (whole_days == 0 && rest > 0)) {

@@ -22,7 +22,8 @@ pub fn functions() -> Vec<ScalarUDF> {
         Scalar::new("convert_from")
             .overload(fn2::<Bytea, Text, Text>(|bytes, encoding| {
                 utf8(encoding)?;
-                let text = std::str::from_utf8(bytes).map_err(|error| invalid_utf8(bytes, error))?;
+                let text =
+                    std::str::from_utf8(bytes).map_err(|error| invalid_utf8(bytes, error))?;
                 Ok(text.into())
             }))
             .udf(),
@@ -115,8 +116,7 @@ fn decode_base64(text: &str, out: &mut Vec<u8>) -> Result<(), SqlError> {
         }
         let value = BASE64.iter().position(|digit| *digit as char == c);
         let Some(value) = value.filter(|_| end == 0) else {
-            let message =
-                format!("invalid symbol \"{c}\" found while decoding base64 sequence");
+            let message = format!("invalid symbol \"{c}\" found while decoding base64 sequence");
             return Err(invalid(message));
         };
         bits = bits << 6 | value as u32;

@@ -113,10 +113,7 @@ fn numerics() -> [Overload; 5] {
 }
 
 /// The scale is the field's, which is a constant.
-fn result(
-    types: &[DataType],
-    constants: &[Option<&ScalarValue>],
-) -> Result<DataType, SqlError> {
+fn result(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType, SqlError> {
     let name = match constants.first() {
         Some(Some(ScalarValue::Utf8(Some(name)))) => name.as_str(),
         _ => return Ok(Numeric::TY.data_type()),
@@ -173,11 +170,9 @@ fn of_date(field: Field, name: &str, days: i32) -> Result<Num, SqlError> {
 
 fn of_time(field: Field, name: &str, micros: i64) -> Result<Num, SqlError> {
     match field {
-        Field::Microseconds
-        | Field::Milliseconds
-        | Field::Second
-        | Field::Minute
-        | Field::Hour => Ok(of_clock(field, micros)),
+        Field::Microseconds | Field::Milliseconds | Field::Second | Field::Minute | Field::Hour => {
+            Ok(of_clock(field, micros))
+        }
         Field::Epoch => Ok(scaled(micros, 6)),
         _ => Err(unsupported(name, "time without time zone")),
     }
@@ -197,11 +192,9 @@ fn of_timestamp(name: &str, micros: i64, zoned: bool) -> Result<Num, SqlError> {
             let part = numeric::divide_round(i128::from(micros.rem_euclid(DAY)) * unit, DAY.into());
             Ok(scaled(i128::from(days) * unit + part, 15))
         }
-        Field::Microseconds
-        | Field::Milliseconds
-        | Field::Second
-        | Field::Minute
-        | Field::Hour => Ok(of_clock(field, micros.rem_euclid(DAY))),
+        Field::Microseconds | Field::Milliseconds | Field::Second | Field::Minute | Field::Hour => {
+            Ok(of_clock(field, micros.rem_euclid(DAY)))
+        }
         field => Ok(of_civil(field, &civil(micros))),
     }
 }

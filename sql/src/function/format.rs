@@ -185,8 +185,7 @@ fn read_number(
         let digit = digit as usize - '0' as usize;
         let grown = number.unwrap_or(0usize).checked_mul(10).and_then(|n| n.checked_add(digit));
         let grown = grown.filter(|n| *n <= i32::MAX as usize);
-        number =
-            Some(grown.ok_or_else(|| SqlError::new("22003", "number is out of range"))?);
+        number = Some(grown.ok_or_else(|| SqlError::new("22003", "number is out of range"))?);
     }
     Ok(number)
 }

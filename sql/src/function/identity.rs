@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow::array::cast::AsArray;
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, ListBuilder, StringArray,
-    StringBuilder, new_null_array,
+    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, ListBuilder, StringArray, StringBuilder,
+    new_null_array,
 };
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -48,9 +48,7 @@ fn boolean(_: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, SqlEr
 }
 
 /// One text for all rows.
-fn constant(
-    of: impl Fn(&SessionInfo) -> Option<String> + Send + Sync + 'static,
-) -> Overload {
+fn constant(of: impl Fn(&SessionInfo) -> Option<String> + Send + Sync + 'static) -> Overload {
     columns(&[], text, move |call| {
         let value = of(call.session()?);
         Ok(Arc::new((0..call.rows).map(|_| value.as_deref()).collect::<StringArray>()))

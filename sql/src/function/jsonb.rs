@@ -7,8 +7,6 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-
-
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlError;
@@ -238,9 +236,7 @@ fn delete_element(json: &str, index: i32) -> Result<String, SqlError> {
             let kept = items(json).enumerate().filter(|(i, _)| *i as i64 != at);
             Ok(join('[', kept.map(|(_, item)| item), ']'))
         }
-        "object" => {
-            Err(SqlError::new("22023", "cannot delete from object using integer index"))
-        }
+        "object" => Err(SqlError::new("22023", "cannot delete from object using integer index")),
         _ => Err(SqlError::new("22023", "cannot delete from scalar")),
     }
 }
@@ -253,9 +249,7 @@ fn set_at(
     create: bool,
 ) -> Result<String, SqlError> {
     let Some((step, rest)) = steps.split_first() else { return Ok(json.to_string()) };
-    let step = step.ok_or_else(|| {
-        SqlError::new("22004", "path element at position 1 is null")
-    })?;
+    let step = step.ok_or_else(|| SqlError::new("22004", "path element at position 1 is null"))?;
     match kind(json) {
         "object" => set_member(json, step, rest, value, create),
         "array" => set_element(json, step, rest, value, create),
@@ -402,13 +396,15 @@ fn getters() -> Vec<ScalarUDF> {
             .overload(fn2::<Jsonb, Int4, Opt<Jsonb>>(|j, i| Ok(element(j, i).map(String::from))))
             .udf(),
         Scalar::new("jsonb_get_text")
-            .overload(fn2::<Jsonb, Text, Opt<Text>>(|j, k| Ok(field(j, k).and_then(as_text).map(String::from))))
-            .overload(fn2::<Jsonb, Int4, Opt<Text>>(|j, i| Ok(element(j, i).and_then(as_text).map(String::from))))
+            .overload(fn2::<Jsonb, Text, Opt<Text>>(|j, k| {
+                Ok(field(j, k).and_then(as_text).map(String::from))
+            }))
+            .overload(fn2::<Jsonb, Int4, Opt<Text>>(|j, i| {
+                Ok(element(j, i).and_then(as_text).map(String::from))
+            }))
             .udf(),
         Scalar::new("jsonb_get_path")
-            .overload(fn2::<Jsonb, TextArray, Opt<Jsonb>>(|j, p| {
-                Ok(path(j, &p).map(String::from))
-            }))
+            .overload(fn2::<Jsonb, TextArray, Opt<Jsonb>>(|j, p| Ok(path(j, &p).map(String::from))))
             .udf(),
         Scalar::new("jsonb_get_path_text")
             .overload(fn2::<Jsonb, TextArray, Opt<Text>>(|j, p| {
@@ -560,4 +556,3 @@ fn compare_numbers(a: &str, b: &str) -> Ordering {
         (false, true) => Ordering::Greater,
     }
 }
-

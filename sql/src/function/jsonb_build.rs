@@ -1,4 +1,5 @@
-//! Making jsonb of SQL values: `to_jsonb`, `jsonb_build_object`, `jsonb_build_array`, `jsonb_object`.
+//! Making jsonb of SQL values: `to_jsonb`, `jsonb_build_object`, `jsonb_build_array`,
+//! `jsonb_object`.
 //!
 //! Law: numbers and booleans become JSON's, jsonb stays, arrays become arrays, NULL becomes null,
 //! dates take ISO 8601's `T`, everything else becomes a string of its text.
@@ -202,8 +203,8 @@ fn object_of<'a>(pairs: impl Iterator<Item = Pair<'a>>) -> Result<String, SqlErr
         if i > 0 {
             loose.push_str(", ");
         }
-        let key = key
-            .ok_or_else(|| SqlError::new("22004", "null value not allowed for object key"))?;
+        let key =
+            key.ok_or_else(|| SqlError::new("22004", "null value not allowed for object key"))?;
         quote(key, &mut loose);
         loose.push_str(": ");
         match value {

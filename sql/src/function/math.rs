@@ -13,9 +13,7 @@ use crate::text_io::numeric::{
     self, PRECISION_MAX, SCALE_QUOTIENT, SCALE_UNCONSTRAINED, power_of_ten,
 };
 
-use super::body::{
-    Float4, Float8, Int2, Int4, Int8, Num, Numeric, Text, fn1, fn2, fn4,
-};
+use super::body::{Float4, Float8, Int2, Int4, Int8, Num, Numeric, Text, fn1, fn2, fn4};
 use super::numeric_arithmetic::{common, divide, division_by_zero, parts, remainder};
 use super::scalar::Scalar;
 
@@ -35,10 +33,7 @@ fn whole(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, Sql
 }
 
 /// As many digits after the point as the second argument says, when that is a constant.
-fn digits(
-    types: &[DataType],
-    constants: &[Option<&ScalarValue>],
-) -> Result<DataType, SqlError> {
+fn digits(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType, SqlError> {
     let wanted = match constants.get(1) {
         Some(Some(ScalarValue::Int32(Some(n)))) => Some(i64::from(*n)),
         Some(Some(ScalarValue::Int64(Some(n)))) => Some(*n),
@@ -88,9 +83,7 @@ fn rounding() -> Vec<ScalarUDF> {
             .udf(),
         Scalar::new("trunc")
             .overload(fn1::<Float8, Float8>(|x| Ok(x.trunc())))
-            .overload(
-                fn1::<Numeric, Numeric>(|n| Ok(at_places(n, 0, truncated))).returns(whole),
-            )
+            .overload(fn1::<Numeric, Numeric>(|n| Ok(at_places(n, 0, truncated))).returns(whole))
             .overload(
                 fn2::<Numeric, Int4, Numeric>(|n, p| Ok(at_places(n, p, truncated)))
                     .returns(digits),
@@ -104,8 +97,7 @@ fn rounding() -> Vec<ScalarUDF> {
         Scalar::new("floor")
             .overload(fn1::<Float8, Float8>(|x| Ok(x.floor())))
             .overload(
-                fn1::<Numeric, Numeric>(|n| Ok(at_places(n, 0, i128::div_euclid)))
-                    .returns(whole),
+                fn1::<Numeric, Numeric>(|n| Ok(at_places(n, 0, i128::div_euclid))).returns(whole),
             )
             .udf(),
     ]
@@ -134,7 +126,13 @@ fn simple() -> Vec<ScalarUDF> {
         Scalar::new("sign")
             .alias("signum")
             .overload(fn1::<Float8, Float8>(|x| {
-                Ok(if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x })
+                Ok(if x > 0.0 {
+                    1.0
+                } else if x < 0.0 {
+                    -1.0
+                } else {
+                    x
+                })
             }))
             .overload(
                 fn1::<Numeric, Numeric>(|n| Ok(Num { value: n.value.signum(), scale: 0 }))
@@ -162,7 +160,8 @@ fn simple() -> Vec<ScalarUDF> {
                     let rest = remainder(a, b)?;
                     let scale = rest.scale;
                     let a = numeric::rescale(a.value, a.scale, scale);
-                    let exact = a.and_then(|a| a.checked_sub(rest.value)).map(|value| Num { value, scale });
+                    let exact =
+                        a.and_then(|a| a.checked_sub(rest.value)).map(|value| Num { value, scale });
                     let quotient = divide(exact.ok_or_else(too_large("numeric"))?, b)?;
                     Ok(at_places(quotient, 0, numeric::divide_round))
                 })
@@ -282,9 +281,7 @@ fn powers() -> Vec<ScalarUDF> {
         Scalar::new("power")
             .alias("pow")
             .overload(fn2::<Float8, Float8, Float8>(power))
-            .overload(
-                fn2::<Numeric, Numeric, Numeric>(power_numeric).returns_type(quotient()),
-            )
+            .overload(fn2::<Numeric, Numeric, Numeric>(power_numeric).returns_type(quotient()))
             .udf(),
         Scalar::new("sqrt")
             .overload(fn1::<Float8, Float8>(|x| match x < 0.0 {

@@ -1,23 +1,26 @@
-//! SQL functions and operators with Postgres' semantics, as DataFusion scalar and aggregate functions.
+//! SQL functions and operators with Postgres' semantics, as DataFusion scalar and aggregate
+//! functions.
 //!
 //! Law: a function means what PostgreSQL 15's function of that name means; where DataFusion's own
 //! already does, it is not here. One family is one file and one line in [`FUNCTIONS`].
 //!
 //! What the passes of [`crate::rewrite`] take from here:
-//! - [`cast::cast`]: the function that casts to a type by Postgres' rules, for every `Expr::Cast`;
+//! - [`cast::cast`]: the function that casts to a type by Postgres' rules, for every
+//!   `Expr::Cast`;
 //! - [`operator::operator`]: the function behind an operator that DataFusion lacks or means
 //!   otherwise (jsonb, `||`, dates minus dates, numeric division …), given the operands' types;
-//! - [`operator::planner`]: the same as an `ExprPlanner`, with EXTRACT, POSITION, OVERLAY, SUBSTRING
-//!   and array literals.
+//! - [`operator::planner`]: the same as an `ExprPlanner`, with EXTRACT, POSITION, OVERLAY,
+//!   SUBSTRING and array literals.
 //!
-//! Functions that depend on the session read [`SessionInfo`] from the statement's `ConfigOptions`.
+//! Functions that depend on the session read [`SessionInfo`] from the statement's
+//! `ConfigOptions`.
 
-pub mod aggregate;
 mod age;
+pub mod aggregate;
 mod array;
 mod body;
-mod catalog;
 pub mod cast;
+mod catalog;
 mod date_arithmetic;
 mod encoding;
 mod extract;
@@ -117,7 +120,8 @@ pub fn type_name(ty: &DataType) -> String {
     match ty {
         DataType::Null => "unknown".to_string(),
         DataType::List(field) => format!("{}[]", type_name(field.data_type())),
-        other => PgType::from_arrow(other)
-            .map_or_else(|| other.to_string(), |(ty, _)| ty.sql_name()),
+        other => {
+            PgType::from_arrow(other).map_or_else(|| other.to_string(), |(ty, _)| ty.sql_name())
+        }
     }
 }

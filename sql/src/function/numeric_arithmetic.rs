@@ -19,7 +19,9 @@ use super::scalar::Scalar;
 
 pub fn functions() -> Vec<ScalarUDF> {
     vec![
-        Scalar::new("numeric_mul").overload(fn2::<Numeric, Numeric, Numeric>(multiply).returns(product)).udf(),
+        Scalar::new("numeric_mul")
+            .overload(fn2::<Numeric, Numeric, Numeric>(multiply).returns(product))
+            .udf(),
         Scalar::new("numeric_div")
             .overload(
                 fn2::<Numeric, Numeric, Numeric>(divide)
@@ -46,10 +48,7 @@ pub fn parts(ty: &DataType) -> (u8, i8) {
 }
 
 /// The type of a product.
-pub fn product(
-    types: &[DataType],
-    _: &[Option<&ScalarValue>],
-) -> Result<DataType, SqlError> {
+pub fn product(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, SqlError> {
     let ((p1, s1), (p2, s2)) = (parts(&types[0]), parts(&types[1]));
     let unconstrained = |p, s| p == PRECISION_MAX && s == SCALE_UNCONSTRAINED;
     if unconstrained(p1, s1) || unconstrained(p2, s2) {
@@ -127,9 +126,8 @@ pub fn divide(a: Num, b: Num) -> Result<Num, SqlError> {
         return Ok(Num { value: divide_round(dividend, b.value), scale });
     }
     let negative = (a.value < 0) != (b.value < 0);
-    let magnitude =
-        wide::mul_div(a.value.unsigned_abs(), unit as u128, b.value.unsigned_abs())
-            .ok_or_else(too_large)?;
+    let magnitude = wide::mul_div(a.value.unsigned_abs(), unit as u128, b.value.unsigned_abs())
+        .ok_or_else(too_large)?;
     let value = i128::try_from(magnitude).map_err(|_| too_large())?;
     Ok(Num { value: if negative { -value } else { value }, scale })
 }

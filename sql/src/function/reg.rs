@@ -1,5 +1,6 @@
-//! Names of catalog objects and their oids, both ways: what casts to and from `regclass`, `regtype`,
-//! `regproc`, `regnamespace`, `regrole` and `regcollation` call, and `to_regclass` and its like.
+//! Names of catalog objects and their oids, both ways: what casts to and from `regclass`,
+//! `regtype`, `regproc`, `regnamespace`, `regrole` and `regcollation` call, and `to_regclass` and
+//! its like.
 //!
 //! The types themselves are `oid` here (UInt32), so a cast is written by the planner as a call:
 //! `'t'::regclass` is `regclass_in('t')`, `oid::regclass::text` is `regclass_out(oid)`.
@@ -64,9 +65,7 @@ fn failed(error: system::RegError) -> SqlError {
 
 pub fn functions() -> Vec<ScalarUDF> {
     vec![
-        input("regclass_in", |s, t| {
-            system::regclass_in(&s.catalog, t, &s.search_path()).map(Some)
-        }),
+        input("regclass_in", |s, t| system::regclass_in(&s.catalog, t, &s.search_path()).map(Some)),
         input("regtype_in", |_, t| system::regtype_in(t).map(Some)),
         input("regproc_in", |_, t| system::regproc_in(t).map(Some)),
         input("regnamespace_in", |s, t| system::regnamespace_in(&s.catalog, t).map(Some)),
@@ -77,9 +76,7 @@ pub fn functions() -> Vec<ScalarUDF> {
         input("to_regproc", |_, t| Ok(system::to_regproc(t))),
         input("to_regnamespace", |s, t| Ok(system::to_regnamespace(&s.catalog, t))),
         input("to_regrole", |s, t| Ok(system::to_regrole(&s.user, t))),
-        output("regclass_out", |s, oid| {
-            system::regclass_out(&s.catalog, oid, &s.search_path())
-        }),
+        output("regclass_out", |s, oid| system::regclass_out(&s.catalog, oid, &s.search_path())),
         output("regtype_out", |_, oid| system::regtype_out(oid)),
         output("regproc_out", |_, oid| system::regproc_out(oid)),
         output("regnamespace_out", |s, oid| system::regnamespace_out(&s.catalog, oid)),

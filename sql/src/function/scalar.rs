@@ -363,8 +363,8 @@ impl ScalarUDFImpl for Scalar {
         let types: Vec<DataType> = args.args.iter().map(ColumnarValue::data_type).collect();
         let (overload, _) = self.resolve(&types)?;
         let volatile = self.signature.volatility == Volatility::Volatile;
-        let constant = !volatile
-            && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let constant =
+            !volatile && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let arrays = args
             .args

@@ -123,9 +123,7 @@ fn parts() -> Vec<ScalarUDF> {
             }))
             .udf(),
         Scalar::new("left").overload(fn2::<Text, Int4, Text>(|s, n| Ok(left(s, n).into()))).udf(),
-        Scalar::new("right")
-            .overload(fn2::<Text, Int4, Text>(|s, n| Ok(right(s, n).into())))
-            .udf(),
+        Scalar::new("right").overload(fn2::<Text, Int4, Text>(|s, n| Ok(right(s, n).into()))).udf(),
         Scalar::new("split_part")
             .overload(fn3::<Text, Text, Int4, Text>(|s, by, field| {
                 Ok(split_part(s, by, field)?.into())
@@ -224,7 +222,7 @@ fn translate(text: &str, from: &str, to: &str) -> String {
 fn chr(code: i32) -> Result<String, SqlError> {
     match code {
         0 => Err(SqlError::new("54000", "null character not permitted")),
-        ..0 => Err(SqlError::new("54000", "character number must be positive")),
+        ..0 => Err(SqlError::new("22023", "character number must be positive")),
         _ => char::from_u32(code as u32).map(String::from).ok_or_else(|| {
             SqlError::new("54000", format!("requested character too large for encoding: {code}"))
         }),
@@ -249,9 +247,9 @@ fn made() -> Vec<ScalarUDF> {
             .udf(),
         Scalar::new("initcap").overload(fn1::<Text, Text>(|s| Ok(initcap(s).into()))).udf(),
         Scalar::new("translate")
-            .overload(fn3::<Text, Text, Text, Text>(|s, from, to| {
-                Ok(translate(s, from, to).into())
-            }))
+            .overload(fn3::<Text, Text, Text, Text>(
+                |s, from, to| Ok(translate(s, from, to).into()),
+            ))
             .udf(),
         Scalar::new("chr").overload(fn1::<Int4, Text>(|code| Ok(chr(code)?.into()))).udf(),
         Scalar::new("byteacat")
@@ -313,8 +311,8 @@ fn bytes() -> Vec<ScalarUDF> {
             .udf(),
         Scalar::new("get_bit")
             .overload(fn2::<Bytea, Int8, Int4>(|b, at| {
-                let byte = byte_at(b, at.div_euclid(8))
-                    .map_err(|_| out_of_range(at, b.len() * 8))?;
+                let byte =
+                    byte_at(b, at.div_euclid(8)).map_err(|_| out_of_range(at, b.len() * 8))?;
                 Ok(i32::from(byte >> at.rem_euclid(8) & 1))
             }))
             .udf(),

@@ -124,7 +124,12 @@ fn number(rest: &str, digits: usize, pattern: &str) -> Result<(i64, usize, usize
     Ok((value, end, length))
 }
 
-fn name(rest: &str, names: &[&str], short: bool, pattern: &str) -> Result<(usize, usize), SqlError> {
+fn name(
+    rest: &str,
+    names: &[&str],
+    short: bool,
+    pattern: &str,
+) -> Result<(usize, usize), SqlError> {
     let starts = |name: &str| rest.get(..name.len()).is_some_and(|h| h.eq_ignore_ascii_case(name));
     let found = names.iter().position(|name| starts(if short { &name[..3] } else { name }));
     match found {
@@ -132,7 +137,9 @@ fn name(rest: &str, names: &[&str], short: bool, pattern: &str) -> Result<(usize
         None => {
             let shown: String = rest.chars().take_while(|c| c.is_alphabetic()).collect();
             Err(SqlError::new("22007", format!("invalid value \"{shown}\" for \"{pattern}\""))
-                .with_detail("The given value did not match any of the allowed values for this field."))
+                .with_detail(
+                    "The given value did not match any of the allowed values for this field.",
+                ))
         }
     }
 }
@@ -145,11 +152,12 @@ impl Found {
         adjacent: bool,
     ) -> Result<&'a str, SqlError> {
         let width = |digits: usize| if adjacent { digits } else { 0 };
-        let put = |slot: &mut Option<i64>, digits: usize, shown: &str| -> Result<&'a str, SqlError> {
-            let (value, end, _) = number(rest, digits, shown)?;
-            *slot = Some(value);
-            Ok(&rest[end..])
-        };
+        let put =
+            |slot: &mut Option<i64>, digits: usize, shown: &str| -> Result<&'a str, SqlError> {
+                let (value, end, _) = number(rest, digits, shown)?;
+                *slot = Some(value);
+                Ok(&rest[end..])
+            };
         let set = |slot: &mut i64, digits: usize, shown: &str| -> Result<&'a str, SqlError> {
             let (value, end, _) = number(rest, digits, shown)?;
             *slot = value;
@@ -236,8 +244,7 @@ impl Found {
         digits: u8,
         adjacent: bool,
     ) -> Result<&'a str, SqlError> {
-        let (value, end, length) =
-            number(rest, if adjacent { digits.into() } else { 0 }, "YYYY")?;
+        let (value, end, length) = number(rest, if adjacent { digits.into() } else { 0 }, "YYYY")?;
         let near = |value: i64| match (digits, value) {
             (4, _) => value,
             (_, 0..=69) if length < 3 => value + 2_000,
@@ -317,6 +324,8 @@ fn to_number(text: &str, template: &str) -> Result<Num, SqlError> {
     }
     digits.extend(text.chars().filter(|c| c.is_ascii_digit() || *c == '.'));
     let value = numeric::parse(&digits, numeric::PRECISION_MAX, numeric::SCALE_UNCONSTRAINED)
-        .map_err(|_| SqlError::new("22P02", format!("invalid input syntax for type numeric: \"{text}\"")))?;
+        .map_err(|_| {
+            SqlError::new("22P02", format!("invalid input syntax for type numeric: \"{text}\""))
+        })?;
     Ok(Num { value, scale: numeric::SCALE_UNCONSTRAINED })
 }

@@ -84,7 +84,10 @@ fn trunc_in_zone(name: &str, micros: i64, zone: &str) -> Result<i64, SqlError> {
     zone.to_utc(truncated).ok_or_else(super::date_arithmetic::timestamp_out_of_range)
 }
 
-fn trunc_interval(name: &str, span: IntervalMonthDayNano) -> Result<IntervalMonthDayNano, SqlError> {
+fn trunc_interval(
+    name: &str,
+    span: IntervalMonthDayNano,
+) -> Result<IntervalMonthDayNano, SqlError> {
     let micros = interval::micros(span);
     let (months, days) = (span.months, span.days);
     let made = |months: i32, days: i32, micros: i64| {
@@ -122,8 +125,7 @@ fn bin(stride: IntervalMonthDayNano, at: i64, origin: i64) -> Result<i64, SqlErr
     if micros <= 0 {
         return Err(SqlError::new("22008", "stride must be greater than zero"));
     }
-    let since = at
-        .checked_sub(origin)
-        .ok_or_else(|| SqlError::new("22008", "interval out of range"))?;
+    let since =
+        at.checked_sub(origin).ok_or_else(|| SqlError::new("22008", "interval out of range"))?;
     Ok(origin + since.div_euclid(micros) * micros)
 }

@@ -1,5 +1,5 @@
-//! `pg_typeof(x)`: the name of an expression's type, as text (Postgres gives a regtype, which prints
-//! the same), and `pg_column_size`.
+//! `pg_typeof(x)`: the name of an expression's type, as text (Postgres gives a regtype, which
+//! prints the same), and `pg_column_size`.
 
 use std::sync::Arc;
 

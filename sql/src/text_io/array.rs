@@ -90,9 +90,8 @@ fn element<'a>(
             }
             '"' => return Err(malformed(text, "Incorrectly quoted array element.")),
             '\\' => {
-                let (_, escaped) = chars
-                    .next()
-                    .ok_or_else(|| malformed(text, "Unexpected end of input."))?;
+                let (_, escaped) =
+                    chars.next().ok_or_else(|| malformed(text, "Unexpected end of input."))?;
                 scratch.push(escaped);
                 kept = scratch.len();
             }

@@ -28,9 +28,9 @@ pub fn parse_hex(hex: &str, out: &mut Vec<u8>) -> Result<(), SqlError> {
 }
 
 fn digit(c: char) -> Result<u8, SqlError> {
-    c.to_digit(16).map(|d| d as u8).ok_or_else(|| {
-        fault::error("22023", format!("invalid hexadecimal digit: \"{c}\""))
-    })
+    c.to_digit(16)
+        .map(|d| d as u8)
+        .ok_or_else(|| fault::error("22023", format!("invalid hexadecimal digit: \"{c}\"")))
 }
 
 /// Bytes as they are, `\\` for a backslash, `\ooo` for any byte.

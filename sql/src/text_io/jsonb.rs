@@ -329,9 +329,7 @@ impl Input<'_> {
                 self.at += if paired { 2 } else { 0 };
                 let second = if paired { self.hex4()? } else { 0 };
                 if !(0xdc00..=0xdfff).contains(&second) {
-                    return Err(invalid(
-                        "Unicode low surrogate must follow a high surrogate.",
-                    ));
+                    return Err(invalid("Unicode low surrogate must follow a high surrogate."));
                 }
                 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
             }
@@ -350,8 +348,8 @@ impl Input<'_> {
     fn hex4(&mut self) -> Result<u32, SqlError> {
         let digits = self.text.get(self.at..self.at + 4);
         let valid = digits.filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
-        let digits = valid
-            .ok_or_else(|| invalid("\"\\u\" must be followed by four hexadecimal digits."))?;
+        let digits =
+            valid.ok_or_else(|| invalid("\"\\u\" must be followed by four hexadecimal digits."))?;
         self.at += 4;
         Ok(u32::from_str_radix(digits, 16).expect("four hexadecimal digits"))
     }

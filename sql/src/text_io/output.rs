@@ -82,9 +82,7 @@ impl<'a> TextColumn<'a> {
             DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
                 Kind::Timestamptz(array.as_primitive())
             }
-            DataType::Interval(IntervalUnit::MonthDayNano) => {
-                Kind::Interval(array.as_primitive())
-            }
+            DataType::Interval(IntervalUnit::MonthDayNano) => Kind::Interval(array.as_primitive()),
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
                 let elements = TextColumn::new(list.values().as_ref(), settings)?;

@@ -1,9 +1,10 @@
 //! One aggregate of many groups: the engine's accumulator behind DataFusion's interface.
 //!
 //! Law: partial results lose nothing. A group's state is a list of parts whose exact sum is the
-//! group's sum (for an extremum, the one value) and the number of values that were not NULL; reading
-//! the parts as rows, with zeros to make up the number, gives the state that the rows themselves
-//! would have given. Integers are summed as numerics, so that a part never overflows its type.
+//! group's sum (for an extremum, the one value) and the number of values that were not NULL;
+//! reading the parts as rows, with zeros to make up the number, gives the state that the rows
+//! themselves would have given. Integers are summed as numerics, so that a part never overflows
+//! its type.
 
 use std::sync::Arc;
 
@@ -316,9 +317,8 @@ fn read(
     from: usize,
     count: usize,
 ) -> Result<ArrayRef, SqlError> {
-    let runs: Vec<Run> = (from..from + count)
-        .map(|group| Run { group: group as u32, start: 0, end: 0 })
-        .collect();
+    let runs: Vec<Run> =
+        (from..from + count).map(|group| Run { group: group as u32, start: 0, end: 0 }).collect();
     let arguments = [new_empty_array(part)];
     let input = SweepInput { arguments: &arguments, filter: None, diffs: &[], order: &[] };
     let swept = values.sweep(&input, &runs);

@@ -1,10 +1,10 @@
-//! The engine's aggregate functions as DataFusion's, so that an ad-hoc query and a maintained view
-//! give the same bits (S8).
+//! The engine's aggregate functions as DataFusion's, so that an ad-hoc query and a maintained
+//! view give the same bits (S8).
 //!
-//! Law: each function of `tidemark_engine::aggregate::AGGREGATES` replaces DataFusion's of its name,
-//! over the same accumulators: exact sums of floats, checked integers, averages of integers and
-//! numerics as numeric with 16 digits. Of min and max only those of floats need the engine (NaN,
-//! −0); the others are DataFusion's, which mean the same and keep less.
+//! Law: each function of `tidemark_engine::aggregate::AGGREGATES` replaces DataFusion's of its
+//! name, over the same accumulators: exact sums of floats, checked integers, averages of integers
+//! and numerics as numeric with 16 digits. Of min and max only those of floats need the engine
+//! (NaN, −0); the others are DataFusion's, which mean the same and keep less.
 
 mod groups;
 mod single;

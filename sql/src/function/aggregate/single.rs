@@ -152,7 +152,13 @@ impl Accumulator for Distinct {
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let values = self.all()?;
         inner(&mut self.groups).reset();
-        inner(&mut self.groups).apply(&[Arc::clone(&values)], &vec![0; values.len()], None, 1, 1)?;
+        inner(&mut self.groups).apply(
+            &[Arc::clone(&values)],
+            &vec![0; values.len()],
+            None,
+            1,
+            1,
+        )?;
         ScalarValue::try_from_array(&inner(&mut self.groups).finish(EmitTo::All)?, 0)
     }
 

@@ -53,16 +53,15 @@ pub fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, SqlError> {
         }
         (DataType::Date32, DataType::Timestamp(TimeUnit::Microsecond, _)) => {
             let values = array.as_primitive::<arrow::datatypes::Date32Type>();
-            let out_of_range =
-                || SqlError::new("22008", "date out of range for timestamp");
-            let micros: TimestampMicrosecondArray =
-                values.try_unary(|days| i64::from(days).checked_mul(DAY).ok_or_else(out_of_range))?;
+            let out_of_range = || SqlError::new("22008", "date out of range for timestamp");
+            let micros: TimestampMicrosecondArray = values
+                .try_unary(|days| i64::from(days).checked_mul(DAY).ok_or_else(out_of_range))?;
             Ok(Arc::new(micros.with_data_type(to.clone())))
         }
         (DataType::Time64(_), DataType::Interval(IntervalUnit::MonthDayNano)) => {
             let values = array.as_primitive::<Time64MicrosecondType>();
-            let intervals: IntervalMonthDayNanoArray = values
-                .unary(|micros| interval::make(0, 0, micros).expect("a day of time fits"));
+            let intervals: IntervalMonthDayNanoArray =
+                values.unary(|micros| interval::make(0, 0, micros).expect("a day of time fits"));
             Ok(Arc::new(intervals))
         }
         (DataType::Interval(IntervalUnit::MonthDayNano), DataType::Time64(_)) => {

@@ -1,4 +1,4 @@
-//! Casts from jsonb: a JSON number to a number, a JSON boolean to a boolean, a JSON null to NULL.
+//! Casts from jsonb: a JSON number to a number, a JSON boolean to a boolean; all else is 22023.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub fn from_jsonb(array: &LargeStringArray, to: &DataType) -> Result<ArrayRef, S
             let booleans = array.iter().map(|value| match value {
                 Some("true") => Ok(Some(true)),
                 Some("false") => Ok(Some(false)),
-                None | Some("null") => Ok(None),
+                None => Ok(None),
                 Some(other) => Err(wrong_kind(other, to)),
             });
             Ok(Arc::new(booleans.collect::<Result<BooleanArray, SqlError>>()?))
@@ -37,7 +37,7 @@ pub fn from_jsonb(array: &LargeStringArray, to: &DataType) -> Result<ArrayRef, S
 /// The numbers as text.
 fn numbers(array: &LargeStringArray, to: &DataType) -> Result<StringArray, SqlError> {
     let texts = array.iter().map(|value| match value {
-        None | Some("null") => Ok(None),
+        None => Ok(None),
         Some(text) if text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) => {
             Ok(Some(text))
         }

@@ -7,8 +7,6 @@
 mod datetime;
 mod json;
 mod number;
-#[cfg(test)]
-mod tests;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -175,10 +173,7 @@ impl ScalarUDFImpl for Cast {
         if !exists(field.data_type(), &self.to) {
             return Err(no_cast(field.data_type(), &self.to).into());
         }
-        // A JSON null becomes NULL.
-        let json = matches!(field.data_type(), DataType::LargeUtf8);
-        let nullable = field.is_nullable() || json;
-        Ok(Arc::new(Field::new(field.name(), self.to.clone(), nullable)))
+        Ok(Arc::new(Field::new(field.name(), self.to.clone(), field.is_nullable())))
     }
 
     fn is_strict(&self) -> bool {

@@ -12,8 +12,7 @@ use arrow::array::{
     PrimitiveArray,
 };
 use arrow::datatypes::{
-    DataType, Decimal128Type, Int16Type, Int32Type, Int64Type,
-    UInt32Type, UInt64Type,
+    DataType, Decimal128Type, Int16Type, Int32Type, Int64Type, UInt32Type, UInt64Type,
 };
 
 use crate::error::SqlError;

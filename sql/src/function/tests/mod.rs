@@ -1,0 +1,111 @@
+//! Functions, operators and casts through the whole way of a query, against what PostgreSQL 15
+//! answered to the same expression (`cases/*.txt`).
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use tidemark_catalog::Catalog;
+use tidemark_engine::{Engine, EngineConfig, Timestamp};
+use tokio::runtime::Runtime;
+
+use crate::context::{PlanContext, ReadView};
+use crate::error::SqlError;
+use crate::parse::{Statement, parse};
+use crate::settings::Settings;
+use crate::text_io::{OutputSettings, format_value};
+use crate::{plan_query, run_query};
+
+/// An empty database and a way to ask it.
+pub struct Asker {
+    context: PlanContext,
+    runtime: Runtime,
+    _data: tempfile::TempDir,
+}
+
+impl Asker {
+    pub fn new() -> Self {
+        let data = tempfile::tempdir().expect("a folder for the engine");
+        let config = EngineConfig { data: data.path().to_owned(), workers: 1, fsync: false };
+        let (engine, _) = Engine::open(config).expect("an empty folder opens");
+        let context = PlanContext {
+            catalog: Arc::new(Catalog::new()),
+            engine,
+            settings: Settings::default(),
+            user: "tester".to_owned(),
+            database: "tidemark".to_owned(),
+            activity: None,
+        };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Asker { context, runtime, _data: data }
+    }
+
+    /// The rows of a query, columns parted by `|`.
+    pub fn rows(&self, sql: &str) -> Result<Vec<String>, SqlError> {
+        let statement = parse(sql)?.remove(0).statement;
+        let Statement::Query(query) = statement else { panic!("not a query: {sql}") };
+        let plan = plan_query(&self.context, &query, &mut Vec::new())?;
+        let read = ReadView::new(Timestamp(1_781_092_800_000_000));
+        let batches = self.runtime.block_on(async {
+            let stream = run_query(&self.context, &plan, &read, Vec::new()).await?;
+            datafusion::physical_plan::common::collect(stream).await.map_err(SqlError::from)
+        })?;
+        let mut rows = Vec::new();
+        for batch in batches {
+            for row in 0..batch.num_rows() {
+                let mut line = String::new();
+                for (i, column) in batch.columns().iter().enumerate() {
+                    if i > 0 {
+                        line.push('|');
+                    }
+                    if !format_value(column, row, &mut line, &OutputSettings::default()) {
+                        line.push_str("NULL");
+                    }
+                }
+                rows.push(line);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The one value of an expression, in the words of the case files.
+    fn value(&self, sql: &str) -> String {
+        match self.rows(sql) {
+            Ok(rows) => rows.join("/").replace('\n', "\\n").replace('\t', "\\t"),
+            Err(error) => {
+                let message = error.message.replace('\n', "\\n").replace('\t', "\\t");
+                format!("ERROR {}: {message}", error.code)
+            }
+        }
+    }
+}
+
+/// Where the answer is ours on purpose: expression, answer, reason.
+const DIFFERENT: &[(&str, &str, &str)] = &[];
+
+fn check(name: &str, cases: &str) {
+    let asker = Asker::new();
+    let mut wrong = String::new();
+    for line in cases.lines().filter(|line| !line.starts_with('#')) {
+        let (expression, expected) = line.split_once(" ==> ").expect("a case has an answer");
+        let ours = DIFFERENT.iter().find(|(known, ..)| *known == expression);
+        let expected = ours.map_or(expected, |(_, answer, _)| answer);
+        let got = asker.value(&format!("SELECT {expression}"));
+        if got != expected {
+            writeln!(wrong, "{expression}\n    postgres {expected}\n    here     {got}")
+                .expect("writing to a String");
+        }
+    }
+    assert!(wrong.is_empty(), "{name} differs from PostgreSQL:\n{wrong}");
+}
+
+macro_rules! cases {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            check(stringify!($name), include_str!(concat!("cases/", stringify!($name), ".txt")));
+        }
+    )*};
+}
+
+cases! { aggregate arithmetic array cast datetime jsonb math number_format session text }

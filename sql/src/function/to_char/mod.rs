@@ -48,12 +48,8 @@ pub fn functions() -> Vec<ScalarUDF> {
                 };
                 Ok(print(&at, f, "", true)?.into())
             }))
-            .overload(fn2::<Int4, Text, Text>(|n, f| {
-                Ok(number::format(&n.to_string(), f)?.into())
-            }))
-            .overload(fn2::<Int8, Text, Text>(|n, f| {
-                Ok(number::format(&n.to_string(), f)?.into())
-            }))
+            .overload(fn2::<Int4, Text, Text>(|n, f| Ok(number::format(&n.to_string(), f)?.into())))
+            .overload(fn2::<Int8, Text, Text>(|n, f| Ok(number::format(&n.to_string(), f)?.into())))
             .overload(fn2::<Numeric, Text, Text>(|n, f| {
                 let mut digits = String::new();
                 numeric::format_full(n.value, n.scale, &mut digits);

@@ -1,7 +1,8 @@
 //! Templates of numbers: `FM999,990.00`, `S9999`, `99PR`.
 //!
-//! `9` is a digit or a blank, `0` a digit, `,` and `G` group, `.` and `D` part, `S`, `MI`, `PL`, `SG`,
-//! `PR` place the sign, `L` and `$` stand for no currency and a dollar, `FM` takes off padding.
+//! `9` is a digit or a blank, `0` a digit, `,` and `G` group, `.` and `D` part, `S`, `MI`, `PL`,
+//! `SG`, `PR` place the sign, `L` and `$` stand for no currency and a dollar, `FM` takes off
+//! padding.
 
 use crate::error::SqlError;
 
@@ -96,7 +97,11 @@ fn one(c: char, seen: bool, rest: &mut &str, t: &mut Template) -> Result<(), Sql
         }
         c => Item::Text(c.to_string()),
     };
-    if point { t.after.push(item) } else { t.before.push(item) }
+    if point {
+        t.after.push(item)
+    } else {
+        t.before.push(item)
+    }
     Ok(())
 }
 

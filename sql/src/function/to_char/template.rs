@@ -1,7 +1,8 @@
 //! Templates of dates and times, taken apart: `YYYY-MM-DD"T"HH24:MI:SS`.
 //!
-//! What is no pattern stands for itself; text in double quotes always does, and a backslash before a
-//! quote. `FM` before a pattern takes off padding, `TH` and `th` after it add an ordinal's ending.
+//! What is no pattern stands for itself; text in double quotes always does, and a backslash
+//! before a quote. `FM` before a pattern takes off padding, `TH` and `th` after it add an
+//! ordinal's ending.
 
 /// How a word is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

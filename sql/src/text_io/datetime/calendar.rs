@@ -13,8 +13,18 @@ pub const DAY: i64 = 24 * HOUR;
 pub const JULIAN_EPOCH: i64 = 2_440_588;
 
 pub const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// From Sunday, which Postgres counts as day 0.

@@ -46,9 +46,7 @@ pub fn read(text: &str, name: &str) -> Result<Fields, SqlError> {
     reader.run().map_err(|fault| match fault {
         Fault::Syntax => fault::datetime_syntax(name, text),
         Fault::Range => fault::datetime_field(text),
-        Fault::Zone(zone) => {
-            fault::error("22023", format!("time zone \"{zone}\" not recognized"))
-        }
+        Fault::Zone(zone) => fault::error("22023", format!("time zone \"{zone}\" not recognized")),
     })?;
     Ok(reader.fields)
 }
@@ -313,11 +311,7 @@ impl<'a> Reader<'a> {
 
 impl Fields {
     /// Microseconds since 1970 of `epoch`, `now`, `today` …; None when the text names none.
-    pub fn special_days(
-        &self,
-        text: &str,
-        input: &InputSettings,
-    ) -> Result<Option<i64>, SqlError> {
+    pub fn special_days(&self, text: &str, input: &InputSettings) -> Result<Option<i64>, SqlError> {
         let Some(special) = self.special else { return Ok(None) };
         let clock = || {
             let needs = || fault::error("0A000", format!("\"{text}\" is not allowed here"));
@@ -409,6 +403,8 @@ fn month(word: &str) -> Option<i64> {
 }
 
 fn weekday(word: &str) -> bool {
-    WEEKDAYS.iter().any(|name| word.eq_ignore_ascii_case(name) || word.eq_ignore_ascii_case(&name[..3]))
+    WEEKDAYS
+        .iter()
+        .any(|name| word.eq_ignore_ascii_case(name) || word.eq_ignore_ascii_case(&name[..3]))
         || matches!(word, "tues" | "weds" | "wednes" | "thur" | "thurs")
 }

@@ -35,8 +35,7 @@ pub fn parse_date(text: &str, input: &InputSettings) -> Result<i32, SqlError> {
         Some(micros) => micros.div_euclid(DAY),
         None => fields.days(text, "date")?,
     };
-    i32::try_from(days)
-        .map_err(|_| fault::error("22008", format!("date out of range: \"{text}\"")))
+    i32::try_from(days).map_err(|_| fault::error("22008", format!("date out of range: \"{text}\"")))
 }
 
 /// Microseconds since midnight; `24:00:00` is one.
