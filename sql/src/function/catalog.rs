@@ -77,7 +77,7 @@ fn definitions() -> Vec<ScalarUDF> {
         Scalar::new("format_type")
             .stable()
             .overload(fn2::<Opt<OidArg>, Opt<Int4>, Opt<Text>>(|oid, typmod| {
-                Ok(oid.map(|oid| system::format_type(Oid(oid), typmod).into()))
+                Ok(oid.map(|oid| system::format_type(Oid(oid), typmod)))
             }))
             .udf(),
         Scalar::new("pg_get_viewdef")
@@ -108,11 +108,9 @@ fn definitions() -> Vec<ScalarUDF> {
             .udf(),
         Scalar::new("pg_get_expr")
             .stable()
-            .overload(fn2::<Text, Opt<OidArg>, Text>(
-                |expr, _| Ok(system::pg_get_expr(expr).into()),
-            ))
+            .overload(fn2::<Text, Opt<OidArg>, Text>(|expr, _| Ok(system::pg_get_expr(expr))))
             .overload(super::body::fn3::<Text, Opt<OidArg>, Bool, Text>(|expr, _, _| {
-                Ok(system::pg_get_expr(expr).into())
+                Ok(system::pg_get_expr(expr))
             }))
             .udf(),
         of_function("pg_get_function_result", system::pg_get_function_result),
@@ -124,12 +122,14 @@ fn definitions() -> Vec<ScalarUDF> {
         nothing("pg_get_partkeydef", &[&[Ty::Oid]]),
         nothing("pg_get_functiondef", &[&[Ty::Oid]]),
         nothing("pg_get_partition_constraintdef", &[&[Ty::Oid]]),
-        nothing("pg_tablespace_location", &[&[Ty::Oid]]),
+        Scalar::new("pg_tablespace_location")
+            .overload(fn1::<OidArg, Text>(|_| Ok(system::pg_tablespace_location().into())))
+            .udf(),
     ]
 }
 
 fn of_function(name: &'static str, of: fn(Oid) -> Option<String>) -> ScalarUDF {
-    let body = move |oid: u32| Ok(of(Oid(oid)).map(Into::into));
+    let body = move |oid: u32| Ok(of(Oid(oid)));
     Scalar::new(name).stable().overload(fn1::<OidArg, Opt<Text>>(body)).udf()
 }
 

@@ -23,7 +23,7 @@ pub fn functions() -> Vec<ScalarUDF> {
         Scalar::new("concat_ws").overload(variadic(&[Ty::Text, Ty::Any], text, concat_ws)).udf(),
         Scalar::new("format").overload(variadic(&[Ty::Text, Ty::Any], text, format)).udf(),
         Scalar::new("quote_ident")
-            .overload(fn1::<Text, Text>(|name| Ok(quote_identifier(name).into())))
+            .overload(fn1::<Text, Text>(|name| Ok(quote_identifier(name))))
             .udf(),
         Scalar::new("quote_literal")
             .overload(columns(&[Ty::Any], text, |call| quoted(call, None)))

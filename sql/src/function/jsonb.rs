@@ -423,7 +423,7 @@ fn getters() -> Vec<ScalarUDF> {
             .overload(fn1::<Jsonb, Text>(|j| {
                 let mut out = String::new();
                 pretty(j, 0, &mut out);
-                Ok(out.into())
+                Ok(out)
             }))
             .udf(),
     ]
@@ -464,32 +464,28 @@ fn comparison(name: &'static str, holds: fn(Ordering) -> bool) -> ScalarUDF {
 
 fn changes() -> Vec<ScalarUDF> {
     vec![
-        Scalar::new("jsonb_concat")
-            .overload(fn2::<Jsonb, Jsonb, Jsonb>(|a, b| Ok(concat(a, b)?.into())))
-            .udf(),
+        Scalar::new("jsonb_concat").overload(fn2::<Jsonb, Jsonb, Jsonb>(|a, b| concat(a, b))).udf(),
         Scalar::new("jsonb_delete")
-            .overload(fn2::<Jsonb, Text, Jsonb>(|j, k| Ok(delete_key(j, &[Some(k)])?.into())))
-            .overload(fn2::<Jsonb, Int4, Jsonb>(|j, i| Ok(delete_element(j, i)?.into())))
-            .overload(fn2::<Jsonb, TextArray, Jsonb>(|j, keys| Ok(delete_key(j, &keys)?.into())))
+            .overload(fn2::<Jsonb, Text, Jsonb>(|j, k| delete_key(j, &[Some(k)])))
+            .overload(fn2::<Jsonb, Int4, Jsonb>(|j, i| delete_element(j, i)))
+            .overload(fn2::<Jsonb, TextArray, Jsonb>(|j, keys| delete_key(j, &keys)))
             .udf(),
         Scalar::new("jsonb_delete_path")
-            .overload(fn2::<Jsonb, TextArray, Jsonb>(|j, steps| {
-                Ok(set_at(j, &steps, None, false)?.into())
-            }))
+            .overload(fn2::<Jsonb, TextArray, Jsonb>(|j, steps| set_at(j, &steps, None, false)))
             .udf(),
         Scalar::new("jsonb_set")
             .overload(fn3::<Jsonb, TextArray, Jsonb, Jsonb>(|j, steps, value| {
-                Ok(set_at(j, &steps, Some(value), true)?.into())
+                set_at(j, &steps, Some(value), true)
             }))
             .overload(fn4::<Jsonb, TextArray, Jsonb, Bool, Jsonb>(|j, steps, value, create| {
-                Ok(set_at(j, &steps, Some(value), create)?.into())
+                set_at(j, &steps, Some(value), create)
             }))
             .udf(),
         Scalar::new("jsonb_strip_nulls")
             .overload(fn1::<Jsonb, Jsonb>(|j| {
                 let mut out = String::new();
                 strip_nulls(j, &mut out);
-                Ok(out.into())
+                Ok(out)
             }))
             .udf(),
     ]

@@ -99,11 +99,11 @@ fn float(text: &str, out: &mut String) {
 fn iso(text: &str) -> String {
     let mut iso = text.replacen(' ', "T", 1);
     let time = iso.find('T').unwrap_or(0);
-    if let Some(sign) = iso[time..].rfind(['+', '-']).map(|at| at + time) {
-        if !iso[sign..].contains(':') {
-            let end = sign + 3;
-            iso.insert_str(end, ":00");
-        }
+    if let Some(sign) = iso[time..].rfind(['+', '-']).map(|at| at + time)
+        && !iso[sign..].contains(':')
+    {
+        let end = sign + 3;
+        iso.insert_str(end, ":00");
     }
     iso
 }
@@ -236,13 +236,13 @@ pub fn functions() -> Vec<ScalarUDF> {
                     return Err(SqlError::new("2202E", "array must have even number of elements"));
                 }
                 let pairs = pairs.chunks(2).map(|pair| (pair[0], pair[1]));
-                Ok(Some(object_of(pairs)?.into()))
+                Ok(Some(object_of(pairs)?))
             }))
             .overload(fn2::<TextArray, TextArray, Opt<Jsonb>>(|keys, values| {
                 if keys.len() != values.len() {
                     return Err(SqlError::new("2202E", "mismatched array dimensions"));
                 }
-                Ok(Some(object_of(keys.into_iter().zip(values))?.into()))
+                Ok(Some(object_of(keys.into_iter().zip(values))?))
             }))
             .udf(),
         Scalar::new("array_to_json").overload(columns(&[Ty::AnyArray], jsonb, to_jsonb)).udf(),

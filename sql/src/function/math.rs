@@ -182,8 +182,8 @@ fn simple() -> Vec<ScalarUDF> {
             .overload(fn4::<Float8, Float8, Float8, Int4, Int4>(width_bucket))
             .udf(),
         Scalar::new("to_hex")
-            .overload(fn1::<Int4, Text>(|n| Ok(format!("{n:x}").into())))
-            .overload(fn1::<Int8, Text>(|n| Ok(format!("{n:x}").into())))
+            .overload(fn1::<Int4, Text>(|n| Ok(format!("{n:x}"))))
+            .overload(fn1::<Int8, Text>(|n| Ok(format!("{n:x}"))))
             .udf(),
     ]
 }

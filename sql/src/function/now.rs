@@ -34,7 +34,6 @@ pub fn functions() -> Vec<ScalarUDF> {
             .volatile()
             .overload(fn0::<Text>(|| {
                 super::to_char::timestamp(clock(), "Dy Mon DD HH24:MI:SS.US YYYY \"UTC\"")
-                    .map(Into::into)
             }))
             .udf(),
         Scalar::new("pg_sleep")

@@ -7,12 +7,17 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, AggregateFunctionParams, Cast, ScalarFunction, WindowFunction,
+    WindowFunctionParams,
+};
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr, RawWindowExpr,
+};
 use datafusion::logical_expr::sqlparser::ast::BinaryOperator;
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF};
 
 use crate::error::SqlError;
 
@@ -224,9 +229,11 @@ impl ExprPlanner for PostgresPlanner {
         if matches!(expr.op, BinaryOperator::PGStartsWith) {
             return planned("starts_with", vec![expr.left, expr.right]);
         }
-        let (Some(op), Ok(left), Ok(right)) =
-            (of_text(&expr.op), expr.left.get_type(schema), expr.right.get_type(schema))
-        else {
+        let (Some(op), Ok(left)) = (of_text(&expr.op), expr.left.get_type(schema)) else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        let expr = as_key(expr, kind(&left));
+        let Ok(right) = expr.right.get_type(schema) else {
             return Ok(PlannerResult::Original(expr));
         };
         // A quoted literal has no type of its own yet, except to the right of a jsonb operator.
@@ -240,6 +247,54 @@ impl ExprPlanner for PostgresPlanner {
             }
             None => Ok(PlannerResult::Original(expr)),
         }
+    }
+
+    /// `array[i]`, and `json['key']`, `json[i]`.
+    fn plan_field_access(
+        &self,
+        expr: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> PlanResult<PlannerResult<RawFieldAccessExpr>> {
+        let kind = expr.expr.get_type(schema).map_or(Kind::Other, |ty| kind(&ty));
+        let (name, key) = match (&expr.field_access, kind) {
+            (GetFieldAccess::ListIndex { key }, Kind::List) => ("array_subscript", *key.clone()),
+            (GetFieldAccess::ListIndex { key }, Kind::Jsonb) => ("jsonb_get", *key.clone()),
+            (GetFieldAccess::NamedStructField { name }, Kind::Jsonb) => {
+                ("jsonb_get", Expr::Literal(name.clone(), None))
+            }
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        planned(name, vec![expr.expr, key])
+    }
+
+    fn plan_aggregate(
+        &self,
+        expr: RawAggregateExpr,
+    ) -> PlanResult<PlannerResult<RawAggregateExpr>> {
+        let Some(ty) = shown_type(expr.func.name()) else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        let RawAggregateExpr { func, args, distinct, filter, order_by, null_treatment } = expr;
+        let params = AggregateFunctionParams { args, distinct, filter, order_by, null_treatment };
+        let call = Expr::AggregateFunction(AggregateFunction { func, params });
+        Ok(PlannerResult::Planned(Expr::Cast(Cast::new(Box::new(call), ty))))
+    }
+
+    fn plan_window(&self, expr: RawWindowExpr) -> PlanResult<PlannerResult<RawWindowExpr>> {
+        let Some(ty) = shown_type(expr.func_def.name()) else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        let params = WindowFunctionParams {
+            args: expr.args,
+            partition_by: expr.partition_by,
+            order_by: expr.order_by,
+            window_frame: expr.window_frame,
+            filter: expr.filter,
+            null_treatment: expr.null_treatment,
+            distinct: expr.distinct,
+        };
+        let call = Expr::WindowFunction(Box::new(WindowFunction { fun: expr.func_def, params }));
+        Ok(PlannerResult::Planned(Expr::Cast(Cast::new(Box::new(call), ty))))
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> PlanResult<PlannerResult<Vec<Expr>>> {
@@ -259,6 +314,28 @@ impl ExprPlanner for PostgresPlanner {
     fn plan_overlay(&self, args: Vec<Expr>) -> PlanResult<PlannerResult<Vec<Expr>>> {
         planned("overlay", args)
     }
+}
+
+/// Postgres' type of a function whose result DataFusion gives a type that Postgres has not, or that
+/// stands for another one here.
+fn shown_type(function: &str) -> Option<DataType> {
+    match function {
+        "row_number" | "rank" | "dense_rank" => Some(DataType::Int64),
+        "ntile" => Some(DataType::Int32),
+        "string_agg" => Some(DataType::Utf8),
+        _ => None,
+    }
+}
+
+/// A parameter to the right of `->` and `->>` is a key, as Postgres takes it.
+fn as_key(mut expr: RawBinaryExpr, left: Kind) -> RawBinaryExpr {
+    let arrow = matches!(expr.op, BinaryOperator::Arrow | BinaryOperator::LongArrow);
+    if let (Kind::Jsonb, true, Expr::Placeholder(parameter)) = (left, arrow, &mut expr.right)
+        && parameter.field.is_none()
+    {
+        parameter.field = Some(Arc::new(Field::new("", DataType::Utf8, true)));
+    }
+    expr
 }
 
 fn call(function: Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {

@@ -160,12 +160,14 @@ impl Call<'_> {
 
 pub type Body = Arc<dyn Fn(&Call<'_>) -> Result<ArrayRef, SqlError> + Send + Sync>;
 
+/// The result's type, given the argument types after casting and the constants among them.
+pub type TypeOf = fn(&[DataType], &[Option<&ScalarValue>]) -> Result<DataType, SqlError>;
+
 /// How the result's type follows from the call.
 #[derive(Clone)]
 pub enum Returns {
     Is(DataType),
-    /// From the argument types after casting, and the constants among the arguments.
-    From(fn(&[DataType], &[Option<&ScalarValue>]) -> Result<DataType, SqlError>),
+    From(TypeOf),
 }
 
 /// One way to call a function.
@@ -182,10 +184,7 @@ pub struct Overload {
 
 impl Overload {
     /// The result's type follows from the arguments.
-    pub fn returns(
-        mut self,
-        returns: fn(&[DataType], &[Option<&ScalarValue>]) -> Result<DataType, SqlError>,
-    ) -> Self {
+    pub fn returns(mut self, returns: TypeOf) -> Self {
         self.returns = Returns::From(returns);
         self
     }
@@ -220,7 +219,7 @@ impl Overload {
 /// A body over whole columns: for arguments and results of any type.
 pub fn columns(
     args: &[Ty],
-    returns: fn(&[DataType], &[Option<&ScalarValue>]) -> Result<DataType, SqlError>,
+    returns: TypeOf,
     body: impl Fn(&Call<'_>) -> Result<ArrayRef, SqlError> + Send + Sync + 'static,
 ) -> Overload {
     Overload {
@@ -235,7 +234,7 @@ pub fn columns(
 /// As [`columns`], the last argument repeated any number of times.
 pub fn variadic(
     args: &[Ty],
-    returns: fn(&[DataType], &[Option<&ScalarValue>]) -> Result<DataType, SqlError>,
+    returns: TypeOf,
     body: impl Fn(&Call<'_>) -> Result<ArrayRef, SqlError> + Send + Sync + 'static,
 ) -> Overload {
     Overload { variadic: true, ..columns(args, returns, body) }

@@ -35,10 +35,10 @@ fn unknown(name: &'static str) -> ScalarUDF {
 pub fn functions() -> Vec<ScalarUDF> {
     vec![
         Scalar::new("pg_size_pretty")
-            .overload(fn1::<Int8, Text>(|bytes| Ok(pretty(bytes.into()).into())))
+            .overload(fn1::<Int8, Text>(|bytes| Ok(pretty(bytes.into()))))
             .overload(fn1::<Numeric, Text>(|n: Num| {
                 let unit = 10i128.pow(n.scale.max(0) as u32);
-                Ok(pretty(n.value / unit).into())
+                Ok(pretty(n.value / unit))
             }))
             .udf(),
         Scalar::new("pg_relation_size")

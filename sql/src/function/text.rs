@@ -131,10 +131,10 @@ fn parts() -> Vec<ScalarUDF> {
             .udf(),
         Scalar::new("overlay")
             .overload(fn3::<Text, Text, Int4, Text>(|s, new, from| {
-                Ok(overlay(s, new, from.into(), length(new))?.into())
+                overlay(s, new, from.into(), length(new))
             }))
             .overload(fn4::<Text, Text, Int4, Int4, Text>(|s, new, from, count| {
-                Ok(overlay(s, new, from.into(), count.into())?.into())
+                overlay(s, new, from.into(), count.into())
             }))
             .udf(),
         Scalar::new("string_to_array")
@@ -239,21 +239,17 @@ fn made() -> Vec<ScalarUDF> {
             .overload(fn2::<Text, Int4, Text>(|s, to| pad(s, to, " ", false)))
             .overload(fn3::<Text, Int4, Text, Text>(|s, to, fill| pad(s, to, fill, false)))
             .udf(),
-        Scalar::new("repeat")
-            .overload(fn2::<Text, Int4, Text>(|s, times| Ok(repeat(s, times)?.into())))
-            .udf(),
+        Scalar::new("repeat").overload(fn2::<Text, Int4, Text>(|s, times| repeat(s, times))).udf(),
         Scalar::new("reverse")
-            .overload(fn1::<Text, Text>(|s| Ok(s.chars().rev().collect::<String>().into())))
+            .overload(fn1::<Text, Text>(|s| Ok(s.chars().rev().collect::<String>())))
             .udf(),
-        Scalar::new("initcap").overload(fn1::<Text, Text>(|s| Ok(initcap(s).into()))).udf(),
+        Scalar::new("initcap").overload(fn1::<Text, Text>(|s| Ok(initcap(s)))).udf(),
         Scalar::new("translate")
-            .overload(fn3::<Text, Text, Text, Text>(
-                |s, from, to| Ok(translate(s, from, to).into()),
-            ))
+            .overload(fn3::<Text, Text, Text, Text>(|s, from, to| Ok(translate(s, from, to))))
             .udf(),
-        Scalar::new("chr").overload(fn1::<Int4, Text>(|code| Ok(chr(code)?.into()))).udf(),
+        Scalar::new("chr").overload(fn1::<Int4, Text>(|code| chr(code))).udf(),
         Scalar::new("byteacat")
-            .overload(fn2::<Bytea, Bytea, Bytea>(|a, b| Ok([a, b].concat().into())))
+            .overload(fn2::<Bytea, Bytea, Bytea>(|a, b| Ok([a, b].concat())))
             .udf(),
         Scalar::new("pg_varchar")
             .overload(fn2::<Text, Int4, Text>(|s, limit| Ok(chars(s, 0, limit.into()).into())))

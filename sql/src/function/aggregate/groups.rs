@@ -77,7 +77,8 @@ impl Groups {
         returns: &DataType,
     ) -> Result<Self, SqlError> {
         let part = part_type(function, types.first());
-        let values = part.as_ref().map(|part| adder(function).accumulator(&[part.clone()]));
+        let values =
+            part.as_ref().map(|part| adder(function).accumulator(std::slice::from_ref(part)));
         let returns = returns.clone();
         Ok(Groups { function, returns, part, values, counts: Vec::new(), emitted: 0 })
     }
@@ -85,7 +86,7 @@ impl Groups {
     /// As new.
     pub fn reset(&mut self) {
         let adder = adder(self.function);
-        self.values = self.part.as_ref().map(|part| adder.accumulator(&[part.clone()]));
+        self.values = self.part.as_ref().map(|part| adder.accumulator(std::slice::from_ref(part)));
         self.counts.clear();
         self.emitted = 0;
     }
@@ -185,7 +186,7 @@ impl Groups {
         let part = self.part.clone().expect("not count");
         let (parts, groups) = self.parts(count)?;
         self.put_back(&parts, &groups)?;
-        let mut averages = self.function.accumulator(&[part.clone()]);
+        let mut averages = self.function.accumulator(std::slice::from_ref(&part));
         averages.resize(count);
         let (values, groups, diffs) = self.as_rows(parts, groups, count)?;
         let (order, runs) = runs(&groups, 0);
@@ -194,7 +195,7 @@ impl Groups {
             SweepInput { arguments: &arguments, filter: None, diffs: &diffs, order: &order };
         averages.sweep(&input, &runs);
         let result = read(averages.as_mut(), &part, 0, count)?;
-        Ok(cast_array(&result, &self.returns)?)
+        cast_array(&result, &self.returns)
     }
 
     /// Parts as rows, and zeros so that each group has as many rows as it had values.

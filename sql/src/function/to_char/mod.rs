@@ -28,11 +28,9 @@ pub fn functions() -> Vec<ScalarUDF> {
     };
     vec![
         Scalar::new("to_char")
-            .overload(fn2::<Timestamp, Text, Text>(|t, f| Ok(timestamp(t, f)?.into())))
-            .overload(fn2::<Timestamptz, Text, Text>(|t, f| Ok(timestamp_in(t, f, "UTC")?.into())))
-            .overload(fn2::<Date, Text, Text>(|d, f| {
-                Ok(timestamp_in(i64::from(d) * DAY, f, "UTC")?.into())
-            }))
+            .overload(fn2::<Timestamp, Text, Text>(|t, f| timestamp(t, f)))
+            .overload(fn2::<Timestamptz, Text, Text>(|t, f| timestamp_in(t, f, "UTC")))
+            .overload(fn2::<Date, Text, Text>(|d, f| timestamp_in(i64::from(d) * DAY, f, "UTC")))
             .overload(fn2::<Interval, Text, Text>(|i, f| {
                 let micros = interval::micros(i);
                 let months = i64::from(i.months);
@@ -46,20 +44,20 @@ pub fn functions() -> Vec<ScalarUDF> {
                     micros: micros % SECOND,
                     days: 0,
                 };
-                Ok(print(&at, f, "", true)?.into())
+                print(&at, f, "", true)
             }))
-            .overload(fn2::<Int4, Text, Text>(|n, f| Ok(number::format(&n.to_string(), f)?.into())))
-            .overload(fn2::<Int8, Text, Text>(|n, f| Ok(number::format(&n.to_string(), f)?.into())))
+            .overload(fn2::<Int4, Text, Text>(|n, f| number::format(&n.to_string(), f)))
+            .overload(fn2::<Int8, Text, Text>(|n, f| number::format(&n.to_string(), f)))
             .overload(fn2::<Numeric, Text, Text>(|n, f| {
                 let mut digits = String::new();
                 numeric::format_full(n.value, n.scale, &mut digits);
-                Ok(number::format(&digits, f)?.into())
+                number::format(&digits, f)
             }))
             .overload(fn2::<Float8, Text, Text>(move |x, f| {
-                Ok(number::format(&float(x, number::fraction_digits(f)), f)?.into())
+                number::format(&float(x, number::fraction_digits(f)), f)
             }))
             .overload(fn2::<Float4, Text, Text>(move |x, f| {
-                Ok(number::format(&float(x.into(), number::fraction_digits(f)), f)?.into())
+                number::format(&float(x.into(), number::fraction_digits(f)), f)
             }))
             .udf(),
     ]

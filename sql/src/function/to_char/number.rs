@@ -38,8 +38,8 @@ enum Sign {
     MinusLast,
     PlusFirst,
     PlusLast,
-    SignFirst,
-    SignLast,
+    EitherFirst,
+    EitherLast,
     /// `<12>`
     Brackets,
 }
@@ -56,7 +56,7 @@ fn read(template: &str) -> Result<Template, SqlError> {
             "FM" => t.fill = false,
             "MI" => t.sign = if seen { Sign::MinusLast } else { Sign::MinusFirst },
             "PL" => t.sign = if seen { Sign::PlusLast } else { Sign::PlusFirst },
-            "SG" => t.sign = if seen { Sign::SignLast } else { Sign::SignFirst },
+            "SG" => t.sign = if seen { Sign::EitherLast } else { Sign::EitherFirst },
             "PR" => t.sign = Sign::Brackets,
             "TH" => t.ordinal = Some(rest.starts_with('T')),
             "EE" | "RN" => return Err(unsupported(&two)),
@@ -252,7 +252,7 @@ impl Number<'_> {
         let text = match self.t.sign {
             Sign::MinusFirst if self.negative => "-",
             Sign::PlusFirst if !self.negative => "+",
-            Sign::SignFirst => ["+", "-"][usize::from(self.negative)],
+            Sign::EitherFirst => ["+", "-"][usize::from(self.negative)],
             Sign::MinusFirst | Sign::PlusFirst => blank(self.t.fill),
             _ => "",
         };
@@ -264,7 +264,7 @@ impl Number<'_> {
         let text = match self.t.sign {
             Sign::MinusLast if self.negative => "-",
             Sign::PlusLast if !self.negative => "+",
-            Sign::Trailing | Sign::SignLast => ["+", "-"][usize::from(self.negative)],
+            Sign::Trailing | Sign::EitherLast => ["+", "-"][usize::from(self.negative)],
             Sign::MinusLast | Sign::PlusLast => blank(self.t.fill),
             Sign::Brackets if self.negative => ">",
             Sign::Brackets => blank(self.t.fill),

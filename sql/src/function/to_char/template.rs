@@ -83,8 +83,11 @@ pub enum Token {
     },
 }
 
+/// A pattern as it was written, whose case may matter.
+type Read = fn(&str) -> Pattern;
+
 /// Patterns by their upper-case spelling, a longer one before its beginnings.
-const PATTERNS: &[(&str, fn(&str) -> Pattern)] = &[
+const PATTERNS: &[(&str, Read)] = &[
     ("SSSSS", |_| Pattern::SecondOfDay),
     ("Y,YYY", |_| Pattern::YearComma),
     ("MONTH", |s| Pattern::MonthName(Case::of(s))),

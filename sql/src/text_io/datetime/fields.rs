@@ -340,7 +340,7 @@ impl Fields {
             return Ok(days);
         }
         let year = self.year.ok_or_else(|| fault::datetime_syntax(name, text))?;
-        if self.bc && year == 0 || !self.bc && year == 0 {
+        if year == 0 {
             return Err(fault::datetime_field(text));
         }
         let year = if self.bc { 1 - year } else { year };
@@ -399,7 +399,7 @@ fn month(word: &str) -> Option<i64> {
             || word.eq_ignore_ascii_case(&name[..3])
             || (word.eq_ignore_ascii_case("sept") && **name == *"September")
     };
-    MONTHS.iter().position(|name| known(&name)).map(|i| i as i64 + 1)
+    MONTHS.iter().position(known).map(|i| i as i64 + 1)
 }
 
 fn weekday(word: &str) -> bool {
