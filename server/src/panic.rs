@@ -19,12 +19,16 @@ pub const SESSION_THREAD: &str = "tidemark-session";
 
 thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
+    static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes every panic that is not contained end the process. For `main`; tests keep their harness' hook.
 pub fn install_hook() {
     let report = take_hook();
     set_hook(Box::new(move |panic| {
+        if QUIET.get() {
+            return;
+        }
         report(panic);
         let session = std::thread::current()
             .name()
@@ -45,6 +49,14 @@ pub fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let result = catch_unwind(AssertUnwindSafe(work));
     CONTAINED.set(before);
     result.map_err(|panic| message(panic.as_ref()))
+}
+
+/// The same for work that panics on bad input from outside: nobody is told.
+pub fn contain_quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let before = QUIET.replace(true);
+    let result = contain(work);
+    QUIET.set(before);
+    result.ok()
 }
 
 /// Polls `future`; a panic in it ends it with the panic's message. The future must hold nothing whose

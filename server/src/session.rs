@@ -27,6 +27,8 @@ pub struct Session {
     pub user: String,
     pub database: String,
     pub settings: Settings,
+    /// As the startup packet left them: what RESET goes back to.
+    pub initial_settings: Settings,
     pub transaction: Option<Transaction>,
     /// Prepared statements by name; the unnamed one's name is empty.
     pub prepared: HashMap<String, Arc<Prepared>>,
@@ -127,6 +129,7 @@ impl Session {
             user: String::new(),
             database: String::new(),
             settings: Settings::default(),
+            initial_settings: Settings::default(),
             transaction: None,
             prepared: HashMap::new(),
             portals: HashMap::new(),

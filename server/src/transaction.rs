@@ -253,7 +253,12 @@ impl Transaction {
         let mut validate: BTreeSet<_> = written.collect();
         if !validate.is_empty() {
             // Rows of a table that nobody else has seen can't conflict with anybody's.
-            validate.extend(self.reads.iter().map(|id| CollectionId(id.0)).filter(is_others));
+            validate.extend(
+                self.reads
+                    .iter()
+                    .map(|id| CollectionId(id.0))
+                    .filter(is_others),
+            );
         }
         let change = Change {
             ddl: staged.ops.iter().map(Op::to_bytes).collect(),

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::scalar::ScalarValue;
 use tidemark_catalog::ObjectId;
@@ -106,7 +107,19 @@ pub(crate) async fn physical(
     plan: LogicalPlan,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = optimize(state, plan)?;
-    state.query_planner().create_physical_plan(&plan, state).await
+    yielding(state.query_planner().create_physical_plan(&plan, state).await?)
+}
+
+/// A join may give many batches for one that it reads. DataFusion counts only what is read as work, so a long join
+/// would neither let others run nor notice that it is cancelled.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let wrapped = plan.transform_up(|node| {
+        if node.children().len() < 2 {
+            return Ok(Transformed::no(node));
+        }
+        Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>))
+    })?;
+    Ok(wrapped.data)
 }
 
 struct Run<'a> {

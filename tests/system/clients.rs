@@ -7,6 +7,10 @@ use tokio::io::AsyncWriteExt;
 use crate::raw::{Raw, shorts};
 use crate::support::{TestServer, server, value};
 
+/// Ten thousand million rows.
+const ENDLESS: &[u8] =
+    b"SELECT * FROM generate_series(1, 100000) a, generate_series(1, 100000) b\0";
+
 /// The server still takes connections and answers.
 async fn is_alive(server: &TestServer) {
     let client = server.client().await;
@@ -219,8 +223,7 @@ async fn a_client_that_vanishes_in_a_result_stops_its_query() {
     let before = value(&client, sessions).await;
     for _ in 0..3 {
         let mut raw = Raw::connect(server.addr()).await;
-        let endless = b"SELECT * FROM generate_series(1, 1000000000) a\0";
-        raw.send('Q', endless).await;
+        raw.send('Q', ENDLESS).await;
         raw.read().await;
         drop(raw);
     }
@@ -240,8 +243,7 @@ async fn a_large_result_nobody_reads_blocks_nobody() {
     let mut slow = Vec::new();
     for _ in 0..4 {
         let mut raw = Raw::connect(server.addr()).await;
-        raw.send('Q', b"SELECT * FROM generate_series(1, 1000000000) a\0")
-            .await;
+        raw.send('Q', ENDLESS).await;
         slow.push(raw);
     }
     let client = server.client().await;

@@ -104,7 +104,11 @@ impl Coordinator {
         let (engine, evaluated) = (Arc::clone(&self.engine), Arc::clone(&self.evaluated));
         let evaluate = move |_: &EvaluateContext| {
             // Here, in commit order, nobody can change the tables any more.
-            let changed = |table| engine.last_changed(table).max(evaluated.last_changed(table));
+            let changed = |table| {
+                engine
+                    .last_changed(table)
+                    .max(evaluated.last_changed(table))
+            };
             let stale = |table: &CollectionId| changed(*table) > snapshot;
             if validate.iter().any(stale) {
                 return Err(Box::new(serialization_failure()) as BoxError);

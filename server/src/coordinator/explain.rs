@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
+use tidemark_sql::Statement;
 use tidemark_sql::error::SqlError;
 use tidemark_sql::maintain::{explain_plan, plan_view};
 use tidemark_sql::parse::{Explain, ExplainStage};
-use tidemark_sql::Statement;
 
 use super::{Outcome, query, set};
 use crate::rows::{Rows, RowsTag};

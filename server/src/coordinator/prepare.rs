@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
-use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::ast::{self, Expr};
 use tidemark_catalog::PgType;
 use tidemark_sql::error::{SqlError, state};
-use tidemark_sql::{ParsedStatement, PlanContext, Statement, ddl, plan_dml};
+use tidemark_sql::{ParsedStatement, PlanContext, Statement, plan_dml};
 
 use super::{Outcome, check_not_failed, execute, explain, query, set};
 use crate::session::{CachedPlan, Portal, Prepared, Progress, Session};
@@ -80,9 +80,7 @@ pub async fn run(session: &mut Session, statement: &Statement) -> Result<Outcome
                 let message = format!("prepared statement \"{name}\" already exists");
                 return Err(SqlError::new(state::DUPLICATE_PREPARED_STATEMENT, message));
             }
-            let ctx = session.plan_context();
-            let types = types.iter().map(|ty| Ok(Some(ddl::data_type(&ctx, ty)?)));
-            let types = types.collect::<Result<_, SqlError>>()?;
+            let types = types.iter().map(type_named).collect::<Result<_, _>>()?;
             let parsed = ParsedStatement {
                 statement: Statement::clone(statement),
                 text: String::new(),
@@ -106,6 +104,14 @@ pub async fn run(session: &mut Session, statement: &Statement) -> Result<Outcome
             "not about prepared statements: {other:?}"
         ))),
     }
+}
+
+/// A parameter's type as PREPARE names it; `unknown` leaves it to the planner.
+fn type_named(written: &ast::DataType) -> Result<Option<DataType>, SqlError> {
+    let name = written.to_string();
+    let (ty, typmod) =
+        PgType::parse(&name).map_err(|error| SqlError::new(error.sqlstate(), error.to_string()))?;
+    Ok((ty != PgType::Unknown).then(|| ty.to_arrow(typmod)))
 }
 
 async fn run_prepared(

@@ -20,9 +20,9 @@ pub fn run(session: &mut Session, statement: &Statement) -> Result<Outcome, SqlE
             Outcome::done(if value.is_some() { "SET" } else { "RESET" })
         }
         Statement::ResetAll => {
-            session.settings.reset_all();
+            session.settings = session.initial_settings.clone();
             if let Some(transaction) = &mut session.transaction {
-                transaction.staged.settings.reset_all();
+                transaction.staged.settings = session.initial_settings.clone();
             }
             Outcome::done("RESET")
         }
@@ -41,9 +41,16 @@ fn set(
     value: Option<&str>,
     local: bool,
 ) -> Result<(), SqlError> {
-    let change = |settings: &mut Settings| match value {
-        Some(value) => settings.set(name, value),
-        None => settings.reset(name),
+    let initial = session.initial_settings.clone();
+    let change = |settings: &mut Settings| {
+        let proper = match value {
+            Some(value) => return settings.set(name, value),
+            None => settings.reset(name)?,
+        };
+        if let Some(initial) = initial.get(&proper) {
+            settings.force(&proper, &initial);
+        }
+        Ok(proper)
     };
     if local && !session.in_block() {
         change(&mut session.settings.clone())?;
@@ -122,6 +129,6 @@ fn discard_all(session: &mut Session) -> Result<Outcome, SqlError> {
     }
     session.portals.clear();
     session.prepared.clear();
-    session.settings.reset_all();
+    session.settings = session.initial_settings.clone();
     Outcome::done("DISCARD ALL")
 }

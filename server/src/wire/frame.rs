@@ -63,8 +63,10 @@ pub fn spawn_reader(
                 () = sender.closed() => break,
             };
             let Ok(Some(message)) = next else { break };
-            said_goodbye =
-                matches!(message, Incoming::Message(PgWireFrontendMessage::Terminate(_)));
+            said_goodbye = matches!(
+                message,
+                Incoming::Message(PgWireFrontendMessage::Terminate(_))
+            );
             let last = said_goodbye || matches!(message, Incoming::Lost { .. });
             if sender.send(message).await.is_err() || last {
                 break;
@@ -169,9 +171,9 @@ fn decode(kind: u8, mut frame: BytesMut) -> Incoming {
     context.awaiting_frontend_startup = false;
     // pgwire reads fields without looking whether they are there; in a frame cut to its length
     // that is a panic, never a read of the next message.
-    let decoded = panic::contain(|| PgWireFrontendMessage::decode(&mut frame, &context));
+    let decoded = panic::contain_quietly(|| PgWireFrontendMessage::decode(&mut frame, &context));
     match decoded {
-        Ok(Ok(Some(message))) => Incoming::Message(message),
+        Some(Ok(Some(message))) => Incoming::Message(message),
         _ => Incoming::Malformed { kind },
     }
 }

@@ -80,14 +80,14 @@ async fn decode(socket: &mut TcpStream, mut packet: BytesMut) -> std::io::Result
     context.protocol_version = pgwire::messages::ProtocolVersion::PROTOCOL3_0;
     // A packet that lies about its contents panics in pgwire.
     if CancelRequest::is_cancel_request_packet(&packet) {
-        let cancel = panic::contain(|| CancelRequest::decode(&mut packet, &context));
+        let cancel = panic::contain_quietly(|| CancelRequest::decode(&mut packet, &context));
         return Ok(match cancel {
-            Ok(Ok(Some(cancel))) => Greeting::Cancel(cancel),
+            Some(Ok(Some(cancel))) => Greeting::Cancel(cancel),
             _ => Greeting::Nothing,
         });
     }
-    match panic::contain(|| Startup::decode(&mut packet, &context)) {
-        Ok(Ok(Some(startup))) => Ok(Greeting::Session(startup)),
+    match panic::contain_quietly(|| Startup::decode(&mut packet, &context)) {
+        Some(Ok(Some(startup))) => Ok(Greeting::Session(startup)),
         _ => {
             let error = SqlError::new(
                 "0A000",
@@ -118,6 +118,9 @@ pub fn apply(startup: &Startup, session: &mut Session) -> Result<(), SqlError> {
     session.user.clone_from(user);
     session.database = get("database").unwrap_or(user).clone();
     session.settings.force("session_authorization", user);
+    // What pg_backend_pid() says.
+    let process_id = session.process_id.to_string();
+    session.settings.force("tidemark.backend_pid", &process_id);
     for (name, value) in &startup.parameters {
         match name.as_str() {
             "user" | "database" | "replication" => {}
@@ -138,6 +141,7 @@ pub fn apply(startup: &Startup, session: &mut Session) -> Result<(), SqlError> {
             "replication is not supported",
         ));
     }
+    session.initial_settings = session.settings.clone();
     Ok(())
 }
 

@@ -8,7 +8,9 @@ use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
+};
 
 use crate::error::{SqlError, state};
 use crate::function::{self, type_name};
@@ -24,7 +26,11 @@ pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
             expr.transform_up(|expr| Ok(Transformed::yes(expression(expr, schema)?)))
         })?;
         check_conditions(&node)?;
-        Ok(node)
+        match node {
+            // The columns' types were those of literals before they were resolved.
+            LogicalPlan::Values(rows) => LogicalPlanBuilder::values(rows.values)?.build(),
+            node => Ok(node),
+        }
     })
 }
 
