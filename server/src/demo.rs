@@ -5,8 +5,8 @@
 //!         next start goes on with it. Ctrl-C stops the generator between two commits, then the
 //!         server, and leaves the terminal as it was
 //!
-//! `shop` the tables, the view and what is sold · `generator` who looks at what, and the writing of
-//! it · `screen` what is shown.
+//! `shop` the tables, the view and what is sold · `generator` who looks at what, and the writing
+//! of it · `screen` what is shown.
 
 mod generator;
 mod screen;
@@ -35,7 +35,7 @@ const REPORT: Duration = Duration::from_secs(5);
 pub enum DemoError {
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error("the demo's {0} failed: {1}")]
+    #[error("the demo's {0} failed: {reason}", reason = said(.1))]
     Sql(&'static str, tokio_postgres::Error),
     #[error("the demo's {0} ended unexpectedly")]
     Ended(&'static str),
@@ -102,7 +102,8 @@ async fn show(
     statistics: &watch::Receiver<Statistics>,
     screen: &mut Screen,
 ) -> Result<(), DemoError> {
-    let mut due = tokio::time::interval(if screen.is_terminal() { REDRAW } else { REPORT });
+    let period = if screen.is_terminal() { REDRAW } else { REPORT };
+    let mut due = tokio::time::interval_at(Instant::now() + period, period);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         due.tick().await;
@@ -125,6 +126,13 @@ async fn rows(client: &Client, sql: &str) -> Result<Vec<SimpleQueryRow>, DemoErr
         _ => None,
     });
     Ok(rows.collect())
+}
+
+/// The server's words, which the error itself keeps back.
+fn said(error: &tokio_postgres::Error) -> String {
+    error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 async fn connect(addr: SocketAddr) -> Result<Client, DemoError> {

@@ -1,7 +1,7 @@
 //! COPY FROM in binary format.
 //!
-//! Layout   "PGCOPY\n\xFF\r\n\0" · u32 flags · u32 length of an extension and the extension; per row
-//!          i16 number of fields, per field i32 length (−1: NULL) and value; last an i16 −1
+//! Layout   "PGCOPY\n\xFF\r\n\0" · u32 flags · u32 length of an extension and the extension;
+//!          per row i16 number of fields, per field i32 length (−1: NULL) and value; last an i16 −1
 //! Law      as PostgreSQL 15: the trailer may be missing, nothing may follow it
 //! Context  `COPY t, line 3, column x`, without the value; a row counts as a line
 

@@ -6,8 +6,9 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::DemoError;
 
-/// Any name is let in from loopback; these are what the demo uses and prints.
-pub const USER: &str = "tidemark";
+/// Any name is let in from loopback; these are what the demo uses and prints. A user called
+/// tidemark would have the system's schema of that name first in the search path.
+pub const USER: &str = "demo";
 pub const DATABASE: &str = "tidemark";
 
 /// Items on sale, numbered from 1.

@@ -12,7 +12,10 @@
 //! | interval | i64 µs, i32 days, i32 months |
 //! | uuid | 16 bytes |
 //! | numeric | see `numeric` |
-//! | arrays | i32 dimensions (0 when empty), i32 has NULLs, u32 element oid, per dimension i32 length and i32 lower bound, then each element as i32 length (−1: NULL) and value |
+//! | arrays | i32 dimensions (0 when empty), i32 has NULLs, u32 element oid; below |
+//!
+//! An array with elements goes on with i32 length and i32 lower bound of its one dimension, then
+//! each element as i32 length (−1: NULL) and value.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
 use arrow::datatypes::{
