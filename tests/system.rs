@@ -17,3 +17,5 @@ mod raw;
 mod support;
 #[path = "system/transactions.rs"]
 mod transactions;
+#[path = "system/values.rs"]
+mod values;
