@@ -42,17 +42,15 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::io;
 
-use arrow::datatypes::SchemaRef;
-
 pub use directory::Directory;
-pub use group::{Group, GroupWrite};
+pub use group::{EncodedRows, Group, GroupWrite, ReplayGroup, ReplayWrite};
 pub use lock::{DirectoryLock, LockError};
 pub use memory::{Fault, MemoryStorage};
+pub use rows::RowsBuilder;
 
-use crate::time::{CollectionId, Timestamp};
+use crate::time::Timestamp;
 
 /// A segment of this size is followed by the next.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -73,12 +71,19 @@ pub trait Storage: Send {
     fn truncate(&mut self, name: &str, length: u64) -> io::Result<()>;
 }
 
-/// What a record says.
+/// What a record says, to be written.
 #[derive(Clone, Debug)]
 pub enum Record {
     /// A group of commits, all at one time.
     Group(Group),
     /// Times up to this one may have been given to readers.
+    Reserve(Timestamp),
+}
+
+/// What a record says, read back.
+#[derive(Clone, Debug)]
+pub enum Replay<'a> {
+    Group(ReplayGroup<'a>),
     Reserve(Timestamp),
 }
 
@@ -115,7 +120,7 @@ impl Log {
     pub fn open(
         storage: Box<dyn Storage>,
         sync: bool,
-        replay: &mut dyn FnMut(Record) -> Result<(), String>,
+        replay: &mut dyn FnMut(Replay<'_>) -> Result<(), String>,
     ) -> Result<Log, LogError> {
         let mut log = Log {
             storage,
@@ -127,9 +132,8 @@ impl Log {
             failed: None,
         };
         let last = log.last_segment()?;
-        let mut schemas = HashMap::new();
         for number in 1..=last {
-            log.replay_segment(number, number == last, &mut schemas, replay)?;
+            log.replay_segment(number, number == last, replay)?;
         }
         if log.number == 0 {
             log.begin_segment(1)?;
@@ -188,8 +192,7 @@ impl Log {
         &mut self,
         number: u64,
         is_last: bool,
-        schemas: &mut HashMap<CollectionId, SchemaRef>,
-        replay: &mut dyn FnMut(Record) -> Result<(), String>,
+        replay: &mut dyn FnMut(Replay<'_>) -> Result<(), String>,
     ) -> Result<(), LogError> {
         let file = segment::name(number);
         let bytes = self.storage.read(&file).map_err(at(&file))?;
@@ -213,7 +216,7 @@ impl Log {
                 }
                 Err(reason) => return Err(damaged(offset, reason)),
             };
-            let record = segment::decode(kind, payload, schemas);
+            let record = segment::decode(kind, payload);
             record.and_then(&mut *replay).map_err(|reason| damaged(offset, reason))?;
             offset += segment::FRAME_BYTES + payload.len();
         }

@@ -12,6 +12,7 @@ mod key;
 mod load;
 mod relation;
 mod tables;
+mod value;
 mod view;
 mod writer;
 

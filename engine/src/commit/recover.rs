@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::group::Writers;
-use crate::log::{self, Directory, DirectoryLock, LockError, Log, LogError, Record, Storage};
+use crate::log::{
+    Directory, DirectoryLock, LockError, Log, LogError, Replay, ReplayGroup, ReplayWrite, Storage,
+};
 use crate::store::{Horizon, Loader, Tables};
 use crate::time::{Clock, ClockError, CollectionId, Timestamp, WallClock};
 
@@ -35,6 +37,8 @@ pub enum OpenError {
     Log(#[from] LogError),
     #[error(transparent)]
     Clock(#[from] ClockError),
+    #[error("a table in the log cannot be read: {0}")]
+    Table(String),
 }
 
 /// Opens `data`, making it if it is missing: takes its lock, reads its log. `sync`: whether commits
@@ -61,7 +65,7 @@ pub(super) fn open_storage(
     let tables = Arc::new(Tables::default());
     let mut writers = Writers::new();
     for (id, table) in recovery.tables {
-        let writer = table.loader.finish();
+        let writer = table.loader.finish().map_err(OpenError::Table)?;
         tables.create(writer.relation(), table.last_changed);
         writers.insert(id, writer);
     }
@@ -92,28 +96,28 @@ struct Table {
 }
 
 impl Recovery {
-    fn replay(&mut self, record: Record) -> Result<(), String> {
+    fn replay(&mut self, record: Replay<'_>) -> Result<(), String> {
         match record {
-            Record::Group(group) => self.replay_group(group),
-            Record::Reserve(until) if until < self.last_commit => {
+            Replay::Group(group) => self.replay_group(group),
+            Replay::Reserve(until) if until < self.last_commit => {
                 Err(format!("{until} is reserved after a commit at {}", self.last_commit))
             }
-            Record::Reserve(until) => {
+            Replay::Reserve(until) => {
                 self.reserved = until;
                 Ok(())
             }
         }
     }
 
-    fn replay_group(&mut self, group: log::Group) -> Result<(), String> {
+    fn replay_group(&mut self, group: ReplayGroup<'_>) -> Result<(), String> {
         let time = group.time;
         if time <= self.last_commit {
             return Err(format!("a commit at {time} follows one at {}", self.last_commit));
         }
         (self.last_commit, self.reserved) = (time, group.reserved);
-        self.ddl.extend(group.ddl.into_iter().map(|record| (time, record)));
+        self.ddl.extend(group.ddl.into_iter().map(|record| (time, record.to_vec())));
         for table in group.creates {
-            let loader = Loader::new(table.relation(&self.horizon));
+            let loader = Loader::new(table.relation(&self.horizon))?;
             let made = self.tables.insert(table.id, Table { loader, last_changed: time });
             if made.is_some() {
                 return Err(format!("table {} is made again", table.id));
@@ -128,16 +132,11 @@ impl Recovery {
         Ok(())
     }
 
-    fn replay_write(&mut self, time: Timestamp, write: log::GroupWrite) -> Result<(), String> {
+    fn replay_write(&mut self, time: Timestamp, write: ReplayWrite<'_>) -> Result<(), String> {
         let table = self.tables.get_mut(&write.table);
         let table = table.ok_or_else(|| format!("there is no table {}", write.table))?;
         table.last_changed = time;
-        let mut first = write.first;
-        for batch in write.inserted {
-            let rows = batch.num_rows() as u64;
-            table.loader.insert(time, first, batch)?;
-            first.0 += rows;
-        }
+        table.loader.insert(time, write.first, write.inserted)?;
         table.loader.delete(time, &write.deleted_ids)
     }
 }

@@ -176,7 +176,7 @@ fn a_restart_gives_everything_back() {
 fn groups(storage: &MemoryStorage) -> usize {
     let mut groups = 0;
     let log = log::Log::open(Box::new(storage.crash()), true, &mut |record| {
-        groups += usize::from(matches!(record, Record::Group(_)));
+        groups += usize::from(matches!(record, log::Replay::Group(_)));
         Ok(())
     });
     log.map(|_| groups).expect("the log is whole")

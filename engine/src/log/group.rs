@@ -13,26 +13,25 @@
 //! 4  count of deleted rows, then 8 row id each
 //! 8  length of the section: 4 count of batches, then each: batch         the rows of those ids
 //! 8  id of the first inserted row; the others follow
-//! 4  count of batches, then each: batch                                  the inserted rows
+//! 8  length of the section: 4 count of batches, then each: batch         the inserted rows
 //! ```
 //!
 //! In this order it is applied: a row may be inserted and deleted in one group. A schema is an Arrow
 //! IPC schema message (flatbuffer), a batch is as in `rows.rs`. The deleted rows are there for
-//! `changes()` and for sealing; replay skips them.
+//! `changes()` and for sealing; recovery skips them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::Schema;
 use arrow::ipc::convert::try_schema_from_flatbuffer_bytes;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 
-use super::rows::{Reader, read_batch, write_batch};
+use super::rows::{Reader, RowsBuilder, write_batch};
 use crate::store::TableDef;
 use crate::time::{CollectionId, RowId, Timestamp};
 
-/// What one group of commits did.
+/// What one group of commits did, to be written.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     pub time: Timestamp,
@@ -45,14 +44,60 @@ pub struct Group {
 }
 
 /// What it did to one table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct GroupWrite {
     pub table: CollectionId,
     pub deleted_ids: Vec<RowId>,
-    /// The rows of these ids, in that order; empty when read back by replay.
+    /// The rows of these ids, in that order.
     pub deleted: Vec<RecordBatch>,
     pub first: RowId,
     pub inserted: Vec<RecordBatch>,
+}
+
+/// A group read back; its rows are decoded when they are asked for.
+#[derive(Clone, Debug)]
+pub struct ReplayGroup<'a> {
+    pub time: Timestamp,
+    pub reserved: Timestamp,
+    pub ddl: Vec<&'a [u8]>,
+    pub creates: Vec<TableDef>,
+    pub writes: Vec<ReplayWrite<'a>>,
+    pub drops: Vec<CollectionId>,
+}
+
+/// A write read back.
+#[derive(Clone, Debug)]
+pub struct ReplayWrite<'a> {
+    pub table: CollectionId,
+    pub deleted_ids: Vec<RowId>,
+    pub deleted: EncodedRows<'a>,
+    pub first: RowId,
+    pub inserted: EncodedRows<'a>,
+}
+
+/// Batches as they stand in the log, read one after the other.
+#[derive(Clone, Debug)]
+pub struct EncodedRows<'a> {
+    reader: Reader<'a>,
+    batches: usize,
+}
+
+impl EncodedRows<'_> {
+    /// How many bytes there are to read.
+    pub fn bytes(&self) -> usize {
+        self.reader.left()
+    }
+
+    /// Adds the rows of the next batch to `builder`, which is for rows of the table; returns how
+    /// many they are, or `None` if there is no batch left.
+    pub fn read_next(&mut self, builder: &mut RowsBuilder) -> Result<Option<usize>, String> {
+        if self.batches == 0 {
+            self.reader.clone().finish()?;
+            return Ok(None);
+        }
+        self.batches -= 1;
+        builder.read(&mut self.reader).map(Some)
+    }
 }
 
 /// Appends the payload of a group.
@@ -81,59 +126,53 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) {
     group.drops.iter().for_each(|id| put_u64(bytes, id.0));
 }
 
-/// Reads the payload of a group; `schemas` knows the tables made so far, and learns of new ones.
-pub fn decode(
-    reader: &mut Reader<'_>,
-    schemas: &mut HashMap<CollectionId, SchemaRef>,
-) -> Result<Group, String> {
+/// Reads the payload of a group.
+pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<ReplayGroup<'a>, String> {
     let (time, reserved) = (Timestamp(reader.u64()?), Timestamp(reader.u64()?));
     let ddl = reader.many(|reader| {
         let length = reader.count()?;
-        Ok(reader.bytes(length)?.to_vec())
+        reader.bytes(length)
     })?;
-    let creates = reader.many(|reader| {
-        let id = CollectionId(reader.u64()?);
-        let primary_key = reader.many(Reader::count)?;
-        let length = reader.count()?;
-        // copied, since a flatbuffer wants to be aligned
-        let schema = try_schema_from_flatbuffer_bytes(&reader.bytes(length)?.to_vec());
-        let schema = Arc::new(schema.map_err(|error| error.to_string())?);
-        schemas.insert(id, Arc::clone(&schema));
-        Ok(TableDef { id, schema, primary_key })
-    })?;
-    let writes = reader.many(|reader| decode_write(reader, schemas))?;
+    let creates = reader.many(decode_table)?;
+    let writes = reader.many(decode_write)?;
     let drops = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
-    for id in &drops {
-        schemas.remove(id);
-    }
-    Ok(Group { time, reserved, ddl, creates, writes, drops })
+    Ok(ReplayGroup { time, reserved, ddl, creates, writes, drops })
 }
 
 fn encode_write(write: &GroupWrite, bytes: &mut Vec<u8>) {
     put_u64(bytes, write.table.0);
     put_count(bytes, write.deleted_ids.len());
     write.deleted_ids.iter().for_each(|id| put_u64(bytes, id.0));
-    let section = bytes.len();
-    put_u64(bytes, 0);
-    put_batches(bytes, &write.deleted);
-    let length = (bytes.len() - section - 8) as u64;
-    bytes[section..section + 8].copy_from_slice(&length.to_le_bytes());
+    put_section(bytes, &write.deleted);
     put_u64(bytes, write.first.0);
-    put_batches(bytes, &write.inserted);
+    put_section(bytes, &write.inserted);
 }
 
-fn decode_write(
-    reader: &mut Reader<'_>,
-    schemas: &HashMap<CollectionId, SchemaRef>,
-) -> Result<GroupWrite, String> {
+fn decode_table(reader: &mut Reader<'_>) -> Result<TableDef, String> {
+    let id = CollectionId(reader.u64()?);
+    let primary_key = reader.many(Reader::count)?;
+    let length = reader.count()?;
+    // copied, since a flatbuffer wants to be aligned
+    let schema = reader.bytes(length)?.to_vec();
+    let schema = try_schema_from_flatbuffer_bytes(&schema);
+    let schema = Arc::new(schema.map_err(|error| error.to_string())?);
+    Ok(TableDef { id, schema, primary_key })
+}
+
+fn decode_write<'a>(reader: &mut Reader<'a>) -> Result<ReplayWrite<'a>, String> {
     let table = CollectionId(reader.u64()?);
     let deleted_ids = reader.many(|reader| Ok(RowId(reader.u64()?)))?;
-    let section = reader.u64()? as usize;
-    reader.bytes(section)?;
+    let deleted = section(reader)?;
     let first = RowId(reader.u64()?);
-    let schema = schemas.get(&table).ok_or_else(|| format!("there is no table {table}"))?;
-    let inserted = reader.many(|reader| read_batch(reader, schema))?;
-    Ok(GroupWrite { table, deleted_ids, deleted: vec![], first, inserted })
+    let inserted = section(reader)?;
+    Ok(ReplayWrite { table, deleted_ids, deleted, first, inserted })
+}
+
+fn section<'a>(reader: &mut Reader<'a>) -> Result<EncodedRows<'a>, String> {
+    let length = usize::try_from(reader.u64()?).map_err(|error| error.to_string())?;
+    let mut reader = Reader::new(reader.bytes(length)?);
+    let batches = reader.count()?;
+    Ok(EncodedRows { reader, batches })
 }
 
 fn encode_schema(schema: &Schema) -> Vec<u8> {
@@ -143,9 +182,13 @@ fn encode_schema(schema: &Schema) -> Vec<u8> {
     generator.schema_to_bytes_with_dictionary_tracker(schema, &mut tracker, &options).ipc_message
 }
 
-fn put_batches(bytes: &mut Vec<u8>, batches: &[RecordBatch]) {
+fn put_section(bytes: &mut Vec<u8>, batches: &[RecordBatch]) {
+    let begin = bytes.len();
+    put_u64(bytes, 0);
     put_count(bytes, batches.len());
     batches.iter().for_each(|batch| write_batch(bytes, batch));
+    let length = (bytes.len() - begin - 8) as u64;
+    bytes[begin..begin + 8].copy_from_slice(&length.to_le_bytes());
 }
 
 fn put_u64(bytes: &mut Vec<u8>, value: u64) {

@@ -16,13 +16,13 @@
 //! ```
 //!
 //! Arrow IPC would repeat 300 bytes of metadata for every batch and be read back at several
-//! microseconds a batch; most batches here are a row or two.
+//! microseconds a batch. Most batches here are a row or two; reading puts them together.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayData, ArrayRef, AsArray, OffsetSizeTrait, RecordBatch, RecordBatchOptions,
-    make_array,
+    Array, ArrayData, ArrayRef, AsArray, BooleanBufferBuilder, OffsetSizeTrait, RecordBatch,
+    RecordBatchOptions, make_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -32,17 +32,6 @@ pub fn write_batch(bytes: &mut Vec<u8>, batch: &RecordBatch) {
     let rows = u32::try_from(batch.num_rows()).expect("a batch is indexed by 32 bits");
     bytes.extend(rows.to_le_bytes());
     batch.columns().iter().for_each(|column| write_array(bytes, column));
-}
-
-/// Reads a batch of a table with this schema.
-pub fn read_batch(reader: &mut Reader<'_>, schema: &SchemaRef) -> Result<RecordBatch, String> {
-    let rows = reader.count()?;
-    let fields = schema.fields().iter();
-    let columns = fields.map(|field| read_array(reader, field.data_type(), rows));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
-        .map_err(|error| error.to_string())
 }
 
 fn write_array(bytes: &mut Vec<u8>, array: &ArrayRef) {
@@ -82,34 +71,189 @@ fn write_array(bytes: &mut Vec<u8>, array: &ArrayRef) {
     }
 }
 
-fn read_array(reader: &mut Reader<'_>, ty: &DataType, rows: usize) -> Result<ArrayRef, String> {
-    let nulls = match reader.bytes(1)?[0] {
-        0 => None,
-        _ => {
-            let bits = Buffer::from(reader.bytes(rows.div_ceil(8))?);
-            Some(NullBuffer::new(BooleanBuffer::new(bits, 0, rows)))
+/// Rows being read back, batch after batch, into one.
+#[derive(Debug)]
+pub struct RowsBuilder {
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    rows: usize,
+    bytes: usize,
+}
+
+/// The values of a column so far.
+#[derive(Debug)]
+struct Column {
+    ty: DataType,
+    rows: usize,
+    /// Made when the first NULL comes.
+    valid: Option<BooleanBufferBuilder>,
+    values: Values,
+}
+
+#[derive(Debug)]
+enum Values {
+    Null,
+    Bits(BooleanBufferBuilder),
+    Fixed { width: usize, bytes: Vec<u8> },
+    Variable { offsets: Offsets, bytes: Vec<u8> },
+    List { offsets: Offsets, items: Box<Column> },
+}
+
+/// Where each value ends.
+#[derive(Debug)]
+enum Offsets {
+    Small(Vec<i32>),
+    Large(Vec<i64>),
+}
+
+impl RowsBuilder {
+    /// For rows of a table with this schema.
+    pub fn new(schema: &SchemaRef) -> Result<RowsBuilder, String> {
+        let fields = schema.fields().iter();
+        let columns = fields.map(|field| Column::new(field.data_type()));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        Ok(RowsBuilder { schema: Arc::clone(schema), columns, rows: 0, bytes: 0 })
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many bytes were read for them.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Reads one batch; returns how many rows it has.
+    pub fn read(&mut self, reader: &mut Reader<'_>) -> Result<usize, String> {
+        let before = reader.rest.len();
+        let rows = reader.count()?;
+        self.columns.iter_mut().try_for_each(|column| column.read(reader, rows))?;
+        self.rows += rows;
+        self.bytes += before - reader.rest.len();
+        Ok(rows)
+    }
+
+    /// All rows so far; the builder begins anew.
+    pub fn finish(&mut self) -> Result<RecordBatch, String> {
+        let columns = std::mem::take(&mut self.columns).into_iter().map(Column::finish);
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        *self = RowsBuilder::new(&self.schema)?;
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Column {
+    fn new(ty: &DataType) -> Result<Column, String> {
+        let small = || Offsets::Small(vec![0]);
+        let values = match ty {
+            DataType::Null => Values::Null,
+            DataType::Boolean => Values::Bits(BooleanBufferBuilder::new(0)),
+            DataType::Utf8 | DataType::Binary => {
+                Values::Variable { offsets: small(), bytes: vec![] }
+            }
+            DataType::LargeUtf8 => {
+                Values::Variable { offsets: Offsets::Large(vec![0]), bytes: vec![] }
+            }
+            DataType::List(field) => {
+                let items = Box::new(Column::new(field.data_type())?);
+                Values::List { offsets: small(), items }
+            }
+            ty => {
+                let width = fixed_width(ty).ok_or_else(|| format!("{ty} is not stored"))?;
+                Values::Fixed { width, bytes: vec![] }
+            }
+        };
+        Ok(Column { ty: ty.clone(), rows: 0, valid: None, values })
+    }
+
+    fn read(&mut self, reader: &mut Reader<'_>, rows: usize) -> Result<(), String> {
+        if reader.bytes(1)?[0] != 0 {
+            let valid = self.valid.get_or_insert_with(|| BooleanBufferBuilder::new(0));
+            valid.append_n(self.rows - valid.len(), true);
+            valid.append_packed_range(0..rows, reader.bits(rows)?);
         }
-    };
-    let data = ArrayData::builder(ty.clone()).len(rows).nulls(nulls);
-    let data = match ty {
-        DataType::Null => data,
-        DataType::Boolean => data.add_buffer(reader.bytes(rows.div_ceil(8))?.into()),
-        DataType::Utf8 | DataType::Binary | DataType::LargeUtf8 => {
-            let (offsets, length) = reader.offsets(rows, matches!(ty, DataType::LargeUtf8))?;
-            data.add_buffer(offsets).add_buffer(reader.bytes(length)?.into())
+        self.rows += rows;
+        match &mut self.values {
+            Values::Null => {}
+            Values::Bits(bits) => bits.append_packed_range(0..rows, reader.bits(rows)?),
+            Values::Fixed { width, bytes } => {
+                let length = rows.checked_mul(*width).ok_or("too many rows")?;
+                bytes.extend(reader.bytes(length)?);
+            }
+            Values::Variable { offsets, bytes } => {
+                let length = offsets.read(reader, rows)?;
+                bytes.extend(reader.bytes(length)?);
+            }
+            Values::List { offsets, items } => {
+                let length = offsets.read(reader, rows)?;
+                items.read(reader, length)?;
+            }
         }
-        DataType::List(field) => {
-            let (offsets, length) = reader.offsets(rows, false)?;
-            let items = read_array(reader, field.data_type(), length)?;
-            data.add_buffer(offsets).add_child_data(items.to_data())
+        Ok(())
+    }
+
+    fn finish(self) -> Result<ArrayRef, String> {
+        let nulls = self.valid.map(|mut valid| {
+            valid.append_n(self.rows - valid.len(), true);
+            NullBuffer::new(valid.finish())
+        });
+        let data = ArrayData::builder(self.ty).len(self.rows).nulls(nulls);
+        let data = match self.values {
+            Values::Null => data,
+            Values::Bits(mut bits) => data.add_buffer(bits.finish().into_inner()),
+            // copied, since numbers want to be aligned
+            Values::Fixed { bytes, .. } => data.add_buffer(Buffer::from(&bytes[..])),
+            Values::Variable { offsets, bytes } => {
+                data.add_buffer(offsets.finish()).add_buffer(bytes.into())
+            }
+            Values::List { offsets, items } => {
+                data.add_buffer(offsets.finish()).add_child_data(items.finish()?.to_data())
+            }
+        };
+        Ok(make_array(data.build().map_err(|error| error.to_string())?))
+    }
+}
+
+impl Offsets {
+    /// Reads the offsets of `rows` more values; returns how long these are together.
+    fn read(&mut self, reader: &mut Reader<'_>, rows: usize) -> Result<usize, String> {
+        /// From offsets counted from 0 to offsets that go on.
+        fn go_on<const N: usize, T: Copy + TryFrom<i64>>(
+            offsets: &mut Vec<T>,
+            bytes: &[u8],
+            number: fn([u8; N]) -> i64,
+        ) -> Result<usize, String>
+        where
+            i64: From<T>,
+        {
+            let first = i64::from(*offsets.last().expect("never empty"));
+            let mut length = 0;
+            for bytes in bytes.chunks_exact(N).skip(1) {
+                length = number(bytes.try_into().expect("chunks of that size"));
+                let offset = first.checked_add(length).and_then(|sum| T::try_from(sum).ok());
+                offsets.push(offset.ok_or("a batch holds too many bytes")?);
+            }
+            usize::try_from(length).map_err(|_| "a length is negative".to_owned())
         }
-        ty => {
-            let width = fixed_width(ty).ok_or_else(|| format!("{ty} is not stored"))?;
-            let length = rows.checked_mul(width).ok_or("too many rows")?;
-            data.add_buffer(reader.bytes(length)?.into())
+        match self {
+            Offsets::Small(offsets) => {
+                go_on(offsets, reader.bytes((rows + 1) * 4)?, |b| i32::from_le_bytes(b).into())
+            }
+            Offsets::Large(offsets) => {
+                go_on(offsets, reader.bytes((rows + 1) * 8)?, i64::from_le_bytes)
+            }
         }
-    };
-    Ok(make_array(data.build().map_err(|error| error.to_string())?))
+    }
+
+    fn finish(self) -> Buffer {
+        match self {
+            Offsets::Small(offsets) => offsets.into(),
+            Offsets::Large(offsets) => offsets.into(),
+        }
+    }
 }
 
 fn fixed_width(ty: &DataType) -> Option<usize> {
@@ -140,6 +284,7 @@ fn write_offsets<O: OffsetSizeTrait>(bytes: &mut Vec<u8>, offsets: &[O]) -> (usi
 }
 
 /// Bytes being read, from front to back.
+#[derive(Clone, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -147,6 +292,11 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Reader { rest: bytes }
+    }
+
+    /// How many bytes there are to read.
+    pub fn left(&self) -> usize {
+        self.rest.len()
     }
 
     /// The next `length` bytes.
@@ -173,13 +323,9 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| one(self)).collect()
     }
 
-    /// The offsets of `rows` values, and the last of them.
-    fn offsets(&mut self, rows: usize, large: bool) -> Result<(Buffer, usize), String> {
-        let width = if large { 8 } else { 4 };
-        let bytes = self.bytes((rows + 1) * width)?;
-        let mut last = [0; 8];
-        last[..width].copy_from_slice(&bytes[rows * width..]);
-        Ok((bytes.into(), u64::from_le_bytes(last) as usize))
+    /// A bitmap of `rows` bits.
+    fn bits(&mut self, rows: usize) -> Result<&'a [u8], String> {
+        self.bytes(rows.div_ceil(8))
     }
 
     /// Refuses what is left over.

@@ -1,13 +1,10 @@
 //! Segments and records as bytes; the layout stands at the head of `log.rs`.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use arrow::datatypes::SchemaRef;
-
 use super::rows::Reader;
-use super::{LogError, Record, group};
-use crate::time::{CollectionId, Timestamp};
+use super::{LogError, Record, Replay, group};
+use crate::time::Timestamp;
 
 pub const HEADER_BYTES: usize = 40;
 pub const FRAME_BYTES: usize = 17;
@@ -126,15 +123,11 @@ pub fn any_valid_after(bytes: &[u8], offset: usize, salt: u64) -> bool {
 }
 
 /// What a record says.
-pub fn decode(
-    kind: u8,
-    payload: &[u8],
-    schemas: &mut HashMap<CollectionId, SchemaRef>,
-) -> Result<Record, String> {
+pub fn decode(kind: u8, payload: &[u8]) -> Result<Replay<'_>, String> {
     let mut reader = Reader::new(payload);
     let record = match kind {
-        GROUP => Record::Group(group::decode(&mut reader, schemas)?),
-        RESERVE => Record::Reserve(Timestamp(reader.u64()?)),
+        GROUP => Replay::Group(group::decode(&mut reader)?),
+        RESERVE => Replay::Reserve(Timestamp(reader.u64()?)),
         other => return Err(format!("records of kind {other} are unknown")),
     };
     reader.finish()?;

@@ -1,14 +1,16 @@
 //! The log: what is written is read; what is damaged is found; what failed is not acknowledged.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::*;
 use arrow::buffer::OffsetBuffer;
+use arrow::compute::concat_batches;
 use arrow::datatypes::*;
 
 use super::*;
 use crate::store::TableDef;
-use crate::time::RowId;
+use crate::time::{CollectionId, RowId};
 
 fn time_zone() -> Option<Arc<str>> {
     Some("+00:00".into())
@@ -75,11 +77,41 @@ fn group(time: u64, rows: &RecordBatch, first: u64) -> Group {
 /// Opens a log and prints its records.
 fn read(storage: &MemoryStorage) -> Result<(Vec<String>, Log), LogError> {
     let mut records = vec![];
+    let mut schemas = HashMap::new();
     let log = Log::open(Box::new(storage.clone()), true, &mut |record| {
-        records.push(format!("{record:?}"));
+        records.push(match record {
+            Replay::Group(group) => format!("{:?}", Record::Group(decoded(group, &mut schemas)?)),
+            Replay::Reserve(time) => format!("{:?}", Record::Reserve(time)),
+        });
         Ok(())
     })?;
     Ok((records, log))
+}
+
+/// The group as it was written.
+fn decoded(
+    group: ReplayGroup<'_>,
+    schemas: &mut HashMap<CollectionId, SchemaRef>,
+) -> Result<Group, String> {
+    schemas.extend(group.creates.iter().map(|table| (table.id, Arc::clone(&table.schema))));
+    let rows = |table: CollectionId, mut rows: EncodedRows<'_>| {
+        let mut builder = RowsBuilder::new(&schemas[&table])?;
+        while rows.read_next(&mut builder)?.is_some() {}
+        Ok::<_, String>(vec![builder.finish()?])
+    };
+    let mut writes = vec![];
+    for write in group.writes {
+        writes.push(GroupWrite {
+            table: write.table,
+            deleted: rows(write.table, write.deleted)?,
+            deleted_ids: write.deleted_ids,
+            first: write.first,
+            inserted: rows(write.table, write.inserted)?,
+        });
+    }
+    let ddl = group.ddl.into_iter().map(<[u8]>::to_vec).collect();
+    let ReplayGroup { time, reserved, creates, drops, .. } = group;
+    Ok(Group { time, reserved, ddl, creates, writes, drops })
 }
 
 /// A few records in segments of some size.
@@ -101,7 +133,10 @@ fn written(segment_bytes: u64) -> (MemoryStorage, Vec<String>) {
     for mut record in records {
         log.append(&record).expect("no fault");
         if let Record::Group(group) = &mut record {
-            group.writes.iter_mut().for_each(|write| write.deleted.clear());
+            for write in &mut group.writes {
+                let inserted = concat_batches(&rows.schema(), &write.inserted);
+                write.inserted = vec![inserted.expect("of one schema")];
+            }
         }
         printed.push(format!("{record:?}"));
     }

@@ -3,20 +3,18 @@
 //! Law: equal keys have equal words. NULL equals NULL, NaN equals NaN, −0 equals 0 (S8). If the
 //! encoding is *exact*, different keys have different words too: that is so for no column and for
 //! one column of at most eight fixed bytes, whose word is its value. Otherwise a word is a hash of
-//! the key in Arrow's row format and [`Keys::same`] decides.
+//! the key and [`Keys::is_that_of`] decides.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, Float64Array, GenericListArray, RecordBatch,
-};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, SchemaRef,
     Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt32Type,
 };
-use arrow::row::{RowConverter, Rows, SortField};
 use foldhash::fast::RandomState;
+
+use super::value::{equal, hash_into, one_f32, one_f64};
 
 /// How the keys of some columns are made into words.
 #[derive(Debug)]
@@ -30,14 +28,15 @@ enum Form {
     /// No columns: all keys are equal.
     Unit,
     Fixed(DataType),
-    Hashed(Box<RowConverter>, RandomState),
+    Hashed(RandomState),
 }
 
 /// The keys of some rows. A word of `None` is the one key NULL of an exact encoding.
 #[derive(Debug)]
 pub(super) struct Keys {
     words: Vec<Option<u64>>,
-    rows: Option<Rows>,
+    /// Where words are hashes: what they are hashes of.
+    columns: Option<Vec<ArrayRef>>,
 }
 
 impl KeyEncoder {
@@ -48,11 +47,7 @@ impl KeyEncoder {
         let form = match &types[..] {
             [] => Form::Unit,
             [one] if is_fixed(one) => Form::Fixed(one.clone()),
-            _ => {
-                let fields = types.into_iter().map(SortField::new).collect();
-                let converter = RowConverter::new(fields).expect("every column type has an order");
-                Form::Hashed(Box::new(converter), RandomState::default())
-            }
+            _ => Form::Hashed(RandomState::default()),
         };
         KeyEncoder { columns: columns.to_vec(), form }
     }
@@ -63,7 +58,7 @@ impl KeyEncoder {
 
     /// Whether different keys have different words.
     pub fn is_exact(&self) -> bool {
-        !matches!(self.form, Form::Hashed(..))
+        !matches!(self.form, Form::Hashed(_))
     }
 
     /// The keys of the rows of a batch with the encoder's schema.
@@ -76,13 +71,13 @@ impl KeyEncoder {
     /// The keys in `columns`, which are those of the encoder, in its order, `rows` long.
     pub fn keys(&self, columns: &[ArrayRef], rows: usize) -> Keys {
         match &self.form {
-            Form::Unit => Keys { words: vec![Some(0); rows], rows: None },
-            Form::Fixed(ty) => Keys { words: fixed_words(ty, &columns[0]), rows: None },
-            Form::Hashed(converter, hasher) => {
-                let columns: Vec<ArrayRef> = columns.iter().map(one_zero_one_nan).collect();
-                let rows = converter.convert_columns(&columns).expect("columns of the key's types");
-                let words = rows.iter().map(|row| Some(hasher.hash_one(row.data()))).collect();
-                Keys { words, rows: Some(rows) }
+            Form::Unit => Keys { words: vec![Some(0); rows], columns: None },
+            Form::Fixed(ty) => Keys { words: fixed_words(ty, &columns[0]), columns: None },
+            Form::Hashed(hasher) => {
+                let mut hashes = vec![0; rows];
+                columns.iter().for_each(|column| hash_into(column, hasher, &mut hashes));
+                let words = hashes.into_iter().map(Some).collect();
+                Keys { words, columns: Some(columns.to_vec()) }
             }
         }
     }
@@ -100,15 +95,23 @@ impl Keys {
     /// Whether two keys of one encoder are equal.
     pub fn same(&self, row: usize, other: &Keys, other_row: usize) -> bool {
         self.words[row] == other.words[other_row]
-            && match (&self.rows, &other.rows) {
-                (Some(mine), Some(theirs)) => mine.row(row) == theirs.row(other_row),
+            && match (&self.columns, &other.columns) {
+                (Some(a), Some(b)) => a.iter().zip(b).all(|(a, b)| equal(a, row, b, other_row)),
                 _ => true,
             }
     }
 
-    /// The key as bytes, where words are hashes.
-    pub fn bytes(&self, row: usize) -> Option<&[u8]> {
-        self.rows.as_ref().map(|rows| rows.row(row).data())
+    /// Whether the key is that of row `place` of `batch`, which has the same word. `columns` are
+    /// the encoder's.
+    pub fn is_that_of(
+        &self,
+        row: usize,
+        columns: &[usize],
+        batch: &RecordBatch,
+        place: usize,
+    ) -> bool {
+        let keys = self.columns.iter().flatten();
+        keys.zip(columns).all(|(key, &column)| equal(key, row, batch.column(column), place))
     }
 }
 
@@ -146,47 +149,10 @@ fn fixed_words(ty: &DataType, column: &ArrayRef) -> Vec<Option<u64>> {
     }
 }
 
-fn one_f32(value: f32) -> f32 {
-    if value.is_nan() { f32::NAN } else { value + 0.0 }
-}
-
-fn one_f64(value: f64) -> f64 {
-    if value.is_nan() { f64::NAN } else { value + 0.0 } // −0 + 0 is 0
-}
-
-/// The same values with one zero and one NaN, also inside of arrays; others as they are.
-pub(super) fn one_zero_one_nan(column: &ArrayRef) -> ArrayRef {
-    match column.data_type() {
-        DataType::Float32 => {
-            let column: Float32Array = column.as_primitive::<Float32Type>().unary(one_f32);
-            Arc::new(column)
-        }
-        DataType::Float64 => {
-            let column: Float64Array = column.as_primitive::<Float64Type>().unary(one_f64);
-            Arc::new(column)
-        }
-        DataType::List(field) if has_floats(field.data_type()) => {
-            let list = column.as_list::<i32>();
-            let values = one_zero_one_nan(list.values());
-            let offsets = list.offsets().clone();
-            let list = GenericListArray::new(field.clone(), offsets, values, list.nulls().cloned());
-            Arc::new(list)
-        }
-        _ => Arc::clone(column),
-    }
-}
-
-fn has_floats(ty: &DataType) -> bool {
-    match ty {
-        DataType::Float32 | DataType::Float64 => true,
-        DataType::List(field) => has_floats(field.data_type()),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::{Float64Array, Int64Array, ListArray, StringArray};
+    use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::{Field, Schema};
 
     use super::*;
@@ -212,7 +178,11 @@ mod tests {
             None,
         ]));
         let text: ArrayRef = Arc::new(StringArray::from(vec!["x"; 7]));
-        for keys in [keys(vec![Arc::clone(&floats)]), keys(vec![floats, text])] {
+        let offsets = OffsetBuffer::new((0..=7).collect());
+        let item = Arc::new(Field::new("item", DataType::Float64, true));
+        let lists: ArrayRef = Arc::new(ListArray::new(item, offsets, Arc::clone(&floats), None));
+        let all = [vec![Arc::clone(&floats)], vec![floats, text], vec![lists]];
+        for keys in all.map(keys) {
             for (a, b, same) in [(0, 1, true), (2, 3, true), (2, 4, true), (5, 6, true)]
                 .into_iter()
                 .chain([(0, 2, false), (0, 5, false), (2, 5, false)])

@@ -6,58 +6,63 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-
-use super::chunk::{Begins, Chunk, merge, payload_bytes};
+use super::chunk::{Begins, Chunk, merge};
 use super::relation::{ShardState, locate};
 use super::writer::{CHUNK_ROWS, Writer};
+use crate::log::{EncodedRows, RowsBuilder};
 use crate::time::{RowId, Timestamp};
 
-/// Text, say, gathered into one chunk at most, in bytes.
+/// What is gathered into one chunk at most, about, in bytes.
 const PENDING_BYTES: usize = 16 * 1024 * 1024;
+
+/// Room that is made before more is gathered: a batch's offsets of four bytes must not overflow.
+const BATCH_BYTES_MAX: usize = 1 << 30;
 
 /// A table being loaded.
 #[derive(Debug)]
 pub struct Loader {
     writer: Writer,
     /// Rows that are in no chunk yet, and when they begin and end.
-    pending: Vec<RecordBatch>,
+    pending: RowsBuilder,
     begins: Vec<u64>,
     ends: Vec<u64>,
-    bytes: usize,
     /// The time of the last write.
     time: Timestamp,
 }
 
 impl Loader {
     /// For a relation that nothing was written to.
-    pub fn new(writer: Writer) -> Loader {
+    pub fn new(writer: Writer) -> Result<Loader, String> {
+        let pending = RowsBuilder::new(&writer.relation.schema())?;
         let (begins, ends) = (vec![], vec![]);
-        Loader { writer, pending: vec![], begins, ends, bytes: 0, time: Timestamp::MIN }
+        Ok(Loader { writer, pending, begins, ends, time: Timestamp::MIN })
     }
 
-    /// The rows of one batch begin at `time`, under the ids from `first` on.
+    /// Rows begin at `time`, under the ids from `first` on.
     pub fn insert(
         &mut self,
         time: Timestamp,
         first: RowId,
-        batch: RecordBatch,
+        mut rows: EncodedRows<'_>,
     ) -> Result<(), String> {
-        let next = self.writer.next + self.begins.len() as u64;
-        if first.0 != next {
-            return Err(format!("rows go on at {}, not at {next}", first.0));
-        }
-        let rows = self.begins.len() + batch.num_rows();
-        self.begins.resize(rows, time.0);
-        self.ends.resize(rows, u64::MAX);
-        self.bytes += batch.columns().iter().map(payload_bytes).sum::<usize>();
-        self.pending.push(batch);
         self.time = time;
-        if rows >= CHUNK_ROWS || self.bytes >= PENDING_BYTES {
-            self.flush();
+        let mut id = first.0;
+        loop {
+            let bytes = self.pending.bytes();
+            let full = self.begins.len() >= CHUNK_ROWS || bytes >= PENDING_BYTES;
+            if full || bytes + rows.bytes() > BATCH_BYTES_MAX {
+                self.flush()?;
+            }
+            let next = self.writer.next + self.begins.len() as u64;
+            let Some(more) = rows.read_next(&mut self.pending)? else { return Ok(()) };
+            if id != next {
+                return Err(format!("rows go on at {id}, not at {next}"));
+            }
+            id += more as u64;
+            let rows = self.begins.len() + more;
+            self.begins.resize(rows, time.0);
+            self.ends.resize(rows, u64::MAX);
         }
-        Ok(())
     }
 
     /// Rows that are there end at `time`.
@@ -76,8 +81,8 @@ impl Loader {
     }
 
     /// Everything is loaded: builds the index and returns the writer to go on with.
-    pub fn finish(mut self) -> Writer {
-        self.flush();
+    pub fn finish(mut self) -> Result<Writer, String> {
+        self.flush()?;
         self.writer.compact(self.time);
         self.writer.ended = 0;
         let relation = Arc::clone(&self.writer.relation);
@@ -91,7 +96,7 @@ impl Loader {
                 }
             }
         }
-        self.writer
+        Ok(self.writer)
     }
 
     /// Ends a row, in a chunk or on its way into one; says whether it was there.
@@ -111,21 +116,15 @@ impl Loader {
     }
 
     /// Makes a chunk of what is pending.
-    fn flush(&mut self) {
+    fn flush(&mut self) -> Result<(), String> {
         let first = self.writer.next;
         self.writer.next += self.begins.len() as u64;
-        self.bytes = 0;
-        let batches = std::mem::take(&mut self.pending);
+        let batch = self.pending.finish()?;
         let begins = std::mem::take(&mut self.begins);
         let ends = std::mem::take(&mut self.ends);
         if begins.is_empty() {
-            return;
+            return Ok(());
         }
-        let batch = match &batches[..] {
-            [one] => one.clone(),
-            many => concat_batches(&self.writer.relation.schema(), many)
-                .expect("batches of one table, fewer than overflow an offset"),
-        };
         let chunk = Chunk::new(batch, first, Begins::Each(begins.into()));
         let mut ended = false;
         for (row, &end) in ends.iter().enumerate().filter(|(_, end)| **end != u64::MAX) {
@@ -138,5 +137,6 @@ impl Loader {
         };
         let mut state = self.writer.relation.shards[self.writer.shard].write();
         Arc::make_mut(&mut state.chunks).extend(chunk.map(Arc::new));
+        Ok(())
     }
 }

@@ -240,7 +240,7 @@ pub(super) fn has_key(
     keys: &Keys,
     key: usize,
 ) -> bool {
-    encoder.is_exact() || encoder.keys_of(&chunk.batch.slice(row, 1)).same(0, keys, key)
+    encoder.is_exact() || keys.is_that_of(key, encoder.columns(), &chunk.batch, row)
 }
 
 /// One row of `batches` for each of `places`; also where there are no columns.

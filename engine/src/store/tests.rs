@@ -142,9 +142,9 @@ fn table(seed: u64, key: Option<Vec<usize>>, keys: i64, writes: usize) {
     let (mut model, mut held, mut next) = (Model::default(), vec![], 0);
     for time in 1..=writes as u64 {
         let live: Vec<u64> = model.live().map(|span| span.id).collect();
-        let mut delete: Vec<u64> = (0..random.random_range(0..4))
-            .filter_map(|_| (!live.is_empty()).then(|| live[random.random_range(0..live.len())]))
-            .collect();
+        let deletes = if live.is_empty() { 0 } else { random.random_range(0..4) };
+        let mut delete: Vec<u64> =
+            (0..deletes).map(|_| live[random.random_range(0..live.len())]).collect();
         delete.sort();
         delete.dedup();
         let size = if random.random_bool(0.05) { 100 } else { 4 };

@@ -17,7 +17,8 @@ use arrow::array::RecordBatch;
 use super::chunk::{Begins, Chunk};
 use super::index::Index;
 use super::key::{KeyEncoder, Keys};
-use super::relation::{has_key, locate, push};
+use super::relation::{locate, push};
+use super::value::equal;
 use super::writer::Writer;
 use crate::time::Timestamp;
 use crate::updates::{Updates, batch_of, take_rows};
@@ -160,45 +161,22 @@ impl Pass<'_> {
 
     /// Ends one live row that is equal to a retracted one; says whether there was one.
     fn end(&mut self, retracted: &Side, row: usize) -> bool {
-        let by_bits =
-            |chunk: &Chunk, place: usize| same_bits(&chunk.batch, place, &retracted.batch, row);
-        if self.end_if(retracted, row, by_bits) {
-            return true;
-        }
-        if self.index.chain(retracted.keys().word(row)).next().is_none() {
-            return false;
-        }
-        let all: Vec<usize> = (0..retracted.batch.num_columns()).collect();
-        let whole = KeyEncoder::new(retracted.batch.schema_ref(), &all);
-        let keys = whole.keys_of(&retracted.batch.slice(row, 1));
-        self.end_if(retracted, row, |chunk, place| has_key(&whole, chunk, place, &keys, 0))
-    }
-
-    fn end_if(
-        &mut self,
-        retracted: &Side,
-        row: usize,
-        equal: impl Fn(&Chunk, usize) -> bool,
-    ) -> bool {
         let word = retracted.keys().word(row);
+        let equal = |chunk: &Chunk, place| same_row(&chunk.batch, place, &retracted.batch, row);
         let mut newer = None;
-        let mut found = None;
         for id in self.index.chain(word) {
             match locate(self.chunks, id) {
                 Some((chunk, place)) if chunk.is_live(place) && equal(chunk, place) => {
                     chunk.set_end(place, Timestamp(retracted.times[row]));
-                    found = Some(id);
-                    break;
+                    if self.live_only {
+                        self.index.unlink(word, newer, id);
+                    }
+                    return true;
                 }
                 _ => newer = Some(id),
             }
         }
-        match found {
-            Some(id) if self.live_only => self.index.unlink(word, newer, id),
-            Some(_) => {}
-            None => return false,
-        }
-        true
+        false
     }
 }
 
@@ -216,12 +194,8 @@ fn begins(times: &[u64]) -> Begins {
     }
 }
 
-/// Whether two rows are equal bit by bit: the quick answer for nearly all equal rows.
-fn same_bits(a: &RecordBatch, a_row: usize, b: &RecordBatch, b_row: usize) -> bool {
-    a.columns().iter().zip(b.columns()).all(|(a, b)| {
-        let (a, b) = (a.slice(a_row, 1), b.slice(b_row, 1));
-        a.as_ref() == b.as_ref()
-    })
+fn same_row(a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> bool {
+    a.columns().iter().zip(b.columns()).all(|(a, b)| equal(a, i, b, j))
 }
 
 fn over_retractions(retracted: &Side, missed: &[usize]) -> Updates {

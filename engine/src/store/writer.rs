@@ -12,7 +12,8 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use hashbrown::HashSet;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::chunk::{Begins, Chunk};
 use super::key::Keys;
@@ -214,11 +215,21 @@ impl Writer {
 
 /// The first row whose key an earlier row of the same batch has.
 fn twice(keys: &Keys) -> Option<usize> {
-    let hasher = foldhash::fast::RandomState::default;
-    if keys.bytes(0).is_some() {
-        let mut seen = HashSet::with_capacity_and_hasher(keys.len(), hasher());
-        return (0..keys.len()).find(|&row| !seen.insert(keys.bytes(row)));
-    }
-    let mut seen = HashSet::with_capacity_and_hasher(keys.len(), hasher());
-    (0..keys.len()).find(|&row| !seen.insert(keys.word(row)))
+    let hash = |row: usize| mix(keys.word(row));
+    let mut seen: HashTable<usize> = HashTable::with_capacity(keys.len());
+    (0..keys.len()).find(|&row| {
+        match seen.entry(hash(row), |&other| keys.same(row, keys, other), |&other| hash(other)) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(free) => {
+                free.insert(row);
+                false
+            }
+        }
+    })
+}
+
+/// Spreads a word, which may be a value as it is, over the bits of a hash.
+fn mix(word: Option<u64>) -> u64 {
+    let mixed = u128::from(word.unwrap_or(1) ^ 0x9e37_79b9_7f4a_7c15) * 0xf135_7aea_2e62_a9c5;
+    (mixed as u64) ^ (mixed >> 64) as u64
 }
