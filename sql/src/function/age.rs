@@ -42,10 +42,8 @@ fn age(a: i64, b: i64) -> Result<IntervalMonthDayNano, SqlError> {
         micros += DAY;
         days -= 1;
     }
-    // The month to borrow from: the earlier one's, or for a negative age the later one's.
-    let borrowed = if negative { (late.year, late.month) } else { (early.year, early.month) };
     while days < 0 {
-        days += days_in_month(borrowed.0, borrowed.1);
+        days += days_in_month(early.year, early.month);
         months -= 1;
     }
     let sign = if negative { -1 } else { 1 };

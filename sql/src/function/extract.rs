@@ -94,21 +94,21 @@ pub fn functions() -> Vec<ScalarUDF> {
     }
     let part = Scalar::new("date_part")
         .alias("datepart")
-        .overload(fn2::<Text, Date, Float8>(|f, x| float(of_date(field(f)?, f, x))))
-        .overload(fn2::<Text, Time, Float8>(|f, x| float(of_time(field(f)?, f, x))))
+        .overload(fn2::<Text, Date, Float8>(|f, x| float(of_date(f, x))))
+        .overload(fn2::<Text, Time, Float8>(|f, x| float(of_time(f, x))))
         .overload(fn2::<Text, Timestamp, Float8>(|f, x| float(of_timestamp(f, x, false))))
         .overload(fn2::<Text, Timestamptz, Float8>(|f, x| float(of_timestamp(f, x, true))))
-        .overload(fn2::<Text, Interval, Float8>(|f, x| float(of_interval(field(f)?, f, x))));
+        .overload(fn2::<Text, Interval, Float8>(|f, x| float(of_interval(f, x))));
     vec![extract.udf(), part.udf()]
 }
 
 fn numerics() -> [Overload; 5] {
     [
-        fn2::<Text, Date, Numeric>(|f, x| of_date(field(f)?, f, x)).returns(result),
-        fn2::<Text, Time, Numeric>(|f, x| of_time(field(f)?, f, x)).returns(result),
+        fn2::<Text, Date, Numeric>(|f, x| of_date(f, x)).returns(result),
+        fn2::<Text, Time, Numeric>(|f, x| of_time(f, x)).returns(result),
         fn2::<Text, Timestamp, Numeric>(|f, x| of_timestamp(f, x, false)).returns(result),
         fn2::<Text, Timestamptz, Numeric>(|f, x| of_timestamp(f, x, true)).returns(result),
-        fn2::<Text, Interval, Numeric>(|f, x| of_interval(field(f)?, f, x)).returns(result),
+        fn2::<Text, Interval, Numeric>(|f, x| of_interval(f, x)).returns(result),
     ]
 }
 
@@ -118,14 +118,15 @@ fn result(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<Data
         Some(Some(ScalarValue::Utf8(Some(name)))) => name.as_str(),
         _ => return Ok(Numeric::TY.data_type()),
     };
-    let field = field(name)?;
+    let field = field(name, &super::type_name(&types[1]))?;
     let whole = matches!(types[1], DataType::Date32) && field == Field::Epoch;
     Ok(DataType::Decimal128(38, if whole { 0 } else { field.scale() }))
 }
 
-fn field(name: &str) -> Result<Field, SqlError> {
+fn field(name: &str, ty: &str) -> Result<Field, SqlError> {
     Field::named(name).ok_or_else(|| {
-        SqlError::new("22023", format!("unit \"{}\" not recognized", name.to_lowercase()))
+        let name = name.to_lowercase();
+        SqlError::new("22023", format!("unit \"{name}\" not recognized for type {ty}"))
     })
 }
 
@@ -146,7 +147,8 @@ fn scaled(value: impl Into<i128>, scale: i8) -> Num {
     Num { value: value.into(), scale }
 }
 
-fn of_date(field: Field, name: &str, days: i32) -> Result<Num, SqlError> {
+fn of_date(name: &str, days: i32) -> Result<Num, SqlError> {
+    let field = field(name, "date")?;
     let clock = matches!(
         field,
         Field::Microseconds
@@ -168,18 +170,21 @@ fn of_date(field: Field, name: &str, days: i32) -> Result<Num, SqlError> {
     }
 }
 
-fn of_time(field: Field, name: &str, micros: i64) -> Result<Num, SqlError> {
+fn of_time(name: &str, micros: i64) -> Result<Num, SqlError> {
+    let ty = "time without time zone";
+    let field = field(name, ty)?;
     match field {
         Field::Microseconds | Field::Milliseconds | Field::Second | Field::Minute | Field::Hour => {
             Ok(of_clock(field, micros))
         }
         Field::Epoch => Ok(scaled(micros, 6)),
-        _ => Err(unsupported(name, "time without time zone")),
+        _ => Err(unsupported(name, ty)),
     }
 }
 
 fn of_timestamp(name: &str, micros: i64, zoned: bool) -> Result<Num, SqlError> {
-    let field = field(name)?;
+    let with = if zoned { "with" } else { "without" };
+    let field = field(name, &format!("timestamp {with} time zone"))?;
     match field {
         Field::Timezone | Field::TimezoneHour | Field::TimezoneMinute if zoned => Ok(whole(0)),
         Field::Timezone | Field::TimezoneHour | Field::TimezoneMinute => {
@@ -236,7 +241,8 @@ fn of_civil(field: Field, at: &Civil) -> Num {
     })
 }
 
-fn of_interval(field: Field, name: &str, span: IntervalMonthDayNano) -> Result<Num, SqlError> {
+fn of_interval(name: &str, span: IntervalMonthDayNano) -> Result<Num, SqlError> {
+    let field = field(name, "interval")?;
     let micros = interval::micros(span);
     let months = i64::from(span.months);
     Ok(match field {

@@ -76,7 +76,7 @@ fn concat_ws(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
         }
         let mut any = false;
         for (column, array) in columns.iter().zip(call.args).skip(1) {
-            if array.is_null(row) {
+            if array.is_null(row) || *array.data_type() == DataType::Null {
                 continue;
             }
             if any {

@@ -191,9 +191,6 @@ pub fn concat(a: &str, b: &str) -> Result<String, SqlError> {
         ("array", "array") => Ok(both('[', inner(a), inner(b), ']')),
         ("array", _) => Ok(both('[', inner(a), b.to_string(), ']')),
         (_, "array") => Ok(both('[', a.to_string(), inner(b), ']')),
-        ("object", _) | (_, "object") => {
-            Err(SqlError::new("22023", "invalid concatenation of jsonb objects"))
-        }
         _ => Ok(format!("[{a}, {b}]")),
     }
 }
@@ -464,10 +461,10 @@ fn comparison(name: &'static str, holds: fn(Ordering) -> bool) -> ScalarUDF {
 
 fn changes() -> Vec<ScalarUDF> {
     vec![
-        Scalar::new("jsonb_concat").overload(fn2::<Jsonb, Jsonb, Jsonb>(|a, b| concat(a, b))).udf(),
+        Scalar::new("jsonb_concat").overload(fn2::<Jsonb, Jsonb, Jsonb>(concat)).udf(),
         Scalar::new("jsonb_delete")
             .overload(fn2::<Jsonb, Text, Jsonb>(|j, k| delete_key(j, &[Some(k)])))
-            .overload(fn2::<Jsonb, Int4, Jsonb>(|j, i| delete_element(j, i)))
+            .overload(fn2::<Jsonb, Int4, Jsonb>(delete_element))
             .overload(fn2::<Jsonb, TextArray, Jsonb>(|j, keys| delete_key(j, &keys)))
             .udf(),
         Scalar::new("jsonb_delete_path")

@@ -27,6 +27,7 @@ pub struct JsonColumn<'a> {
 }
 
 enum Kind<'a> {
+    Null,
     /// Its text is JSON.
     Bare,
     Boolean,
@@ -46,8 +47,8 @@ impl<'a> JsonColumn<'a> {
             | DataType::Int32
             | DataType::Int64
             | DataType::Decimal128(..)
-            | DataType::LargeUtf8
-            | DataType::Null => Kind::Bare,
+            | DataType::LargeUtf8 => Kind::Bare,
+            DataType::Null => Kind::Null,
             DataType::Float32 | DataType::Float64 => Kind::Float,
             DataType::Timestamp(TimeUnit::Microsecond, _) => Kind::Timestamp,
             DataType::List(_) => {
@@ -62,7 +63,7 @@ impl<'a> JsonColumn<'a> {
 
     /// Appends the row as JSON.
     pub fn write(&self, row: usize, scratch: &mut String, out: &mut String) {
-        if self.array.is_null(row) {
+        if self.array.is_null(row) || matches!(self.kind, Kind::Null) {
             return out.push_str("null");
         }
         if let Kind::List(elements) = &self.kind {
@@ -187,7 +188,7 @@ fn build_array(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
 
 fn to_jsonb(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
     build(call, |columns, row, scratch, out| {
-        let valid = columns[0].array.is_valid(row);
+        let valid = columns[0].array.is_valid(row) && !matches!(columns[0].kind, Kind::Null);
         if valid {
             columns[0].write(row, scratch, out);
         }

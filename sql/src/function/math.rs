@@ -181,6 +181,11 @@ fn simple() -> Vec<ScalarUDF> {
         Scalar::new("width_bucket")
             .overload(fn4::<Float8, Float8, Float8, Int4, Int4>(width_bucket))
             .udf(),
+        Scalar::new("bit_not")
+            .overload(fn1::<Int2, Int2>(|n| Ok(!n)))
+            .overload(fn1::<Int4, Int4>(|n| Ok(!n)))
+            .overload(fn1::<Int8, Int8>(|n| Ok(!n)))
+            .udf(),
         Scalar::new("to_hex")
             .overload(fn1::<Int4, Text>(|n| Ok(format!("{n:x}"))))
             .overload(fn1::<Int8, Text>(|n| Ok(format!("{n:x}"))))

@@ -17,7 +17,9 @@ use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr, RawWindowExpr,
 };
 use datafusion::logical_expr::sqlparser::ast::BinaryOperator;
-use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF,
+};
 
 use crate::error::SqlError;
 
@@ -226,8 +228,14 @@ impl ExprPlanner for PostgresPlanner {
         expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> PlanResult<PlannerResult<RawBinaryExpr>> {
-        if matches!(expr.op, BinaryOperator::PGStartsWith) {
-            return planned("starts_with", vec![expr.left, expr.right]);
+        match expr.op {
+            BinaryOperator::PGStartsWith => {
+                return planned("starts_with", vec![expr.left, expr.right]);
+            }
+            BinaryOperator::PGOverlap => {
+                return planned("array_overlap", vec![expr.left, expr.right]);
+            }
+            _ => {}
         }
         let (Some(op), Ok(left)) = (of_text(&expr.op), expr.left.get_type(schema)) else {
             return Ok(PlannerResult::Original(expr));
@@ -240,6 +248,21 @@ impl ExprPlanner for PostgresPlanner {
         let json = kind(&left) == Kind::Jsonb && op != Operator::StringConcat;
         if is_untyped(&expr.left) || (is_untyped(&expr.right) && !json) {
             return Ok(PlannerResult::Original(expr));
+        }
+        // Whole numbers get their types later, and with them the numbers beside them.
+        if is_number(&left) && is_number(&right) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        match (kind(&left), kind(&right)) {
+            (Kind::Date, Kind::Timestamp) if is_comparison(op) => {
+                let left = Expr::Cast(Cast::new(Box::new(expr.left), right));
+                return Ok(PlannerResult::Planned(binary(left, op, expr.right)));
+            }
+            (Kind::Timestamp, Kind::Date) if is_comparison(op) => {
+                let right = Expr::Cast(Cast::new(Box::new(expr.right), left));
+                return Ok(PlannerResult::Planned(binary(expr.left, op, right)));
+            }
+            _ => {}
         }
         match operator(op, &left, &right)? {
             Some(function) => {
@@ -302,9 +325,7 @@ impl ExprPlanner for PostgresPlanner {
     }
 
     fn plan_position(&self, args: Vec<Expr>) -> PlanResult<PlannerResult<Vec<Expr>>> {
-        // POSITION(needle IN text) is strpos(text, needle).
-        let reversed = args.into_iter().rev().collect();
-        planned("strpos", reversed)
+        planned("strpos", args)
     }
 
     fn plan_substring(&self, args: Vec<Expr>) -> PlanResult<PlannerResult<Vec<Expr>>> {
@@ -336,6 +357,19 @@ fn as_key(mut expr: RawBinaryExpr, left: Kind) -> RawBinaryExpr {
         parameter.field = Some(Arc::new(Field::new("", DataType::Utf8, true)));
     }
     expr
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
+fn is_number(ty: &DataType) -> bool {
+    matches!(kind(ty), Kind::Integer | Kind::Real | Kind::Numeric)
+}
+
+fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
 
 fn call(function: Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {

@@ -76,6 +76,12 @@ fn compile(pattern: &str, flags: &str) -> Result<Rc<Regex>, SqlError> {
     let regex = builder.build().map_err(|error| {
         let reason = error.to_string();
         let last = reason.lines().last().unwrap_or("").trim().trim_start_matches("error: ");
+        let last = match last {
+            "unclosed group" | "unopened group" => "parentheses () not balanced",
+            "unclosed character class" => "brackets [] not balanced",
+            "repetition operator missing expression" => "quantifier operand invalid",
+            other => other,
+        };
         SqlError::new("2201B", format!("invalid regular expression: {last}"))
     })?;
     let regex = Rc::new(regex);
@@ -190,8 +196,29 @@ fn nth<'a>(
     }))
 }
 
+/// `text SIMILAR TO pattern`: all of the text, `%` any run, `_` any character, `.`, `^`, `$` plain.
+fn similar(text: &str, pattern: &str) -> Result<bool, SqlError> {
+    let mut translated = String::from("^(?:");
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '%' => translated.push_str(".*"),
+            '_' => translated.push('.'),
+            '.' | '^' | '$' => translated.extend(['\\', c]),
+            '\\' => {
+                let escaped = chars.next().unwrap_or('\\');
+                translated.push_str(&regex::escape(escaped.encode_utf8(&mut [0; 4])));
+            }
+            c => translated.push(c),
+        }
+    }
+    translated.push_str(")$");
+    Ok(compile(&translated, "")?.is_match(text))
+}
+
 pub fn functions() -> Vec<ScalarUDF> {
     vec![
+        Scalar::new("similar_to").overload(fn2::<Text, Text, Bool>(similar)).udf(),
         Scalar::new("regexp_replace")
             .overload(fn3::<Text, Text, Text, Text>(|s, p, r| {
                 Ok(replace(s, p, r, "")?.into_owned())

@@ -338,7 +338,8 @@ impl ScalarUDFImpl for Scalar {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> PlanResult<Vec<DataType>> {
-        Ok(self.resolve(arg_types)?.1)
+        // Without an overload return_type fails, whose error DataFusion passes on as it is.
+        Ok(self.resolve(arg_types).map_or_else(|_| arg_types.to_vec(), |(_, cast)| cast))
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> PlanResult<DataType> {

@@ -239,7 +239,7 @@ fn made() -> Vec<ScalarUDF> {
             .overload(fn2::<Text, Int4, Text>(|s, to| pad(s, to, " ", false)))
             .overload(fn3::<Text, Int4, Text, Text>(|s, to, fill| pad(s, to, fill, false)))
             .udf(),
-        Scalar::new("repeat").overload(fn2::<Text, Int4, Text>(|s, times| repeat(s, times))).udf(),
+        Scalar::new("repeat").overload(fn2::<Text, Int4, Text>(repeat)).udf(),
         Scalar::new("reverse")
             .overload(fn1::<Text, Text>(|s| Ok(s.chars().rev().collect::<String>())))
             .udf(),
@@ -247,7 +247,7 @@ fn made() -> Vec<ScalarUDF> {
         Scalar::new("translate")
             .overload(fn3::<Text, Text, Text, Text>(|s, from, to| Ok(translate(s, from, to))))
             .udf(),
-        Scalar::new("chr").overload(fn1::<Int4, Text>(|code| chr(code))).udf(),
+        Scalar::new("chr").overload(fn1::<Int4, Text>(chr)).udf(),
         Scalar::new("byteacat")
             .overload(fn2::<Bytea, Bytea, Bytea>(|a, b| Ok([a, b].concat())))
             .udf(),

@@ -16,8 +16,11 @@ pub fn parse(text: &str, out: &mut Vec<u8>) -> Result<(), SqlError> {
 
 /// Pairs of hexadecimal digits; white space may stand between pairs.
 pub fn parse_hex(hex: &str, out: &mut Vec<u8>) -> Result<(), SqlError> {
-    let mut chars = hex.chars().filter(|c| !super::is_space(*c));
+    let mut chars = hex.chars();
     while let Some(high) = chars.next() {
+        if super::is_space(high) {
+            continue;
+        }
         let high = digit(high)?;
         let low = chars.next().ok_or_else(|| {
             fault::error("22023", "invalid hexadecimal data: odd number of digits")

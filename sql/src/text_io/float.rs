@@ -1,8 +1,9 @@
 //! `real` and `double precision` as text.
 //!
-//! Law: output is the shortest decimal that reads back as the same bits; fixed notation for
-//! exponents from -4 up to the type's decimal digits (15, 6), else `d.ddde+XX`. Input takes what
-//! `strtod` takes except hexadecimal; a number too large or too small for the type is 22003.
+//! Law: output is the shortest decimal that reads back as the same bits, however the reader breaks
+//! ties, as Postgres' Ryū without bounds; fixed notation for exponents from -4 up to the type's
+//! decimal digits (15, 6), else `d.ddde+XX`. Input takes what `strtod` takes except hexadecimal; a
+//! number too large or too small for the type is 22003.
 
 use std::fmt::Write;
 
@@ -12,10 +13,7 @@ use super::fault;
 
 pub fn parse_float8(text: &str) -> Result<f64, SqlError> {
     let trimmed = text.trim_matches(super::is_space);
-    let value: f64 = match acceptable(trimmed) {
-        true => trimmed.parse().map_err(|_| fault::syntax("double precision", text))?,
-        false => return Err(fault::syntax("double precision", text)),
-    };
+    let value: f64 = trimmed.parse().map_err(|_| fault::syntax("double precision", text))?;
     match lost(trimmed, value.is_infinite(), value == 0.0) {
         true => Err(out_of_range("double precision", trimmed)),
         false => Ok(value),
@@ -24,19 +22,11 @@ pub fn parse_float8(text: &str) -> Result<f64, SqlError> {
 
 pub fn parse_float4(text: &str) -> Result<f32, SqlError> {
     let trimmed = text.trim_matches(super::is_space);
-    let value: f32 = match acceptable(trimmed) {
-        true => trimmed.parse().map_err(|_| fault::syntax("real", text))?,
-        false => return Err(fault::syntax("real", text)),
-    };
+    let value: f32 = trimmed.parse().map_err(|_| fault::syntax("real", text))?;
     match lost(trimmed, value.is_infinite(), value == 0.0) {
         true => Err(out_of_range("real", trimmed)),
         false => Ok(value),
     }
-}
-
-/// Rust reads a signed NaN, Postgres does not.
-fn acceptable(text: &str) -> bool {
-    !(text.starts_with(['+', '-']) && text[1..].eq_ignore_ascii_case("nan"))
 }
 
 /// Whether reading turned a finite number into infinity, or one that is not zero into zero.
@@ -58,6 +48,13 @@ pub fn format_float8(value: f64, out: &mut String) {
     }
     let mut digits = Scratch::default();
     write!(digits, "{value:e}").expect("a double has at most 25 characters");
+    for places in 1.. {
+        if !is_midpoint(digits.text(), f64::MANTISSA_DIGITS) {
+            break;
+        }
+        digits = Scratch::default();
+        write!(digits, "{value:.places$e}").expect("17 digits say all there is");
+    }
     lay_out(digits.text(), 15, out);
 }
 
@@ -67,7 +64,33 @@ pub fn format_float4(value: f32, out: &mut String) {
     }
     let mut digits = Scratch::default();
     write!(digits, "{value:e}").expect("a real has fewer characters than a double");
+    for places in 1.. {
+        if !is_midpoint(digits.text(), f32::MANTISSA_DIGITS) {
+            break;
+        }
+        digits = Scratch::default();
+        write!(digits, "{value:.places$e}").expect("9 digits say all there is");
+    }
     lay_out(digits.text(), 6, out);
+}
+
+/// Whether the digits `d.ddde±x` stand exactly between two floats of so many binary digits, so that
+/// only the breaking of a tie reads them back. Such a number has one binary digit more than a float,
+/// so its power of ten is small.
+fn is_midpoint(text: &str, mantissa_digits: u32) -> bool {
+    let (mantissa, exponent) = text.split_once('e').expect("{:e} writes an exponent");
+    let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let exponent: i32 = exponent.parse().expect("{:e} writes a decimal exponent");
+    let last = exponent - fraction as i32;
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit);
+    let digits = digits.fold(0u128, |n, digit| n * 10 + u128::from(digit - b'0'));
+    // Without its factors of two: those of the power of ten do not count.
+    let odd = match last {
+        0..=23 => digits * 5u128.pow(last as u32),
+        -1 if digits % 5 == 0 => digits / 5,
+        _ => return false,
+    };
+    odd != 0 && u128::BITS - odd.leading_zeros() - odd.trailing_zeros() == mantissa_digits + 1
 }
 
 fn special(value: f64, out: &mut String) -> bool {

@@ -49,21 +49,24 @@ pub fn span(value: IntervalMonthDayNano) -> i128 {
 
 pub fn parse(text: &str) -> Result<IntervalMonthDayNano, SqlError> {
     let trimmed = text.trim_matches(super::is_space);
-    let iso = trimmed.starts_with('P') || trimmed.starts_with("-P") || trimmed.starts_with('p');
+    let iso = trimmed.starts_with(['P', 'p']);
     let sum = if iso { parse_iso(trimmed) } else { parse_words(trimmed) };
     match sum {
         Ok(sum) => make(sum.months, sum.days, sum.micros).ok_or_else(|| out_of_range(text)),
         Err(Fault::Syntax) => Err(fault::datetime_syntax("interval", text)),
+        Err(Fault::Field) => Err(fault::datetime_field(text)),
         Err(Fault::Range) => Err(out_of_range(text)),
     }
 }
 
 fn out_of_range(text: &str) -> SqlError {
-    fault::error("22008", format!("interval field value out of range: \"{text}\""))
+    fault::error("22015", format!("interval field value out of range: \"{text}\""))
 }
 
 enum Fault {
     Syntax,
+    /// 61 minutes.
+    Field,
     Range,
 }
 
@@ -131,21 +134,19 @@ fn divide_round(value: i64, divisor: i64) -> i64 {
 fn parse_words(text: &str) -> Result<Sum, Fault> {
     let mut rest = text.trim_start_matches('@');
     let mut sum = Sum::default();
-    let mut any = false;
-    // Under the SQL standard a leading sign without units holds for all that follows.
+    let (mut seen, mut ago) = (Vec::new(), false);
     while !skip_space(&mut rest).is_empty() {
-        if let Some(after) = strip_word(rest, "ago").filter(|_| any) {
-            sum.negate();
+        if let Some(after) = strip_word(rest, "ago").filter(|_| !seen.is_empty()) {
+            ago = true;
             rest = after;
-            if !skip_space(&mut rest).is_empty() {
-                return Err(Fault::Syntax);
-            }
-            break;
+            continue;
         }
-        parse_part(&mut rest, &mut sum)?;
-        any = true;
+        parse_part(&mut rest, &mut sum, &mut seen)?;
     }
-    if any { Ok(sum) } else { Err(Fault::Syntax) }
+    if ago {
+        sum.negate();
+    }
+    if seen.is_empty() { Err(Fault::Syntax) } else { Ok(sum) }
 }
 
 fn strip_word<'a>(rest: &'a str, word: &str) -> Option<&'a str> {
@@ -158,12 +159,20 @@ fn skip_space<'a>(rest: &mut &'a str) -> &'a str {
     rest
 }
 
-fn parse_part(rest: &mut &str, sum: &mut Sum) -> Result<(), Fault> {
+/// One number with its unit. Each unit may stand once; `seen` are those that did.
+fn parse_part(rest: &mut &str, sum: &mut Sum, seen: &mut Vec<Unit>) -> Result<(), Fault> {
+    let mut first = |units: &[Unit]| {
+        let again = units.iter().any(|unit| seen.contains(unit));
+        seen.extend(units);
+        if again { Err(Fault::Syntax) } else { Ok(()) }
+    };
     let number = read_number(rest)?;
     if rest.starts_with(':') {
+        first(&[Unit::Micros(HOUR), Unit::Micros(MINUTE), Unit::Micros(SECOND)])?;
         return parse_clock(number, rest, sum);
     }
     if rest.starts_with('-') && number.billionths == 0 {
+        first(&[Unit::Months(12), Unit::Months(1)])?;
         *rest = &rest[1..];
         let months = read_number(rest)?;
         let months = Number { negative: number.negative, ..months };
@@ -180,10 +189,13 @@ fn parse_part(rest: &mut &str, sum: &mut Sum) -> Result<(), Fault> {
         if !clock && !tail.is_empty() {
             return Err(Fault::Syntax);
         }
+        first(&[unit])?;
         return sum.add(number, unit);
     }
     *rest = tail;
-    sum.add(number, unit(word).ok_or(Fault::Syntax)?)
+    let unit = unit(word).ok_or(Fault::Syntax)?;
+    first(&[unit])?;
+    sum.add(number, unit)
 }
 
 /// `hh:mm[:ss[.f]]` after its hours; the sign of the hours is that of all.
@@ -201,7 +213,7 @@ fn parse_clock(hours: Number, rest: &mut &str, sum: &mut Sum) -> Result<(), Faul
         return sum.add(Number { negative: sign, ..minutes }, Unit::Micros(SECOND));
     }
     if minutes.whole > 59 || seconds.whole > 60 {
-        return Err(Fault::Range);
+        return Err(Fault::Field);
     }
     sum.add(hours, Unit::Micros(HOUR))?;
     sum.add(Number { negative: sign, ..minutes }, Unit::Micros(MINUTE))?;
@@ -265,8 +277,7 @@ fn unit(word: &str) -> Option<Unit> {
 
 /// `P[nY][nM][nW][nD][T[nH][nM][nS]]`, each number with its own sign.
 fn parse_iso(text: &str) -> Result<Sum, Fault> {
-    let negative = text.starts_with('-');
-    let mut rest = text.trim_start_matches('-').get(1..).ok_or(Fault::Syntax)?;
+    let mut rest = &text[1..];
     let mut sum = Sum::default();
     let mut time = false;
     let mut any = false;
@@ -291,9 +302,6 @@ fn parse_iso(text: &str) -> Result<Sum, Fault> {
         };
         sum.add(number, unit)?;
         any = true;
-    }
-    if negative {
-        sum.negate();
     }
     if any { Ok(sum) } else { Err(Fault::Syntax) }
 }

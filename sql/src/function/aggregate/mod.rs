@@ -111,19 +111,18 @@ impl AggregateUDFImpl for EngineAggregate {
             [DataType::Null | DataType::Utf8View] => vec![DataType::Utf8],
             _ => types.to_vec(),
         };
-        if self.function.return_type(&coerced).is_none() {
-            let names: Vec<String> = types.iter().map(type_name).collect();
-            let message = format!("function {name}({}) does not exist", names.join(", "));
-            let hint = "No function matches the given name and argument types. You might need to \
-                        add explicit type casts.";
-            return Err(SqlError::new("42883", message).with_hint(hint).into());
-        }
         Ok(coerced)
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let types = self.coerce_types(types)?;
-        Ok(self.function.return_type(&types).expect("coerced to types it is defined for"))
+        // Here and not in coerce_types, whose errors DataFusion words anew.
+        self.function.return_type(&self.coerce_types(types)?).ok_or_else(|| {
+            let names: Vec<String> = types.iter().map(type_name).collect();
+            let call = format!("{}({})", self.function.name(), names.join(", "));
+            let hint = "No function matches the given name and argument types. You might need to \
+                        add explicit type casts.";
+            SqlError::new("42883", format!("function {call} does not exist")).with_hint(hint).into()
+        })
     }
 
     fn is_nullable(&self) -> bool {

@@ -28,7 +28,7 @@ pub fn functions() -> Vec<ScalarUDF> {
     };
     vec![
         Scalar::new("to_char")
-            .overload(fn2::<Timestamp, Text, Text>(|t, f| timestamp(t, f)))
+            .overload(fn2::<Timestamp, Text, Text>(timestamp))
             .overload(fn2::<Timestamptz, Text, Text>(|t, f| timestamp_in(t, f, "UTC")))
             .overload(fn2::<Date, Text, Text>(|d, f| timestamp_in(i64::from(d) * DAY, f, "UTC")))
             .overload(fn2::<Interval, Text, Text>(|i, f| {

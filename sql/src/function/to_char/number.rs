@@ -176,8 +176,10 @@ impl Number<'_> {
         self.signed = true;
         let fill = self.t.fill;
         match self.t.sign {
-            Sign::Floating if self.negative => self.out.push('-'),
-            Sign::Floating if fill => self.out.push(' '),
+            Sign::Floating | Sign::PlusFirst | Sign::PlusLast if self.negative => {
+                self.out.push('-');
+            }
+            Sign::Floating | Sign::PlusFirst | Sign::PlusLast if fill => self.out.push(' '),
             Sign::Leading => self.out.push(if self.negative { '-' } else { '+' }),
             Sign::Brackets if self.negative => self.out.push('<'),
             Sign::Brackets if fill => self.out.push(' '),

@@ -42,10 +42,16 @@ enum Special {
 
 /// Reads all fields; `name` is the type for the message.
 pub fn read(text: &str, name: &str) -> Result<Fields, SqlError> {
-    let mut reader = Reader { text, rest: text, fields: Fields::default(), loose: Vec::new() };
+    let fields = Fields::default();
+    let time_only = name == "time";
+    let mut reader = Reader { text, rest: text, fields, loose: Vec::new(), time_only };
     reader.run().map_err(|fault| match fault {
         Fault::Syntax => fault::datetime_syntax(name, text),
         Fault::Range => fault::datetime_field(text),
+        Fault::Displacement => {
+            let message = format!("time zone displacement out of range: \"{text}\"");
+            fault::error("22009", message)
+        }
         Fault::Zone(zone) => fault::error("22023", format!("time zone \"{zone}\" not recognized")),
     })?;
     Ok(reader.fields)
@@ -54,6 +60,7 @@ pub fn read(text: &str, name: &str) -> Result<Fields, SqlError> {
 enum Fault {
     Syntax,
     Range,
+    Displacement,
     Zone(String),
 }
 
@@ -63,6 +70,8 @@ struct Reader<'a> {
     fields: Fields,
     /// Bare numbers beside a month's name, in order.
     loose: Vec<(i64, usize)>,
+    /// `123456` is a time, not a date.
+    time_only: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -133,7 +142,10 @@ impl<'a> Reader<'a> {
         for i in 0..6 {
             micros = micros * 10 + digits.as_bytes().get(i).map_or(0, |b| i64::from(b - b'0'));
         }
-        Ok(micros + i64::from(digits.as_bytes().get(6).is_some_and(|b| *b >= b'5')))
+        // Half to even, as rint() does.
+        let rest = digits.get(6..).unwrap_or("").trim_end_matches('0');
+        let up = rest > "5" || (rest == "5" && micros % 2 == 1);
+        Ok(micros + i64::from(up))
     }
 
     /// Three parts with one separator, the middle one perhaps a name.
@@ -186,7 +198,7 @@ impl<'a> Reader<'a> {
 
     /// `20260610`, `260610`, `120000` after a date, or a number beside a month's name.
     fn bare(&mut self, digits: &str) -> Result<(), Fault> {
-        let dated = self.fields.year.is_some() && self.fields.day.is_some();
+        let dated = self.time_only || self.fields.year.is_some() && self.fields.day.is_some();
         let (two, four) = (digits.len().saturating_sub(2), digits.len().saturating_sub(4));
         match digits.len() {
             4 | 6 if dated && self.fields.time.is_none() => {
@@ -202,22 +214,11 @@ impl<'a> Reader<'a> {
             6 | 8.. if !dated && self.fields.month.is_none() => {
                 self.set_date(&digits[..four], None, &digits[four..two], &digits[two..])
             }
-            _ if self.hour_of_meridian() => {
-                self.fields.time = Some((integer(digits)?, 0, 0, 0));
-                Ok(())
-            }
             _ => {
                 self.loose.push((integer(digits)?, digits.len()));
                 Ok(())
             }
         }
-    }
-
-    /// Whether a bare number is the hour of `4 PM`.
-    fn hour_of_meridian(&self) -> bool {
-        let word = self.rest.trim_start().get(..2).unwrap_or("");
-        self.fields.time.is_none()
-            && (word.eq_ignore_ascii_case("am") || word.eq_ignore_ascii_case("pm"))
     }
 
     fn offset(&mut self) -> Result<(), Fault> {
@@ -232,7 +233,10 @@ impl<'a> Reader<'a> {
         let sign_and_digits = self.rest;
         self.rest = &self.rest[1..];
         let digits = self.take(|c| c.is_ascii_digit() || c == ':');
-        let zone = Zone::offset(&sign_and_digits[..=digits.len()]).ok_or(Fault::Syntax)?;
+        let hours = digits.split(':').next().unwrap_or("");
+        let far = hours.len() <= 2 && hours.parse().is_ok_and(|hours: i64| hours > 15);
+        let wrong = if far { Fault::Displacement } else { Fault::Syntax };
+        let zone = Zone::offset(&sign_and_digits[..=digits.len()]).ok_or(wrong)?;
         self.fields.zone = Some(zone);
         Ok(())
     }
@@ -353,8 +357,12 @@ impl Fields {
             return Err(fault::datetime_field(text)
                 .with_hint("Perhaps you need a different \"datestyle\" setting."));
         }
-        if day < 1 || day > days_in_month(year, month) || year > 5_874_897 {
+        if day < 1 || day > days_in_month(year, month) {
             return Err(fault::datetime_field(text));
+        }
+        if year > 5_874_897 {
+            let what = name.split(' ').next().unwrap_or(name);
+            return Err(fault::error("22008", format!("{what} out of range: \"{text}\"")));
         }
         Ok(days_from_civil(year, month, day))
     }

@@ -72,13 +72,10 @@ pub fn parse_timestamptz(text: &str, input: &InputSettings) -> Result<i64, SqlEr
 
 fn local(fields: &Fields, text: &str, name: &str) -> Result<i64, SqlError> {
     let days = fields.days(text, name)?;
+    let micros = fields.micros_of_day(text)?;
     days.checked_mul(DAY)
-        .and_then(|micros| micros.checked_add(fields.micros_of_day(text).ok()?))
-        .filter(|_| fields.micros_of_day(text).is_ok())
-        .ok_or_else(|| match fields.micros_of_day(text) {
-            Err(error) => error,
-            Ok(_) => out_of_range(text),
-        })
+        .and_then(|midnight| midnight.checked_add(micros))
+        .ok_or_else(|| out_of_range(text))
 }
 
 fn out_of_range(text: &str) -> SqlError {

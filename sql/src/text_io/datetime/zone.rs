@@ -1,6 +1,6 @@
 //! Time zones: UTC, fixed offsets, and the names of the IANA database.
 //!
-//! Law: a local time that occurs twice is the one before the clocks were put back; one that is
+//! Law: a local time that occurs twice is the one after the clocks were put back; one that is
 //! skipped is read with the offset in force before it, as Postgres does both.
 
 use std::str::FromStr;
@@ -139,7 +139,7 @@ impl Zone {
                 let early = local.checked_sub(before)?;
                 let late = local.checked_sub(after)?;
                 let holds = |utc: i64| self.offset_at(utc) * SECOND == local - utc;
-                Some(if holds(early) || !holds(late) { early } else { late })
+                Some(if holds(late) { late } else { early })
             }
         }
     }
