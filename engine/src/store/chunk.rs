@@ -47,6 +47,7 @@ enum Ids {
 pub(super) enum Begins {
     /// All of them together.
     One(u64),
+    /// Never falling, as rows are added in order of time.
     Each(ScalarBuffer<u64>),
 }
 
@@ -177,7 +178,8 @@ impl Chunk {
         let begun = match &self.begins {
             Begins::One(begin) if *begin > at.0 => return Selection::None,
             Begins::One(_) => true,
-            Begins::Each(begins) => begins.iter().all(|&begin| begin <= at.0),
+            Begins::Each(begins) if begins[0] > at.0 => return Selection::None,
+            Begins::Each(begins) => begins[begins.len() - 1] <= at.0,
         };
         if begun && self.ended() == 0 {
             return Selection::All;

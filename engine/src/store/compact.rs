@@ -91,7 +91,7 @@ impl Writer {
         Arc::make_mut(chunks).splice(run, new);
         for keys in gone {
             for row in 0..keys.len() {
-                prune(index, chunks, keys.word(row), since);
+                prune(index, chunks, keys.word(row), usize::MAX, since);
             }
         }
     }

@@ -88,7 +88,6 @@ impl Loader {
         let relation = Arc::clone(&self.writer.relation);
         if let Some(encoder) = &relation.encoder {
             let ShardState { chunks, index } = &mut *relation.shards[self.writer.shard].write();
-            index.reserve(chunks.iter().map(|chunk| chunk.len()).sum());
             for chunk in chunks.iter() {
                 let keys = encoder.keys_of(&chunk.batch);
                 for row in (0..chunk.len()).filter(|&row| chunk.is_live(row)) {

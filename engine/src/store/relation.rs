@@ -25,6 +25,9 @@ use crate::updates::batch_of;
 
 /// Keys looked up under one hold of the lock.
 const LOOKUP_KEYS_MAX: usize = 1024;
+/// How far a chain is followed in search of rows that no one reads when another is added. An old
+/// reader keeps long chains; what is further back goes when its chunk is rewritten.
+const PRUNE_MAX: usize = 8;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -200,6 +203,7 @@ impl ShardState {
             let Some((chunk, row)) = self.locate(id) else { continue };
             if chunk.is_visible(row, at) && has_key(encoder, chunk, row, keys, key) {
                 found.push(Lookup { key, id: RowId(id), batch: chunk.batch.clone(), row });
+                return; // of the rows with one key at most one is there
             }
         }
     }
@@ -220,13 +224,19 @@ pub(super) fn push(
     since: Timestamp,
 ) {
     if index.push(word, id) {
-        prune(index, chunks, word, since);
+        prune(index, chunks, word, PRUNE_MAX, since);
     }
 }
 
-/// Takes the rows that no one reads out of the chain of a word.
-pub(super) fn prune(index: &mut Index, chunks: &[Arc<Chunk>], word: Option<u64>, since: Timestamp) {
-    index.prune(word, |id| match locate(chunks, id) {
+/// Takes the rows that no one reads out of the newest `limit` of the chain of a word.
+pub(super) fn prune(
+    index: &mut Index,
+    chunks: &[Arc<Chunk>],
+    word: Option<u64>,
+    limit: usize,
+    since: Timestamp,
+) {
+    index.prune(word, limit, |id| match locate(chunks, id) {
         Some((chunk, row)) => chunk.end(row) <= since.0,
         None => true,
     });

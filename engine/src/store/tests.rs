@@ -1,8 +1,9 @@
 //! The store against a naive list of rows with their spans of time: random writes at many times,
 //! read at every time that is held.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
@@ -315,7 +316,7 @@ fn updates_of_all_rows_keep_the_store_within_twice_its_live_size() {
     writers[0].write(Timestamp(1), prepared);
     for time in 2..400u64 {
         let keys: Vec<i64> = (0..500).map(|_| random.random_range(1..=ROWS)).collect();
-        let keys: std::collections::BTreeSet<i64> = keys.into_iter().collect();
+        let keys: BTreeSet<i64> = keys.into_iter().collect();
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values(keys.iter().copied()));
         let found = relation.lookup(&[0], &[column], Timestamp(time)).expect("indexed");
         assert_eq!(found.len(), keys.len());
@@ -348,4 +349,90 @@ fn a_table_without_columns_counts_its_rows() {
     writers[0].write(Timestamp(21), prepared);
     assert_eq!(relation.count(Timestamp(20)), 20);
     assert_eq!(relation.scan(Timestamp(21)).iter().map(|r| r.ids.len()).sum::<usize>(), 19);
+}
+
+#[test]
+fn a_key_is_found_in_whatever_shard_it_is() {
+    let horizon = Horizon::new();
+    let (relation, mut writers) =
+        Relation::new(CollectionId(1), schema(), Some(vec![0]), 3, &horizon);
+    let mut random = StdRng::seed_from_u64(0);
+    for key in 0..30i64 {
+        let row: Row = (Some(key), "x".into(), 0);
+        let updates = Updates::at(batch(&[row], &mut random), 1 + key as u64, 1);
+        assert!(writers[key as usize % 3].apply(&updates).is_none());
+    }
+    let keys: ArrayRef = Arc::new(Int64Array::from(vec![7, 99, 3, 8]));
+    let found = relation.lookup(&[0], &[Arc::clone(&keys)], Timestamp(30)).expect("indexed");
+    assert_eq!(found.iter().map(|lookup| lookup.key).collect::<Vec<_>>(), [0, 2, 3]);
+    let found: Vec<_> = rows_of(&relation.gather(&found).batch).into_iter().map(|r| r.0).collect();
+    assert_eq!(found, [Some(7), Some(3), Some(8)]);
+    assert!(relation.lookup(&[1], &[keys], Timestamp(30)).is_none(), "no index");
+    let ids: Vec<u64> =
+        relation.scan(Timestamp(30)).iter().flat_map(|r| r.ids.values().to_vec()).collect();
+    let distinct: BTreeSet<u64> = ids.iter().copied().collect();
+    assert_eq!((ids.len(), distinct.len()), (30, 30));
+}
+
+/// One writer moves 1 from row to row as fast as it can; readers see the same sum at every time,
+/// while chunks are merged and dead rows dropped under them.
+#[test]
+fn readers_see_one_time_while_the_writer_works() {
+    const ROWS: u64 = 200;
+    let horizon = Horizon::new();
+    let (relation, mut writers) =
+        Relation::new(CollectionId(1), schema(), Some(vec![0]), 1, &horizon);
+    let mut random = StdRng::seed_from_u64(0);
+    let mut values = vec![100u64; ROWS as usize];
+    let row = |key: u64, value: u64| -> Row { (Some(key as i64), value.to_string(), 0) };
+    let rows: Vec<Row> = (0..ROWS).map(|key| row(key, 100)).collect();
+    writers[0].apply(&Updates::at(batch(&rows, &mut random), 1, 1));
+    horizon.raise_floor(Timestamp(1));
+    let written = AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        let reader = |seed: u64| {
+            let (relation, horizon, written) = (&relation, &horizon, &written);
+            move || {
+                let mut random = StdRng::seed_from_u64(seed);
+                let mut held: Vec<ReadGuard> = vec![];
+                loop {
+                    let placeholder = horizon.hold(Timestamp::MIN);
+                    let time = written.load(Ordering::SeqCst);
+                    held.push(horizon.hold(Timestamp(time)));
+                    drop(placeholder);
+                    let guard = &held[random.random_range(0..held.len())];
+                    let rows: Vec<Row> =
+                        relation.batches(guard.at).flat_map(|batch| rows_of(&batch)).collect();
+                    let sum: u64 = rows.iter().map(|row| row.1.parse::<u64>().expect("one")).sum();
+                    assert_eq!((rows.len() as u64, sum), (ROWS, 100 * ROWS), "at {}", guard.at.0);
+                    if held.len() > 3 {
+                        held.remove(random.random_range(0..held.len()));
+                    }
+                    if time > 5_000 {
+                        return;
+                    }
+                }
+            }
+        };
+        scope.spawn(reader(1));
+        scope.spawn(reader(2));
+        for time in 2..=5_001u64 {
+            let (from, to) = (random.random_range(0..ROWS), random.random_range(0..ROWS));
+            let mut rows = vec![];
+            let mut diffs = vec![];
+            if from != to && values[from as usize] > 0 {
+                for (key, change) in [(from, -1i64), (to, 1)] {
+                    let old = values[key as usize];
+                    values[key as usize] = old.wrapping_add_signed(change);
+                    rows.extend([row(key, values[key as usize]), row(key, old)]);
+                    diffs.extend([1, -1]);
+                }
+            }
+            let times = vec![time; rows.len()];
+            let missed = writers[0].apply(&Updates::new(batch(&rows, &mut random), times, diffs));
+            assert!(missed.is_none());
+            written.store(time, Ordering::SeqCst);
+            horizon.raise_floor(Timestamp(time));
+        }
+    });
 }

@@ -148,7 +148,6 @@ impl Pass<'_> {
     }
 
     fn add(&mut self, added: &Side, first: u64, rows: Range<usize>) {
-        self.index.reserve(rows.len());
         for row in rows {
             let (word, id) = (added.keys().word(row), first + row as u64);
             if self.live_only {

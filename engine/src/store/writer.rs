@@ -141,12 +141,13 @@ impl Writer {
         for row in 0..keys.len() {
             for id in state.index.chain(keys.word(row)) {
                 let Some((chunk, place)) = state.locate(id) else { continue };
-                if chunk.is_live(place)
-                    && delete.binary_search(&id).is_err()
-                    && has_key(encoder, chunk, place, keys, row)
-                {
+                if !has_key(encoder, chunk, place, keys, row) {
+                    continue;
+                }
+                if chunk.is_live(place) && delete.binary_search(&id).is_err() {
                     return Err(WriteError::Duplicate { row });
                 }
+                break; // of the rows with one key only the newest can be there
             }
         }
         drop(state);
@@ -204,7 +205,6 @@ impl Writer {
             Arc::make_mut(&mut state.chunks).push(chunk);
             let ShardState { chunks, index } = &mut *state;
             if let Some(keys) = keys {
-                index.reserve(rows);
                 for row in 0..rows {
                     push(index, chunks, keys.word(from + row), first + row as u64, since);
                 }
