@@ -31,7 +31,7 @@ const ENDED_MAX: usize = 4096;
 const REWRITE_ROWS: usize = 4 * CHUNK_ROWS;
 
 impl Writer {
-    /// What there is to do after a write.
+    /// What there is to do before a write: by now no one may read what the one before it ended.
     pub(super) fn maintain(&mut self) {
         let since = self.relation.horizon.since();
         while let Some(tail) = self.full_tail() {

@@ -174,7 +174,8 @@ fn table(seed: u64, key: Option<Vec<usize>>, keys: i64, writes: usize) {
             check(&relation, &model, &held, keys);
         }
     }
-    bounded(&relation, writer, &mut model);
+    drop(held);
+    bounded(&relation, writer, &model);
 }
 
 /// The row of `insert` that a primary key on column 0 refuses. Existing rows first, as they are met.
@@ -191,15 +192,20 @@ fn duplicate(relation: &Relation, model: &Model, delete: &[u64], insert: &[Row])
     stored.or_else(within)
 }
 
-/// With no one reading the past, deleting everything leaves next to nothing.
-fn bounded(relation: &Relation, writer: &mut Writer, model: &mut Model) {
+/// With no one reading the past, deleting everything leaves nothing after the next write.
+fn bounded(relation: &Relation, writer: &mut Writer, model: &Model) {
     let live: Vec<RowId> = model.live().map(|span| RowId(span.id)).collect();
     let empty = RecordBatch::new_empty(schema());
-    let prepared = writer.prepare(&live, empty.clone()).expect("live rows");
-    writer.write(Timestamp(1 << 40), prepared);
-    relation.horizon.raise_floor(Timestamp(1 << 40));
-    // held until here by the caller's guards at most; they are gone when time moves on
-    assert_eq!(relation.count(Timestamp(1 << 40)), 0);
+    for (time, delete) in [(1 << 40, &live[..]), (1 << 41, &[])] {
+        let prepared = writer.prepare(delete, empty.clone()).expect("live rows");
+        writer.write(Timestamp(time), prepared);
+        relation.horizon.raise_floor(Timestamp(time));
+        assert_eq!(relation.count(Timestamp(time)), 0);
+    }
+    let state = relation.shards[0].read();
+    let stored: usize = state.chunks.iter().map(|chunk| chunk.len()).sum();
+    assert!(stored <= 64 || live.len() <= 64, "{stored} of {} rows stored", live.len());
+    assert!(state.index.len() <= 64 || live.len() <= 64, "{} ids indexed", state.index.len());
 }
 
 #[test]

@@ -55,6 +55,7 @@ impl Writer {
             return None;
         }
         assert!(updates.times.is_sorted(), "updates are applied in order of time");
+        self.maintain();
         let mut added = self.side(updates, 1);
         let mut retracted = self.side(updates, -1);
         if !retracted.times.is_empty() && self.relation.encoder.is_none() {
@@ -71,7 +72,6 @@ impl Writer {
             None => vec![],
         };
         self.ended += retracted.times.len() - missed.len();
-        self.maintain();
         (!missed.is_empty()).then(|| over_retractions(&retracted, &missed))
     }
 

@@ -113,11 +113,11 @@ impl Writer {
 
     /// Applies a prepared write, the last one prepared, at `time`.
     pub fn write(&mut self, time: Timestamp, prepared: Prepared) -> Written {
+        self.maintain();
         let Prepared { delete, insert, keys } = prepared;
         let deleted = self.delete(time, &delete);
         let first = RowId(self.next);
         self.append(&insert, Begins::One(time.0), keys.as_ref());
-        self.maintain();
         let deleted_ids = delete.into_iter().map(RowId).collect();
         Written { deleted_ids, deleted, first, inserted: insert }
     }
