@@ -1,10 +1,10 @@
 //! The committer: one thread that turns what is submitted into durable groups of commits.
 //!
 //! Law
-//! - A group has one time, issued before its first commit is evaluated. Each commit sees all earlier
-//!   ones, of its own group too: it reads the store at the group's time.
-//! - A commit is applied as a whole or not at all; one that fails leaves nothing behind and does not
-//!   touch the others of its group.
+//! - A group has one time, issued before its first commit is evaluated. Each commit sees all
+//!   earlier ones, of its own group too: it reads the store at the group's time.
+//! - A commit is applied as a whole or not at all; one that fails leaves nothing behind and does
+//!   not touch the others of its group.
 //! - One record, one sync for a group; then it is handed to the [`GroupSink`], then reads may have
 //!   its time (S1), then it is acknowledged, in the order of submission.
 //! - After a failed write of the log nothing is committed any more until a restart. What the failed

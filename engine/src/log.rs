@@ -29,9 +29,9 @@
 //! ```
 //!
 //! The salt keeps user data that looks like a record from passing for one. The payload of a
-//! reservation is a time (8): readers may have been given times up to it. Of all reservations, those
-//! in groups included, the last one in the log holds; whoever opens it goes on above that. Group
-//! payloads stand in `group.rs`, the rows in them in `rows.rs`.
+//! reservation is a time (8): readers may have been given times up to it. Of all reservations,
+//! those in groups included, the last one in the log holds; whoever opens it goes on above that.
+//! Group payloads stand in `group.rs`, the rows in them in `rows.rs`.
 
 mod directory;
 mod group;

@@ -1,7 +1,7 @@
 //! Opening a data directory: the tables and the opaque records, as the log tells them.
 //!
-//! Law: afterwards everything is as after the last durable group: rows under the same ids, when each
-//! table changed last, and a clock that is above every time ever given out.
+//! Law: afterwards everything is as after the last durable group: rows under the same ids, when
+//! each table changed last, and a clock that is above every time ever given out.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -16,9 +16,9 @@
 //! 8  length of the section: 4 count of batches, then each: batch         the inserted rows
 //! ```
 //!
-//! In this order it is applied: a row may be inserted and deleted in one group. A schema is an Arrow
-//! IPC schema message (flatbuffer), a batch is as in `rows.rs`. The deleted rows are there for
-//! `changes()` and for sealing; recovery skips them.
+//! In this order it is applied: a row may be inserted and deleted in one group. A schema is an
+//! Arrow IPC schema message (flatbuffer), a batch is as in `rows.rs`. The deleted rows are there
+//! for `changes()` and for sealing; recovery skips them.
 
 use std::sync::Arc;
 

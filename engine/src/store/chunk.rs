@@ -1,4 +1,5 @@
-//! A chunk: some rows of a shard in order of their ids, with the span of time in which each is there.
+//! A chunk: some rows of a shard in order of their ids, with the span of time in which each is
+//! there.
 //!
 //! Everything but the ends is immutable. An end is set once, by the shard's writer, to a time that
 //! no reader reads yet; so a reader that still holds a chunk which has been merged into another

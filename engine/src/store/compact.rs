@@ -9,7 +9,8 @@
 //! - A chunk a third of which is dead is rewritten, together with small neighbours. So the rows
 //!   kept stay within one and a half times those read, but for what ended since the last look.
 //!
-//! Merging is done outside of the lock: only the writer changes anything, and it is the one at work.
+//! Merging is done outside of the lock: only the writer changes anything, and it is the one at
+//! work.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -97,8 +98,8 @@ impl Writer {
     }
 }
 
-/// 0 for less than 8 rows, 1 for less than 64 and so on; `LEVEL_FULL` for a chunk that is not merged
-/// any more.
+/// 0 for less than 8 rows, 1 for less than 64 and so on; `LEVEL_FULL` for a chunk that is not
+/// merged any more.
 fn level(chunk: &Chunk) -> u32 {
     let by_rows = chunk.len().ilog2() / 3;
     if by_rows >= LEVEL_FULL || chunk.payload_bytes() >= CHUNK_BYTES {

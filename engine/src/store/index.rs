@@ -2,8 +2,8 @@
 //!
 //! The head of each chain stands in a hash map, the rest as links from each id to the one before
 //! it, so a key with one row costs one entry. Chains hold rows that have ended too, as long as
-//! someone may read them: an older time needs the older row. Where words are hashes a chain may hold
-//! rows of several keys; whoever follows it compares.
+//! someone may read them: an older time needs the older row. Where words are hashes a chain may
+//! hold rows of several keys; whoever follows it compares.
 
 use hashbrown::HashMap;
 

@@ -2,8 +2,8 @@
 //!
 //! Law
 //! - [`Relation::scan`], [`Relation::lookup`] and [`Relation::count`] at t give the rows with
-//!   begin ≤ t < end: what was written at times ≤ t. That holds for t ≥ [`Horizon::since`] and below
-//!   the time that its writers write at.
+//!   begin ≤ t < end: what was written at times ≤ t. That holds for t ≥ [`Horizon::since`] and
+//!   below the time that its writers write at.
 //! - Readers take a lock only to copy the list of chunks or to follow an index; a writer holds it
 //!   for as long as one piece of its work takes. No reader waits for another.
 //!

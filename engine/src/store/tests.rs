@@ -178,7 +178,8 @@ fn table(seed: u64, key: Option<Vec<usize>>, keys: i64, writes: usize) {
     bounded(&relation, writer, &model);
 }
 
-/// The row of `insert` that a primary key on column 0 refuses. Existing rows first, as they are met.
+/// The row of `insert` that a primary key on column 0 refuses. Existing rows first, as they are
+/// met.
 fn duplicate(relation: &Relation, model: &Model, delete: &[u64], insert: &[Row]) -> Option<usize> {
     if relation.indexed().is_empty() {
         return None;

@@ -6,8 +6,8 @@
 //!
 //! Errors: a retraction that meets no row changes nothing and is given back: an over-retraction.
 //!
-//! A view with a key finds the row to end by its key. One without builds an index over whole rows at
-//! its first retraction; it holds live rows only, duplicates chained.
+//! A view with a key finds the row to end by its key. One without builds an index over whole rows
+//! at its first retraction; it holds live rows only, duplicates chained.
 
 use std::ops::Range;
 use std::sync::Arc;
