@@ -134,9 +134,9 @@ fn divide_round(value: i64, divisor: i64) -> i64 {
 fn parse_words(text: &str) -> Result<Sum, Fault> {
     let mut rest = text.trim_start_matches('@');
     let mut sum = Sum::default();
-    let (mut seen, mut ago) = (Vec::new(), false);
+    let (mut seen, mut ago) = (Seen::default(), false);
     while !skip_space(&mut rest).is_empty() {
-        if let Some(after) = strip_word(rest, "ago").filter(|_| !seen.is_empty()) {
+        if let Some(after) = strip_word(rest, "ago").filter(|_| seen.0 != 0) {
             ago = true;
             rest = after;
             continue;
@@ -146,7 +146,7 @@ fn parse_words(text: &str) -> Result<Sum, Fault> {
     if ago {
         sum.negate();
     }
-    if seen.is_empty() { Err(Fault::Syntax) } else { Ok(sum) }
+    if seen.0 == 0 { Err(Fault::Syntax) } else { Ok(sum) }
 }
 
 fn strip_word<'a>(rest: &'a str, word: &str) -> Option<&'a str> {
@@ -160,19 +160,14 @@ fn skip_space<'a>(rest: &mut &'a str) -> &'a str {
 }
 
 /// One number with its unit. Each unit may stand once; `seen` are those that did.
-fn parse_part(rest: &mut &str, sum: &mut Sum, seen: &mut Vec<Unit>) -> Result<(), Fault> {
-    let mut first = |units: &[Unit]| {
-        let again = units.iter().any(|unit| seen.contains(unit));
-        seen.extend(units);
-        if again { Err(Fault::Syntax) } else { Ok(()) }
-    };
+fn parse_part(rest: &mut &str, sum: &mut Sum, seen: &mut Seen) -> Result<(), Fault> {
     let number = read_number(rest)?;
     if rest.starts_with(':') {
-        first(&[Unit::Micros(HOUR), Unit::Micros(MINUTE), Unit::Micros(SECOND)])?;
+        seen.note(&[Unit::Micros(HOUR), Unit::Micros(MINUTE), Unit::Micros(SECOND)])?;
         return parse_clock(number, rest, sum);
     }
     if rest.starts_with('-') && number.billionths == 0 {
-        first(&[Unit::Months(12), Unit::Months(1)])?;
+        seen.note(&[Unit::Months(12), Unit::Months(1)])?;
         *rest = &rest[1..];
         let months = read_number(rest)?;
         let months = Number { negative: number.negative, ..months };
@@ -189,12 +184,12 @@ fn parse_part(rest: &mut &str, sum: &mut Sum, seen: &mut Vec<Unit>) -> Result<()
         if !clock && !tail.is_empty() {
             return Err(Fault::Syntax);
         }
-        first(&[unit])?;
+        seen.note(&[unit])?;
         return sum.add(number, unit);
     }
     *rest = tail;
     let unit = unit(word).ok_or(Fault::Syntax)?;
-    first(&[unit])?;
+    seen.note(&[unit])?;
     sum.add(number, unit)
 }
 
@@ -254,25 +249,44 @@ fn read_number(rest: &mut &str) -> Result<Number, Fault> {
     Ok(Number { negative, whole, billionths })
 }
 
+/// Units by all their names.
+const UNITS: &[(Unit, &[&str])] = &[
+    (Unit::Micros(1), &["us", "usec", "usecs", "microsecond", "microseconds", "microsecon"]),
+    (Unit::Micros(1_000), &["ms", "msec", "msecs", "millisecond", "milliseconds", "millisecon"]),
+    (Unit::Micros(SECOND), &["s", "sec", "secs", "second", "seconds"]),
+    (Unit::Micros(MINUTE), &["m", "min", "mins", "minute", "minutes"]),
+    (Unit::Micros(HOUR), &["h", "hr", "hrs", "hour", "hours"]),
+    (Unit::Days(1), &["d", "day", "days"]),
+    (Unit::Days(7), &["w", "week", "weeks"]),
+    (Unit::Months(1), &["mon", "mons", "month", "months"]),
+    (Unit::Months(12), &["y", "yr", "yrs", "year", "years"]),
+    (Unit::Months(120), &["dec", "decs", "decade", "decades"]),
+    (Unit::Months(1_200), &["c", "cent", "century", "centuries"]),
+    (Unit::Months(12_000), &["mil", "mils", "millennium", "millennia"]),
+];
+
 fn unit(word: &str) -> Option<Unit> {
-    let lower = word.to_ascii_lowercase();
-    Some(match lower.as_str() {
-        "us" | "usec" | "usecs" | "microsecond" | "microseconds" | "microsecon" => Unit::Micros(1),
-        "ms" | "msec" | "msecs" | "millisecond" | "milliseconds" | "millisecon" => {
-            Unit::Micros(1_000)
+    let named = |names: &[&str]| names.iter().any(|name| word.eq_ignore_ascii_case(name));
+    UNITS.iter().find(|(_, names)| named(names)).map(|(unit, _)| *unit)
+}
+
+/// Which units have stood in the text, a bit each.
+#[derive(Debug, Default)]
+struct Seen(u16);
+
+impl Seen {
+    /// Notes units; an error if one of them stood before.
+    fn note(&mut self, units: &[Unit]) -> Result<(), Fault> {
+        for unit in units {
+            let at =
+                UNITS.iter().position(|(known, _)| known == unit).expect("a unit of the table");
+            if self.0 & 1 << at != 0 {
+                return Err(Fault::Syntax);
+            }
+            self.0 |= 1 << at;
         }
-        "s" | "sec" | "secs" | "second" | "seconds" => Unit::Micros(SECOND),
-        "m" | "min" | "mins" | "minute" | "minutes" => Unit::Micros(MINUTE),
-        "h" | "hr" | "hrs" | "hour" | "hours" => Unit::Micros(HOUR),
-        "d" | "day" | "days" => Unit::Days(1),
-        "w" | "week" | "weeks" => Unit::Days(7),
-        "mon" | "mons" | "month" | "months" => Unit::Months(1),
-        "y" | "yr" | "yrs" | "year" | "years" => Unit::Months(12),
-        "dec" | "decs" | "decade" | "decades" => Unit::Months(120),
-        "c" | "cent" | "century" | "centuries" => Unit::Months(1_200),
-        "mil" | "mils" | "millennium" | "millennia" => Unit::Months(12_000),
-        _ => return None,
-    })
+        Ok(())
+    }
 }
 
 /// `P[nY][nM][nW][nD][T[nH][nM][nS]]`, each number with its own sign.

@@ -142,3 +142,77 @@ macro_rules! cases {
 }
 
 cases! { aggregate arithmetic array cast datetime jsonb math number_format session text }
+
+#[test]
+fn names_are_unique() {
+    let mut seen = std::collections::BTreeSet::new();
+    for function in super::scalar_functions() {
+        for name in std::iter::once(function.name()).chain(function.aliases().iter().map(|a| &**a))
+        {
+            assert!(seen.insert(name.to_string()), "{name} is there twice");
+        }
+    }
+}
+
+#[test]
+fn every_operator_has_its_function() {
+    use arrow::datatypes::DataType;
+    use datafusion::logical_expr::Operator;
+    let types = [
+        DataType::Int32,
+        DataType::Float64,
+        DataType::Decimal128(10, 2),
+        DataType::Utf8,
+        DataType::Binary,
+        DataType::Date32,
+        DataType::Time64(arrow::datatypes::TimeUnit::Microsecond),
+        super::scalar::timestamp(),
+        super::scalar::timestamptz(),
+        super::scalar::interval(),
+        DataType::LargeUtf8,
+        super::scalar::list(DataType::Int32),
+        DataType::Boolean,
+    ];
+    use Operator::*;
+    let operators = [
+        Plus,
+        Minus,
+        Multiply,
+        Divide,
+        Modulo,
+        StringConcat,
+        Eq,
+        NotEq,
+        Lt,
+        LtEq,
+        Gt,
+        GtEq,
+        Arrow,
+        LongArrow,
+        HashArrow,
+        HashLongArrow,
+        HashMinus,
+        AtArrow,
+        ArrowAt,
+        Question,
+        QuestionPipe,
+        QuestionAnd,
+    ];
+    for op in operators {
+        for left in &types {
+            for right in &types {
+                // Panics when the table names a function that is not in the list.
+                super::operator::operator(op, left, right).expect("the table does not fail");
+            }
+        }
+    }
+}
+
+#[test]
+fn functions_over_rows_know_the_session() {
+    let rows = Asker::new().rows(
+        "SELECT relname, pg_table_is_visible(oid), format_type(reltype, NULL) IS NOT NULL \
+         FROM pg_catalog.pg_class WHERE relname = 'pg_class'",
+    );
+    assert_eq!(rows.expect("a row of pg_class"), ["pg_class|t|t"]);
+}

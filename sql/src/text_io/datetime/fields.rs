@@ -244,14 +244,23 @@ impl<'a> Reader<'a> {
     fn word(&mut self) -> Result<(), Fault> {
         let whole = self.rest;
         let word = self.take(|c| c.is_ascii_alphabetic());
+        let digit_follows = self.rest.starts_with(|c: char| c.is_ascii_digit());
+        match word {
+            // ISO 8601, the only words in most loads: without the allocation below.
+            "T" | "t" if digit_follows => return Ok(()),
+            "Z" | "z" if self.fields.time.is_some() => {
+                self.fields.zone = Some(Zone::Utc);
+                return Ok(());
+            }
+            _ => {}
+        }
         let lower = word.to_ascii_lowercase();
         match lower.as_str() {
             "am" => self.fields.pm = Some(false),
             "pm" => self.fields.pm = Some(true),
             "bc" => self.fields.bc = true,
             "ad" | "at" | "on" => {}
-            "t" if self.rest.starts_with(|c: char| c.is_ascii_digit()) => {}
-            "j" if self.rest.starts_with(|c: char| c.is_ascii_digit()) => {
+            "j" if digit_follows => {
                 let day = self.take(|c| c.is_ascii_digit());
                 self.fields.julian = Some(integer(day)? - super::calendar::JULIAN_EPOCH);
             }
