@@ -27,7 +27,7 @@ use std::time::Duration;
 use tidemark_catalog::durable::DurableError;
 use tidemark_engine::EngineError;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 pub use config::Config;
@@ -48,8 +48,16 @@ pub struct Running {
     pub addr: SocketAddr,
     coordinator: Arc<Coordinator>,
     stop: watch::Sender<bool>,
-    /// Of its own, so that a server lives in any caller's runtime, and ends with its threads.
-    runtime: Option<Runtime>,
+    runtimes: Option<Runtimes>,
+}
+
+/// The server's own threads, so that it lives in any caller's runtime and ends with them.
+///
+/// A tokio worker that is kept busy may be the one that should poll the sockets of all: planning one
+/// statement would stop everybody. So sockets have a runtime that does nothing else.
+struct Runtimes {
+    sessions: Runtime,
+    io: Runtime,
 }
 
 /// Why a server can't start.
@@ -88,34 +96,43 @@ impl Server {
 
 fn start(config: &Config) -> Result<Running, StartError> {
     let address = config.listen_address()?;
-    let runtime = session_runtime().map_err(StartError::Threads)?;
-    let listener = runtime.block_on(TcpListener::bind(address));
+    let runtimes = Runtimes::start().map_err(StartError::Threads)?;
+    let (sessions, io) = (runtimes.sessions.handle(), runtimes.io.handle());
+    let listener = io.block_on(TcpListener::bind(address));
     let listener = listener.map_err(|error| StartError::Bind(address, error))?;
     let addr = listener
         .local_addr()
         .map_err(|error| StartError::Bind(address, error))?;
-    let coordinator = coordinator::open(config, runtime.handle().clone())?;
+    let coordinator = coordinator::open(config, sessions.clone(), io.clone())?;
     let stop = watch::Sender::new(false);
-    runtime.spawn(accept(listener, Arc::clone(&coordinator), stop.subscribe()));
+    io.spawn(accept(listener, Arc::clone(&coordinator), stop.subscribe()));
     tracing::info!(%addr, data = %config.data.display(), "listening");
     Ok(Running {
         addr,
         coordinator,
         stop,
-        runtime: Some(runtime),
+        runtimes: Some(runtimes),
     })
 }
 
-fn session_runtime() -> std::io::Result<Runtime> {
-    // More threads than cores: planning a statement or sorting a batch keeps one busy for a while, and
-    // other sessions should not wait for it.
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores + 4)
-        .thread_name(panic::SESSION_THREAD)
-        .thread_stack_size(STACK_BYTES)
-        .enable_all()
-        .build()
+impl Runtimes {
+    fn start() -> std::io::Result<Runtimes> {
+        // More threads than cores: planning a statement or sorting a batch keeps one busy for a while, and
+        // other sessions should not wait for it.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let sessions = Builder::new_multi_thread()
+            .worker_threads(cores + 4)
+            .thread_name(panic::SESSION_THREAD)
+            .thread_stack_size(STACK_BYTES)
+            .enable_time()
+            .build()?;
+        let io = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name(panic::SOCKET_THREAD)
+            .enable_all()
+            .build()?;
+        Ok(Runtimes { sessions, io })
+    }
 }
 
 async fn accept(
@@ -152,29 +169,31 @@ impl Running {
         {
             tracing::warn!("some sessions did not end in time");
         }
-        let runtime = self.runtime.take();
+        let runtimes = self.runtimes.take();
         let coordinator = Arc::clone(&self.coordinator);
         // The engine's threads are joined: not on the caller's runtime.
-        let stopped = tokio::task::spawn_blocking(move || stop_engine(&coordinator, runtime));
+        let stopped = tokio::task::spawn_blocking(move || stop_engine(&coordinator, runtimes));
         if stopped.await.is_err() {
             tracing::warn!("the engine did not stop cleanly");
         }
     }
 }
 
-fn stop_engine(coordinator: &Coordinator, runtime: Option<Runtime>) {
+fn stop_engine(coordinator: &Coordinator, runtimes: Option<Runtimes>) {
     coordinator.engine.shutdown();
-    if let Some(runtime) = runtime {
-        runtime.shutdown_timeout(GOODBYE);
+    if let Some(runtimes) = runtimes {
+        runtimes.sessions.shutdown_timeout(GOODBYE);
+        runtimes.io.shutdown_timeout(GOODBYE);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtimes) = self.runtimes.take() {
             self.stop.send_replace(true);
             self.coordinator.engine.shutdown();
-            runtime.shutdown_background();
+            runtimes.sessions.shutdown_background();
+            runtimes.io.shutdown_background();
         }
     }
 }

@@ -16,6 +16,8 @@ use std::task::{Context, Poll};
 
 /// Threads with names that begin so run sessions and queries, nothing else.
 pub const SESSION_THREAD: &str = "tidemark-session";
+/// The thread that polls sockets; a panic there loses one connection.
+pub const SOCKET_THREAD: &str = "tidemark-sockets";
 
 thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
@@ -30,9 +32,9 @@ pub fn install_hook() {
             return;
         }
         report(panic);
-        let session = std::thread::current()
-            .name()
-            .is_some_and(|n| n.starts_with(SESSION_THREAD));
+        let here = std::thread::current();
+        let named = |prefix| here.name().is_some_and(|name| name.starts_with(prefix));
+        let session = named(SESSION_THREAD) || named(SOCKET_THREAD);
         let expected = CONTAINED.get() || tidemark_catalog::durable::expects_panic();
         if !session && !expected {
             eprintln!(

@@ -116,7 +116,7 @@ async fn wrong_statements_get_their_sqlstate() {
         ("SELECT * FROM nope", "42P01"),
         ("SELECT nope FROM t", "42703"),
         ("SELECT nope(1)", "42883"),
-        ("SELECT k + 'x' FROM t", "22P02"),
+        ("SELECT k = 'x' FROM t", "22P02"),
         ("SELECT 'x'::int", "22P02"),
         ("SELECT k FROM t WHERE v", "42804"),
         ("INSERT INTO t VALUES (2, NULL)", "23502"),

@@ -33,6 +33,7 @@ use tidemark_engine::{CollectionId, Engine, Timestamp};
 use tidemark_sql::context::ActivitySource;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{ParsedStatement, PlanContext, Statement};
+use tokio::runtime::Handle;
 
 use commit::Evaluated;
 pub use copy::{CopyIn, CopyOut};
@@ -51,8 +52,10 @@ pub struct Coordinator {
     pub engine: Arc<Engine>,
     pub locks: Arc<Locks>,
     pub sessions: Arc<Sessions>,
-    /// Runs DML on the committer's thread.
-    runtime: tokio::runtime::Handle,
+    /// Runs sessions, and on the committer's thread their DML.
+    pub runtime: Handle,
+    /// Polls sockets, and does nothing that takes long.
+    pub io: Handle,
     catalog: RwLock<Arc<Catalog>>,
     durable: Mutex<Durable>,
     evaluated: Arc<Evaluated>,

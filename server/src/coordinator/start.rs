@@ -16,6 +16,8 @@ use tidemark_sql::error::SqlError;
 use tidemark_sql::maintain::plan_view;
 use tidemark_sql::{PlanContext, Settings, Statement};
 
+use tokio::runtime::Handle;
+
 use super::Coordinator;
 use crate::StartError;
 use crate::config::{Config, Switch};
@@ -26,10 +28,7 @@ use crate::sessions::Sessions;
 const USER: &str = "tidemark";
 
 /// Recovers everything from the data directory. Blocks while the log is read.
-pub fn open(
-    config: &Config,
-    runtime: tokio::runtime::Handle,
-) -> Result<Arc<Coordinator>, StartError> {
+pub fn open(config: &Config, runtime: Handle, io: Handle) -> Result<Arc<Coordinator>, StartError> {
     let engine_config = EngineConfig {
         data: config.data.clone(),
         workers: config.worker_count(),
@@ -42,6 +41,7 @@ pub fn open(
         locks: Arc::new(Locks::default()),
         sessions: Arc::new(Sessions::default()),
         runtime: runtime.clone(),
+        io,
         catalog: RwLock::new(Arc::new(catalog)),
         durable: Mutex::new(durable),
         evaluated: Arc::default(),

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use pgwire::messages::startup::{ParameterStatus, SecretKey};
+use pgwire::messages::startup::{ParameterStatus, SecretKey, Startup};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use tidemark_sql::error::{SqlError, state};
 use tokio::net::TcpStream;
@@ -32,38 +32,15 @@ pub struct Connection {
     reported: Vec<(String, String)>,
 }
 
-/// Serves one socket to its end.
+/// Serves one socket: greets it here, on the runtime that polls sockets, and leaves its session to the
+/// runtime that may be kept busy.
 pub async fn serve(coordinator: Arc<Coordinator>, mut socket: TcpStream) {
     // Answers are flushed where the protocol says so; waiting for more would only delay them.
     let _ = socket.set_nodelay(true);
     match startup::greet(&mut socket).await {
         Ok(Greeting::Session(startup)) => {
-            let cancel = Cancel::default();
-            let registered = coordinator.sessions.register(cancel.clone());
-            let peer = socket.peer_addr().ok();
-            let mut session = Session::new(Arc::clone(&coordinator), &registered, cancel.clone());
-            if let Err(error) = startup::apply(&startup, &mut session) {
-                let _ = startup::refuse(socket, &error).await;
-                return;
-            }
-            session.note_connected(peer);
-            let (read, write) = socket.into_split();
-            let reported = session.settings.reported();
-            let mut output = Output::new(write);
-            startup::welcome(&startup, &session, registered.secret, &mut output);
-            output.ready(session.status());
-            let incoming = frame::spawn_reader(read, cancel);
-            let ahead = VecDeque::new();
-            let mut connection = Connection {
-                session,
-                output,
-                incoming,
-                ahead,
-                reported,
-            };
-            if let Err(error) = connection.run().await {
-                tracing::debug!(%error, "connection lost");
-            }
+            let sessions = coordinator.runtime.clone();
+            sessions.spawn(converse(coordinator, startup, socket));
         }
         Ok(Greeting::Cancel(request)) => {
             if let SecretKey::I32(secret) = request.secret_key {
@@ -72,6 +49,36 @@ pub async fn serve(coordinator: Arc<Coordinator>, mut socket: TcpStream) {
         }
         Ok(Greeting::Nothing) => {}
         Err(error) => tracing::debug!(%error, "connection lost before it began"),
+    }
+}
+
+/// A session from its startup packet to its end.
+async fn converse(coordinator: Arc<Coordinator>, startup: Startup, socket: TcpStream) {
+    let cancel = Cancel::default();
+    let registered = coordinator.sessions.register(cancel.clone());
+    let peer = socket.peer_addr().ok();
+    let mut session = Session::new(Arc::clone(&coordinator), &registered, cancel.clone());
+    if let Err(error) = startup::apply(&startup, &mut session) {
+        let _ = startup::refuse(socket, &error).await;
+        return;
+    }
+    session.note_connected(peer);
+    let (read, write) = socket.into_split();
+    let reported = session.settings.reported();
+    let mut output = Output::new(write);
+    startup::welcome(&startup, &session, registered.secret, &mut output);
+    output.ready(session.status());
+    let incoming = frame::spawn_reader(&coordinator.io, read, cancel);
+    let ahead = VecDeque::new();
+    let mut connection = Connection {
+        session,
+        output,
+        incoming,
+        ahead,
+        reported,
+    };
+    if let Err(error) = connection.run().await {
+        tracing::debug!(%error, "connection lost");
     }
 }
 

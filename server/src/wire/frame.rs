@@ -45,12 +45,15 @@ pub enum Incoming {
 }
 
 /// Cuts `socket` into messages until it ends; then the session's statement is told that nobody waits.
+///
+/// It runs on the runtime that polls sockets, so that it goes on while the session keeps a thread busy.
 pub fn spawn_reader(
+    io: &tokio::runtime::Handle,
     socket: impl AsyncRead + Unpin + Send + 'static,
     cancel: Cancel,
 ) -> mpsc::Receiver<Incoming> {
     let (sender, receiver) = mpsc::channel(AHEAD);
-    tokio::spawn(async move {
+    io.spawn(async move {
         let mut reader = Reader {
             socket,
             buffer: BytesMut::new(),
