@@ -142,7 +142,10 @@ fn receiver<'s>(builder: &mut OperatorBuilder<'s, u64>, input: InputStream<'s>) 
     }
 }
 
-/// Takes the batches before `upper` out of the buffer; `capability` becomes the earliest.
+/// Takes the updates before `upper` out of the buffer; `capability` becomes the earliest.
+///
+/// A source sends all it has under the capability of its last frontier, so a batch may reach beyond
+/// what another input allows by now: the rest of it waits.
 fn take_before(
     buffer: &mut Received,
     upper: u64,
@@ -150,12 +153,29 @@ fn take_before(
     capability: &mut Option<Capability<u64>>,
 ) -> Updates {
     let mut parts = Vec::new();
+    let mut rests = Vec::new();
     for (cap, updates) in buffer.extract_if(.., |(cap, _)| *cap.time() < upper) {
-        assert!(updates.times.iter().all(|&time| time < upper), "a tick's data is before its end");
+        let (before, rest) = split_at_time(updates, upper);
+        if let Some(earliest) = rest.times.iter().min() {
+            rests.push((cap.delayed(earliest), rest));
+        }
         if capability.as_ref().is_none_or(|earliest| cap.time() < earliest.time()) {
             *capability = Some(cap);
         }
-        parts.push(updates);
+        parts.push(before);
     }
+    buffer.extend(rests);
     Updates::concat(schema, parts)
+}
+
+/// The updates before `upper`, and those from it on.
+fn split_at_time(updates: Updates, upper: u64) -> (Updates, Updates) {
+    let rows = 0..updates.len() as u32;
+    let (before, rest): (Vec<u32>, Vec<u32>) =
+        rows.partition(|&row| updates.times[row as usize] < upper);
+    if rest.is_empty() {
+        let none = updates.slice(0, 0);
+        return (updates, none);
+    }
+    (updates.take(&before), updates.take(&rest))
 }
