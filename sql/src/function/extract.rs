@@ -104,11 +104,11 @@ pub fn functions() -> Vec<ScalarUDF> {
 
 fn numerics() -> [Overload; 5] {
     [
-        fn2::<Text, Date, Numeric>(|f, x| of_date(f, x)).returns(result),
-        fn2::<Text, Time, Numeric>(|f, x| of_time(f, x)).returns(result),
+        fn2::<Text, Date, Numeric>(of_date).returns(result),
+        fn2::<Text, Time, Numeric>(of_time).returns(result),
         fn2::<Text, Timestamp, Numeric>(|f, x| of_timestamp(f, x, false)).returns(result),
         fn2::<Text, Timestamptz, Numeric>(|f, x| of_timestamp(f, x, true)).returns(result),
-        fn2::<Text, Interval, Numeric>(|f, x| of_interval(f, x)).returns(result),
+        fn2::<Text, Interval, Numeric>(of_interval).returns(result),
     ]
 }
 

@@ -48,8 +48,10 @@ pub fn format_float8(value: f64, out: &mut String) {
     }
     let mut digits = Scratch::default();
     write!(digits, "{value:e}").expect("a double has at most 25 characters");
+    let good =
+        |text: &str| !is_midpoint(text, f64::MANTISSA_DIGITS) && text.parse::<f64>() == Ok(value);
     for places in 1.. {
-        if !is_midpoint(digits.text(), f64::MANTISSA_DIGITS) {
+        if good(digits.text()) {
             break;
         }
         digits = Scratch::default();
@@ -64,8 +66,10 @@ pub fn format_float4(value: f32, out: &mut String) {
     }
     let mut digits = Scratch::default();
     write!(digits, "{value:e}").expect("a real has fewer characters than a double");
+    let good =
+        |text: &str| !is_midpoint(text, f32::MANTISSA_DIGITS) && text.parse::<f32>() == Ok(value);
     for places in 1.. {
-        if !is_midpoint(digits.text(), f32::MANTISSA_DIGITS) {
+        if good(digits.text()) {
             break;
         }
         digits = Scratch::default();
