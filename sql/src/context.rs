@@ -12,6 +12,7 @@ use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId};
 use tidemark_engine::{CollectionId, Engine, Timestamp};
 
 use crate::overlay::Overlay;
+use crate::plan::base_tables;
 use crate::settings::Settings;
 
 /// Names, settings and the engine, as one statement finds them.
@@ -55,19 +56,37 @@ impl PlanContext {
             now: CommitTime(now.0),
             settings: settings.collect(),
             activity: self.activity.as_ref().map(|source| source()).unwrap_or_default(),
-            views: self.view_progress(now),
+            views: self.view_progress(),
             row_counts: self.catalog.objects().filter_map(row_count).collect(),
             quarantine: self.quarantined(),
         }
     }
 
-    fn view_progress(&self, now: Timestamp) -> Vec<ViewProgress> {
-        let _ = now;
-        Vec::new()
+    fn view_progress(&self) -> Vec<ViewProgress> {
+        let progress = self.engine.views().into_iter().map(|view| {
+            let id = ObjectId(view.id.0);
+            let tables = base_tables(&self.catalog, &[id].into());
+            let changes = tables.iter().map(|table| self.engine.last_changed(collection(*table)));
+            let changed = changes.max().unwrap_or(Timestamp::MIN);
+            ViewProgress {
+                id,
+                upper: CommitTime(view.upper.0),
+                lag_us: changed.next().0.saturating_sub(view.upper.0),
+                next_expiry: view.next_time.map(|time| CommitTime(time.0)),
+            }
+        });
+        progress.collect()
     }
 
     fn quarantined(&self) -> Vec<Quarantined> {
-        Vec::new()
+        let rows = self.engine.quarantine().rows().into_iter().map(|row| Quarantined {
+            view: ObjectId(row.view.0),
+            operator: row.operator.to_string(),
+            row: row.row,
+            error: row.error,
+            time: CommitTime(row.since.0),
+        });
+        rows.collect()
     }
 }
 

@@ -20,13 +20,7 @@ async fn is_alive(server: &TestServer) {
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_at_the_door() {
     let server = server().await;
-    for body in [
-        &b""[..],
-        b"\0",
-        b"\0\x03\0\0",
-        b"\0\x02\0\0user\0",
-        b"GET / HTTP/1.1\r\n\r\n",
-    ] {
+    for body in [&b""[..], b"\0", b"\0\x03\0\0", b"\0\x02\0\0user\0", b"GET / HTTP/1.1\r\n\r\n"] {
         drop(Raw::greeting(server.addr(), body).await);
     }
     let mut half = Raw::greeting(server.addr(), b"\0\x03\0\0user").await;
@@ -46,10 +40,7 @@ async fn half_a_message_keeps_nobody_up() {
     whole.socket.write_all(b"Q\0\0\0\x0dSEL").await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     whole.socket.write_all(b"ECT 1\0").await.unwrap();
-    assert_eq!(
-        shorts(&whole.until_ready().await),
-        ["D 1", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(shorts(&whole.until_ready().await), ["D 1", "C SELECT 1", "Z I"]);
     is_alive(&server).await;
 }
 
@@ -109,8 +100,7 @@ async fn texts_as_long_as_they_may_be_do_not_end_the_server() {
 async fn wrong_statements_get_their_sqlstate() {
     let server = server().await;
     let mut raw = Raw::connect(server.addr()).await;
-    raw.ask("CREATE TABLE t (k int PRIMARY KEY, v text NOT NULL, c varchar(3))")
-        .await;
+    raw.ask("CREATE TABLE t (k int PRIMARY KEY, v text NOT NULL, c varchar(3))").await;
     raw.ask("INSERT INTO t VALUES (1, 'a')").await;
     for (statement, code) in [
         ("SELECT * FROM nope", "42P01"),
@@ -133,11 +123,7 @@ async fn wrong_statements_get_their_sqlstate() {
         ("SET nope = 1", "42704"),
     ] {
         let answers = raw.ask(statement).await;
-        assert_eq!(
-            answers,
-            [format!("E {code}"), "Z I".to_owned()],
-            "{statement}"
-        );
+        assert_eq!(answers, [format!("E {code}"), "Z I".to_owned()], "{statement}");
     }
 }
 
@@ -145,8 +131,7 @@ async fn wrong_statements_get_their_sqlstate() {
 async fn a_malformed_copy_line_is_named_and_undoes_the_copy() {
     let server = server().await;
     let mut raw = Raw::connect(server.addr()).await;
-    raw.ask("CREATE TABLE t (k int PRIMARY KEY, v text NOT NULL)")
-        .await;
+    raw.ask("CREATE TABLE t (k int PRIMARY KEY, v text NOT NULL)").await;
     for (lines, code, line) in [
         ("1\ta\n2\tb\nx\tc\n4\td\n", "22P02", "line 3"),
         ("1\ta\n2\n", "22P04", "line 2"),
@@ -158,11 +143,7 @@ async fn a_malformed_copy_line_is_named_and_undoes_the_copy() {
         raw.send('d', lines.as_bytes()).await;
         raw.send('c', b"").await;
         let answers = raw.until_ready().await;
-        assert_eq!(
-            shorts(&answers),
-            [format!("E {code}"), "Z I".to_owned()],
-            "{lines}"
-        );
+        assert_eq!(shorts(&answers), [format!("E {code}"), "Z I".to_owned()], "{lines}");
         let context = answers[0].field('W').unwrap_or_default();
         assert!(context.contains(line), "{context}");
     }
@@ -171,13 +152,9 @@ async fn a_malformed_copy_line_is_named_and_undoes_the_copy() {
     raw.send('d', b"1\ta\n").await;
     raw.send('f', b"changed my mind\0").await;
     assert_eq!(shorts(&raw.until_ready().await), ["E 57014", "Z I"]);
-    assert_eq!(
-        raw.ask("SELECT count(*) FROM t").await,
-        ["D 0", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(raw.ask("SELECT count(*) FROM t").await, ["D 0", "C SELECT 1", "Z I"]);
     // Cut anywhere, and the last line without its end.
-    raw.send('Q', b"COPY t FROM STDIN; SELECT count(*) FROM t\0")
-        .await;
+    raw.send('Q', b"COPY t FROM STDIN; SELECT count(*) FROM t\0").await;
     assert_eq!(raw.read().await.kind, 'G');
     for piece in [&b"1\t"[..], b"a\n2", b"\tb"] {
         raw.send('d', piece).await;
@@ -186,8 +163,7 @@ async fn a_malformed_copy_line_is_named_and_undoes_the_copy() {
     let answers = shorts(&raw.until_ready().await);
     assert_eq!(answers, ["C COPY 2", "D 2", "C SELECT 1", "Z I"]);
     assert_eq!(
-        raw.ask("COPY (SELECT k, v FROM t ORDER BY k) TO STDOUT WITH (FORMAT csv, HEADER)")
-            .await,
+        raw.ask("COPY (SELECT k, v FROM t ORDER BY k) TO STDOUT WITH (FORMAT csv, HEADER)").await,
         ["H", "d", "d", "d", "c", "C COPY 2", "Z I"]
     );
 }
@@ -196,10 +172,7 @@ async fn a_malformed_copy_line_is_named_and_undoes_the_copy() {
 async fn a_client_that_vanishes_in_a_copy_leaves_nothing() {
     let server = server().await;
     let client = server.client().await;
-    client
-        .batch_execute("CREATE TABLE t (k int)")
-        .await
-        .unwrap();
+    client.batch_execute("CREATE TABLE t (k int)").await.unwrap();
     let mut raw = Raw::connect(server.addr()).await;
     // In a block: it holds the table's lock.
     raw.ask("BEGIN").await;
@@ -208,10 +181,7 @@ async fn a_client_that_vanishes_in_a_copy_leaves_nothing() {
     raw.send('d', b"1\n2\n3\n").await;
     drop(raw);
     let insert = client.batch_execute("INSERT INTO t VALUES (9)");
-    tokio::time::timeout(Duration::from_secs(10), insert)
-        .await
-        .expect("the lock is free")
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(10), insert).await.expect("the lock is free").unwrap();
     assert_eq!(value(&client, "SELECT count(*) FROM t").await, "1");
 }
 
@@ -229,10 +199,7 @@ async fn a_client_that_vanishes_in_a_result_stops_its_query() {
     }
     let started = Instant::now();
     while value(&client, sessions).await != before {
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "sessions outlive their clients"
-        );
+        assert!(started.elapsed() < Duration::from_secs(20), "sessions outlive their clients");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -251,11 +218,7 @@ async fn a_large_result_nobody_reads_blocks_nobody() {
     for _ in 0..20 {
         assert_eq!(value(&client, "SELECT 1").await, "1");
     }
-    assert!(
-        started.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     // A cancel reaches one that waits for its client to read.
     slow[0].cancel(server.addr()).await;
     let last = shorts(&slow[0].until_ready().await);

@@ -53,10 +53,7 @@ async fn the_bank_never_loses_a_coin_for_a_minute() {
 async fn bank(time: Duration) {
     let server = server().await;
     let setup = server.client().await;
-    for statement in SCHEMA
-        .split(';')
-        .filter(|statement| !statement.trim().is_empty())
-    {
+    for statement in SCHEMA.split(';').filter(|statement| !statement.trim().is_empty()) {
         setup.batch_execute(statement).await.expect(statement);
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -90,20 +87,10 @@ async fn check_end(server: &TestServer, moved: u64) {
     assert!(moved > 100, "only {moved} transfers");
     let client = server.client().await;
     assert_eq!(value(&client, "SELECT total FROM total").await, "0");
+    assert_eq!(value(&client, "SELECT sum(credits) FROM credits").await, moved.to_string());
+    assert_eq!(value(&client, "SELECT sum(debits) FROM debits").await, moved.to_string());
     assert_eq!(
-        value(&client, "SELECT sum(credits) FROM credits").await,
-        moved.to_string()
-    );
-    assert_eq!(
-        value(&client, "SELECT sum(debits) FROM debits").await,
-        moved.to_string()
-    );
-    assert_eq!(
-        rows(
-            &client,
-            "SELECT account, credits FROM credits ORDER BY account"
-        )
-        .await,
+        rows(&client, "SELECT account, credits FROM credits ORDER BY account").await,
         rows(
             &client,
             "SELECT account, sum(amount) FROM credit_entries GROUP BY account ORDER BY account"
@@ -115,10 +102,7 @@ async fn check_end(server: &TestServer, moved: u64) {
 async fn write(client: Client, seed: u64, stop: Arc<AtomicBool>, moved: Arc<AtomicU64>) {
     let mut random = StdRng::seed_from_u64(seed);
     while !stop.load(Ordering::Relaxed) {
-        let (from, to) = (
-            random.random_range(1..=ACCOUNTS),
-            random.random_range(1..=ACCOUNTS),
-        );
+        let (from, to) = (random.random_range(1..=ACCOUNTS), random.random_range(1..=ACCOUNTS));
         // All take the tables in one order, so there are no deadlocks to retry.
         let transfer = format!(
             "BEGIN; INSERT INTO credit_entries VALUES ({to}, 1); \

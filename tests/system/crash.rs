@@ -49,6 +49,7 @@ impl Process {
         let child = Command::new(env!("CARGO_BIN_EXE_tidemark"))
             .args(["--listen", &addr.to_string(), "--workers", "2", "--data"])
             .arg(data)
+            .env("TIDEMARK_LOG", "error")
             .stdout(Stdio::null())
             .spawn()
             .expect("the binary starts");
@@ -60,10 +61,7 @@ impl Process {
     async fn wait_until_it_listens(&mut self) {
         let started = Instant::now();
         while connect(self.addr).await.is_err() {
-            assert!(
-                started.elapsed() < START_PATIENCE,
-                "the server does not come up"
-            );
+            assert!(started.elapsed() < START_PATIENCE, "the server does not come up");
             let ended = self.child.try_wait().expect("a child can be asked");
             assert!(ended.is_none(), "the server ended by itself: {ended:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -72,6 +70,8 @@ impl Process {
 
     /// SIGKILL: nothing is flushed, nobody is told.
     fn kill(&mut self) {
+        let ended = self.child.try_wait().expect("a child can be asked");
+        assert!(ended.is_none(), "the server ended by itself: {ended:?}");
         self.child.kill().expect("the server can be killed");
         self.child.wait().expect("and is gone");
     }
@@ -110,12 +110,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         let mut tasks: Vec<JoinHandle<()>> = Vec::new();
         for writer in 0..WRITERS {
             let client = connect(process.addr).await.expect("a connection");
-            tasks.push(tokio::spawn(write(
-                client,
-                writer,
-                round,
-                acknowledged.clone(),
-            )));
+            tasks.push(tokio::spawn(write(client, writer, round, acknowledged.clone())));
         }
         let client = connect(process.addr).await.expect("a connection");
         tasks.push(tokio::spawn(read_times(client, last_read.clone())));
@@ -129,9 +124,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         check(&client, &acknowledged).await;
         check_time(&client, last_read.load(Ordering::SeqCst)).await;
     }
-    let written = acknowledged
-        .iter()
-        .map(|writer| writer.ones.load(Ordering::SeqCst));
+    let written = acknowledged.iter().map(|writer| writer.ones.load(Ordering::SeqCst));
     assert!(written.sum::<u64>() > 20, "hardly anything was written");
 }
 
@@ -193,28 +186,17 @@ async fn check(client: &Client, acknowledged: &[Acknowledged]) {
         // One commit of each writer may be in flight at each crash: there, but not acknowledged.
         let ones = count("ones").await;
         let told_ones = told.ones.load(Ordering::SeqCst);
-        assert!(
-            ones >= told_ones && ones <= told_ones + CRASHES,
-            "{ones} of {told_ones} rows"
-        );
+        assert!(ones >= told_ones && ones <= told_ones + CRASHES, "{ones} of {told_ones} rows");
         let (lefts, rights) = (count("lefts").await, count("rights").await);
         assert_eq!(lefts, rights, "half a transaction");
         let pairs = told.pairs.load(Ordering::SeqCst);
-        assert!(
-            lefts >= pairs && lefts <= pairs + CRASHES,
-            "{lefts} of {pairs} pairs"
-        );
+        assert!(lefts >= pairs && lefts <= pairs + CRASHES, "{lefts} of {pairs} pairs");
         assert_eq!(count("pairs").await, lefts);
         let latest = format!("SELECT n FROM latest WHERE writer = {writer}");
-        let latest = rows(client, &latest)
-            .await
-            .first()
-            .map_or(0, |n| n.parse().expect("a number"));
+        let latest =
+            rows(client, &latest).await.first().map_or(0, |n| n.parse().expect("a number"));
         let told_latest = told.latest.load(Ordering::SeqCst);
-        assert!(
-            latest >= told_latest,
-            "an update to {told_latest} is lost: {latest}"
-        );
+        assert!(latest >= told_latest, "an update to {told_latest} is lost: {latest}");
     }
     let of_view = rows(client, "SELECT writer, n, last FROM counts ORDER BY writer").await;
     let of_table = "SELECT writer, count(*), max(n) FROM ones GROUP BY writer ORDER BY writer";
@@ -229,12 +211,6 @@ async fn check_time(client: &Client, last_read: u64) {
                   RETURNING n";
     let row = client.query_one(insert, &[]).await.expect(insert);
     let committed: i64 = row.get(0);
-    assert!(
-        committed as u64 > last_read,
-        "{committed} is not after {last_read}"
-    );
-    client
-        .batch_execute("DELETE FROM lefts WHERE writer = -1")
-        .await
-        .expect("a delete");
+    assert!(committed as u64 > last_read, "{committed} is not after {last_read}");
+    client.batch_execute("DELETE FROM lefts WHERE writer = -1").await.expect("a delete");
 }

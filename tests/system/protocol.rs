@@ -50,14 +50,8 @@ async fn command_tags_are_those_of_postgres() {
         ("DELETE FROM t WHERE k = 2", "DELETE 1"),
         ("CREATE TABLE u AS SELECT k FROM t", "SELECT 1"),
         ("CREATE VIEW v AS SELECT k FROM t", "CREATE VIEW"),
-        (
-            "CREATE OR REPLACE VIEW v AS SELECT k, v FROM t",
-            "CREATE VIEW",
-        ),
-        (
-            "CREATE MATERIALIZED VIEW m AS SELECT count(*) AS n FROM t",
-            "CREATE MATERIALIZED VIEW",
-        ),
+        ("CREATE OR REPLACE VIEW v AS SELECT k, v FROM t", "CREATE VIEW"),
+        ("CREATE MATERIALIZED VIEW m AS SELECT count(*) AS n FROM t", "CREATE MATERIALIZED VIEW"),
         ("COMMENT ON VIEW v IS 'x'", "COMMENT"),
         ("DROP MATERIALIZED VIEW m", "DROP MATERIALIZED VIEW"),
         ("DROP VIEW v", "DROP VIEW"),
@@ -76,16 +70,10 @@ async fn command_tags_are_those_of_postgres() {
         ("DEALLOCATE ALL", "DEALLOCATE ALL"),
     ] {
         let answers = raw.ask(statement).await;
-        assert!(
-            answers.contains(&format!("C {tag}")),
-            "{statement}: {answers:?}"
-        );
+        assert!(answers.contains(&format!("C {tag}")), "{statement}: {answers:?}");
     }
     assert_eq!(raw.ask("SHOW work_mem").await, ["D 64MB", "C SHOW", "Z I"]);
-    assert_eq!(
-        raw.ask("SELECT 1, NULL").await,
-        ["D 1|NULL", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(raw.ask("SELECT 1, NULL").await, ["D 1|NULL", "C SELECT 1", "Z I"]);
     assert_eq!(raw.ask("").await, ["I", "Z I"]);
     assert_eq!(raw.ask(" ; -- nothing\n ;").await, ["I", "Z I"]);
 }
@@ -96,48 +84,26 @@ async fn several_statements_are_one_implicit_transaction() {
     let mut raw = Raw::connect(server.addr()).await;
     raw.ask("CREATE TABLE t (k int PRIMARY KEY)").await;
     assert_eq!(
-        raw.ask("INSERT INTO t VALUES (1); SELECT 1; INSERT INTO t VALUES (1); SELECT 2")
-            .await,
+        raw.ask("INSERT INTO t VALUES (1); SELECT 1; INSERT INTO t VALUES (1); SELECT 2").await,
         ["C INSERT 0 1", "D 1", "C SELECT 1", "E 23505", "Z I"]
     );
     assert_eq!(raw.ask("SELECT k FROM t").await, ["C SELECT 0", "Z I"]);
     // COMMIT keeps what came before it, the error undoes what came after.
     assert_eq!(
-        raw.ask("INSERT INTO t VALUES (1); COMMIT; INSERT INTO t VALUES (2); SELECT 1/0")
-            .await,
-        [
-            "C INSERT 0 1",
-            "N 25P01",
-            "C COMMIT",
-            "C INSERT 0 1",
-            "E 22012",
-            "Z I"
-        ]
+        raw.ask("INSERT INTO t VALUES (1); COMMIT; INSERT INTO t VALUES (2); SELECT 1/0").await,
+        ["C INSERT 0 1", "N 25P01", "C COMMIT", "C INSERT 0 1", "E 22012", "Z I"]
     );
-    assert_eq!(
-        raw.ask("SELECT k FROM t").await,
-        ["D 1", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(raw.ask("SELECT k FROM t").await, ["D 1", "C SELECT 1", "Z I"]);
     // BEGIN takes what came before it along.
     assert_eq!(
-        raw.ask("INSERT INTO t VALUES (3); BEGIN; INSERT INTO t VALUES (4)")
-            .await,
+        raw.ask("INSERT INTO t VALUES (3); BEGIN; INSERT INTO t VALUES (4)").await,
         ["C INSERT 0 1", "C BEGIN", "C INSERT 0 1", "Z T"]
     );
     assert_eq!(raw.ask("ROLLBACK").await, ["C ROLLBACK", "Z I"]);
-    assert_eq!(
-        raw.ask("SELECT count(*) FROM t").await,
-        ["D 1", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(raw.ask("SELECT count(*) FROM t").await, ["D 1", "C SELECT 1", "Z I"]);
     // A syntax error anywhere, and nothing runs.
-    assert_eq!(
-        raw.ask("INSERT INTO t VALUES (5); SELEC 1").await,
-        ["E 42601", "Z I"]
-    );
-    assert_eq!(
-        raw.ask("SELECT count(*) FROM t").await,
-        ["D 1", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(raw.ask("INSERT INTO t VALUES (5); SELEC 1").await, ["E 42601", "Z I"]);
+    assert_eq!(raw.ask("SELECT count(*) FROM t").await, ["D 1", "C SELECT 1", "Z I"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,30 +118,17 @@ async fn blocks_warn_fail_and_end_as_in_postgres() {
     assert_eq!(raw.ask("SELECT 1").await, ["E 25P02", "Z E"]);
     assert_eq!(raw.ask("COMMIT").await, ["C ROLLBACK", "Z I"]);
     assert_eq!(raw.ask("SAVEPOINT a").await, ["E 25P01", "Z I"]);
-    assert_eq!(
-        raw.ask("DECLARE c CURSOR FOR SELECT 1").await,
-        ["E 25P01", "Z I"]
-    );
+    assert_eq!(raw.ask("DECLARE c CURSOR FOR SELECT 1").await, ["E 25P01", "Z I"]);
     assert_eq!(raw.ask("BEGIN READ ONLY").await, ["C BEGIN", "Z T"]);
     assert_eq!(raw.ask("CREATE TABLE t (k int)").await, ["E 25006", "Z E"]);
     assert_eq!(raw.ask("ROLLBACK").await, ["C ROLLBACK", "Z I"]);
     // Settings go back with the transaction.
     raw.ask("BEGIN; SET application_name = 'inside'").await;
-    assert_eq!(
-        raw.ask("SHOW application_name").await,
-        ["D inside", "C SHOW", "Z T"]
-    );
+    assert_eq!(raw.ask("SHOW application_name").await, ["D inside", "C SHOW", "Z T"]);
     raw.ask("ROLLBACK").await;
-    assert_eq!(
-        raw.ask("SHOW application_name").await,
-        ["D raw", "C SHOW", "Z I"]
-    );
-    raw.ask("BEGIN; SET LOCAL application_name = 'inside'; COMMIT")
-        .await;
-    assert_eq!(
-        raw.ask("SHOW application_name").await,
-        ["D raw", "C SHOW", "Z I"]
-    );
+    assert_eq!(raw.ask("SHOW application_name").await, ["D raw", "C SHOW", "Z I"]);
+    raw.ask("BEGIN; SET LOCAL application_name = 'inside'; COMMIT").await;
+    assert_eq!(raw.ask("SHOW application_name").await, ["D raw", "C SHOW", "Z I"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,28 +140,18 @@ async fn errors_have_code_position_detail_and_hint() {
     assert_eq!(error.field('S').as_deref(), Some("ERROR"));
     assert_eq!(error.field('V').as_deref(), Some("ERROR"));
     assert_eq!(error.field('C').as_deref(), Some("42703"));
-    assert_eq!(
-        error.field('M').as_deref(),
-        Some("column \"nope\" does not exist")
-    );
+    assert_eq!(error.field('M').as_deref(), Some("column \"nope\" does not exist"));
     assert_eq!(error.field('P').as_deref(), Some("18"));
-    raw.ask("CREATE TABLE t (k int); CREATE VIEW v AS SELECT k FROM t")
-        .await;
+    raw.ask("CREATE TABLE t (k int); CREATE VIEW v AS SELECT k FROM t").await;
     let error = raw.query("DROP TABLE t").await;
     assert_eq!(error[0].field('C').as_deref(), Some("2BP01"));
     let message = "cannot drop table t because other objects depend on it";
     assert_eq!(error[0].field('M').as_deref(), Some(message));
-    assert_eq!(
-        error[0].field('D').as_deref(),
-        Some("view v depends on table t")
-    );
+    assert_eq!(error[0].field('D').as_deref(), Some("view v depends on table t"));
     let hint = "Use DROP ... CASCADE to drop the dependent objects too.";
     assert_eq!(error[0].field('H').as_deref(), Some(hint));
     let dropped = raw.query("DROP TABLE t CASCADE").await;
-    assert_eq!(
-        dropped[0].field('M').as_deref(),
-        Some("drop cascades to view v")
-    );
+    assert_eq!(dropped[0].field('M').as_deref(), Some("drop cascades to view v"));
     assert_eq!(shorts(&dropped), ["N 00000", "C DROP TABLE", "Z I"]);
 }
 
@@ -222,27 +165,19 @@ async fn the_extended_protocol_describes_before_it_runs() {
     raw.send('S', &[]).await;
     let answers = raw.until_ready().await;
     assert_eq!(shorts(&answers), ["1", "t", "n", "Z I"]);
-    assert_eq!(
-        answers[1].body,
-        [0, 2, 0, 0, 0, 23, 0, 0, 0, 25],
-        "int4 and text"
-    );
+    assert_eq!(answers[1].body, [0, 2, 0, 0, 0, 23, 0, 0, 0, 25], "int4 and text");
     raw.parse("", "INSERT INTO t VALUES ($1, $2)", &[]).await;
     raw.bind("", "", &[Some("1"), Some("a")]).await;
     raw.execute("", 0).await;
     assert_eq!(raw.sync().await, ["1", "2", "C INSERT 0 1", "Z I"]);
-    raw.parse("q", "SELECT v, k + $1 FROM t WHERE k = $2", &[0, 20])
-        .await;
+    raw.parse("q", "SELECT v, k + $1 FROM t WHERE k = $2", &[0, 20]).await;
     raw.describe('S', "q").await;
     raw.bind("", "q", &[Some("2"), Some("1")]).await;
     raw.describe('P', "").await;
     raw.execute("", 0).await;
     raw.send('S', &[]).await;
     let answers = raw.until_ready().await;
-    assert_eq!(
-        shorts(&answers),
-        ["1", "t", "2", "D a|3", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(shorts(&answers), ["1", "t", "2", "D a|3", "C SELECT 1", "Z I"]);
     assert_eq!(answers[1].body, [0, 2, 0, 0, 0, 23, 0, 0, 0, 20]);
     raw.close('S', "q").await;
     raw.bind("", "q", &[]).await;
@@ -268,34 +203,14 @@ async fn a_pipeline_is_one_transaction_up_to_sync() {
         raw.execute("", 0).await;
     }
     let answers = raw.sync().await;
-    assert_eq!(
-        answers,
-        [
-            "2",
-            "C INSERT 0 1",
-            "2",
-            "C INSERT 0 1",
-            "2",
-            "E 23505",
-            "Z I"
-        ]
-    );
-    assert_eq!(
-        raw.ask("SELECT count(*) FROM t").await,
-        ["D 0", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(answers, ["2", "C INSERT 0 1", "2", "C INSERT 0 1", "2", "E 23505", "Z I"]);
+    assert_eq!(raw.ask("SELECT count(*) FROM t").await, ["D 0", "C SELECT 1", "Z I"]);
     for value in ["1", "2"] {
         raw.bind("", "i", &[Some(value)]).await;
         raw.execute("", 0).await;
     }
-    assert_eq!(
-        raw.sync().await,
-        ["2", "C INSERT 0 1", "2", "C INSERT 0 1", "Z I"]
-    );
-    assert_eq!(
-        raw.ask("SELECT count(*) FROM t").await,
-        ["D 2", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(raw.sync().await, ["2", "C INSERT 0 1", "2", "C INSERT 0 1", "Z I"]);
+    assert_eq!(raw.ask("SELECT count(*) FROM t").await, ["D 2", "C SELECT 1", "Z I"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,12 +218,7 @@ async fn portals_stop_at_the_row_limit_and_go_on() {
     let server = server().await;
     let mut raw = Raw::connect(server.addr()).await;
     raw.ask("BEGIN").await;
-    raw.parse(
-        "",
-        "SELECT g FROM generate_series(1, 5) AS s(g) ORDER BY g",
-        &[],
-    )
-    .await;
+    raw.parse("", "SELECT g FROM generate_series(1, 5) AS s(g) ORDER BY g", &[]).await;
     raw.bind("p", "", &[]).await;
     raw.execute("p", 2).await;
     assert_eq!(raw.sync().await, ["1", "2", "D 1", "D 2", "s", "Z T"]);
@@ -332,28 +242,15 @@ async fn portals_stop_at_the_row_limit_and_go_on() {
 async fn cursors_and_prepared_statements_in_sql() {
     let server = server().await;
     let mut raw = Raw::connect(server.addr()).await;
-    raw.ask("BEGIN; DECLARE c CURSOR FOR SELECT g FROM generate_series(1, 3) AS s(g)")
-        .await;
-    assert_eq!(
-        raw.ask("FETCH 2 FROM c").await,
-        ["D 1", "D 2", "C FETCH 2", "Z T"]
-    );
-    assert_eq!(
-        raw.ask("FETCH ALL FROM c").await,
-        ["D 3", "C FETCH 1", "Z T"]
-    );
+    raw.ask("BEGIN; DECLARE c CURSOR FOR SELECT g FROM generate_series(1, 3) AS s(g)").await;
+    assert_eq!(raw.ask("FETCH 2 FROM c").await, ["D 1", "D 2", "C FETCH 2", "Z T"]);
+    assert_eq!(raw.ask("FETCH ALL FROM c").await, ["D 3", "C FETCH 1", "Z T"]);
     assert_eq!(raw.ask("FETCH c").await, ["C FETCH 0", "Z T"]);
     assert_eq!(raw.ask("CLOSE c").await, ["C CLOSE CURSOR", "Z T"]);
     assert_eq!(raw.ask("FETCH c").await, ["E 34000", "Z E"]);
     raw.ask("ROLLBACK").await;
-    assert_eq!(
-        raw.ask("PREPARE p (int, text) AS SELECT $1 + 1, $2").await,
-        ["C PREPARE", "Z I"]
-    );
-    assert_eq!(
-        raw.ask("EXECUTE p (41, 'x')").await,
-        ["D 42|x", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(raw.ask("PREPARE p (int, text) AS SELECT $1 + 1, $2").await, ["C PREPARE", "Z I"]);
+    assert_eq!(raw.ask("EXECUTE p (41, 'x')").await, ["D 42|x", "C SELECT 1", "Z I"]);
     assert_eq!(raw.ask("EXECUTE p (41)").await, ["E 42601", "Z I"]);
     assert_eq!(raw.ask("DEALLOCATE p").await, ["C DEALLOCATE", "Z I"]);
     assert_eq!(raw.ask("EXECUTE p (1, 'x')").await, ["E 26000", "Z I"]);
@@ -377,10 +274,7 @@ async fn a_cancel_reaches_a_running_query_and_a_waiting_one() {
     raw.cancel(server.addr()).await;
     assert_eq!(shorts(&raw.until_ready().await), ["E 57014", "Z I"]);
     other.ask("COMMIT").await;
-    assert_eq!(
-        raw.ask("SELECT k FROM t").await,
-        ["D 1", "C SELECT 1", "Z I"]
-    );
+    assert_eq!(raw.ask("SELECT k FROM t").await, ["D 1", "C SELECT 1", "Z I"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

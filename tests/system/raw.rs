@@ -29,9 +29,7 @@ impl Message {
     pub fn field(&self, letter: char) -> Option<String> {
         let fields = self.body.split(|byte| *byte == 0);
         let mut fields = fields.filter(|field| field.first() == Some(&(letter as u8)));
-        fields
-            .next()
-            .map(|field| String::from_utf8_lossy(&field[1..]).into_owned())
+        fields.next().map(|field| String::from_utf8_lossy(&field[1..]).into_owned())
     }
 
     /// The columns of a DataRow, as text.
@@ -53,20 +51,13 @@ impl Message {
 
     /// A short form for comparing: `C SELECT 1`, `E 42601`, `D a|b`, `Z I`.
     pub fn short(&self) -> String {
-        let text = |bytes: &[u8]| {
-            String::from_utf8_lossy(bytes)
-                .trim_end_matches('\0')
-                .to_owned()
-        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned();
         let detail = match self.kind {
             'C' | 'Z' => text(&self.body),
             'E' | 'N' => self.field('C').unwrap_or_default(),
             'D' => {
                 let columns = self.columns().into_iter();
-                columns
-                    .map(|c| c.unwrap_or("NULL".into()))
-                    .collect::<Vec<_>>()
-                    .join("|")
+                columns.map(|c| c.unwrap_or("NULL".into())).collect::<Vec<_>>().join("|")
             }
             _ => return self.kind.to_string(),
         };
@@ -77,14 +68,7 @@ impl Message {
 impl Raw {
     pub async fn connect(addr: SocketAddr) -> Raw {
         let mut body = vec![0, 3, 0, 0];
-        for word in [
-            "user",
-            "tester",
-            "database",
-            "test",
-            "application_name",
-            "raw",
-        ] {
+        for word in ["user", "tester", "database", "test", "application_name", "raw"] {
             body.extend(word.as_bytes());
             body.push(0);
         }
@@ -115,17 +99,9 @@ impl Raw {
     pub async fn greeting(addr: SocketAddr, body: &[u8]) -> Raw {
         let mut socket = TcpStream::connect(addr).await.expect("a connection");
         let length = body.len() as u32 + 4;
-        socket
-            .write_all(&length.to_be_bytes())
-            .await
-            .expect("written");
+        socket.write_all(&length.to_be_bytes()).await.expect("written");
         socket.write_all(body).await.expect("written");
-        Raw {
-            socket,
-            process_id: 0,
-            secret: 0,
-            parameters: Vec::new(),
-        }
+        Raw { socket, process_id: 0, secret: 0, parameters: Vec::new() }
     }
 
     pub async fn send(&mut self, kind: char, body: &[u8]) {
@@ -143,9 +119,7 @@ impl Raw {
             self.socket.read_exact(&mut body).await.expect("a body");
             Message { kind, body }
         };
-        tokio::time::timeout(PATIENCE, read)
-            .await
-            .expect("an answer in time")
+        tokio::time::timeout(PATIENCE, read).await.expect("an answer in time")
     }
 
     pub async fn until_ready(&mut self) -> Vec<Message> {
@@ -199,21 +173,15 @@ impl Raw {
 
     /// `target` is S or P.
     pub async fn describe(&mut self, target: char, name: &str) {
-        self.send('D', &[&[target as u8], name.as_bytes(), &[0]].concat())
-            .await;
+        self.send('D', &[&[target as u8], name.as_bytes(), &[0]].concat()).await;
     }
 
     pub async fn execute(&mut self, portal: &str, rows_max: u32) {
-        self.send(
-            'E',
-            &[portal.as_bytes(), &[0], &rows_max.to_be_bytes()].concat(),
-        )
-        .await;
+        self.send('E', &[portal.as_bytes(), &[0], &rows_max.to_be_bytes()].concat()).await;
     }
 
     pub async fn close(&mut self, target: char, name: &str) {
-        self.send('C', &[&[target as u8], name.as_bytes(), &[0]].concat())
-            .await;
+        self.send('C', &[&[target as u8], name.as_bytes(), &[0]].concat()).await;
     }
 
     /// Sync, and the short forms of everything up to ReadyForQuery.
@@ -236,9 +204,5 @@ impl Raw {
 
 /// Short forms, without row descriptions.
 pub fn shorts(messages: &[Message]) -> Vec<String> {
-    messages
-        .iter()
-        .filter(|message| message.kind != 'T')
-        .map(Message::short)
-        .collect()
+    messages.iter().filter(|message| message.kind != 'T').map(Message::short).collect()
 }

@@ -14,9 +14,7 @@ pub struct TestServer {
 
 pub async fn server() -> TestServer {
     let data = tempfile::tempdir().expect("a temporary directory");
-    let running = Server::start(Config::for_test(data.path()))
-        .await
-        .expect("a server starts");
+    let running = Server::start(Config::for_test(data.path())).await.expect("a server starts");
     TestServer { running, data }
 }
 
@@ -34,19 +32,12 @@ impl TestServer {
         self.running.shutdown().await;
         let config = Config::for_test(self.data.path());
         let running = Server::start(config).await.expect("a server starts again");
-        TestServer {
-            running,
-            data: self.data,
-        }
+        TestServer { running, data: self.data }
     }
 }
 
 pub async fn connect(addr: SocketAddr) -> Result<Client, tokio_postgres::Error> {
-    let url = format!(
-        "host={} port={} user=tester dbname=test",
-        addr.ip(),
-        addr.port()
-    );
+    let url = format!("host={} port={} user=tester dbname=test", addr.ip(), addr.port());
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
@@ -75,8 +66,6 @@ pub async fn value(client: &Client, query: &str) -> String {
 /// SQLSTATE and message of a statement that must fail.
 pub async fn failure(client: &Client, query: &str) -> (String, String) {
     let error = client.simple_query(query).await.expect_err(query);
-    let error = error
-        .as_db_error()
-        .unwrap_or_else(|| panic!("{query}: {error}"));
+    let error = error.as_db_error().unwrap_or_else(|| panic!("{query}: {error}"));
     (error.code().code().to_owned(), error.message().to_owned())
 }

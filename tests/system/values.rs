@@ -46,19 +46,10 @@ async fn every_type_travels_in_every_format() {
     let client = server.client().await;
     let create = format!("CREATE TABLE source ({COLUMNS})");
     client.batch_execute(&create).await.expect("known types");
-    assert_eq!(
-        copy_in(&client, "COPY source FROM STDIN", LINES.as_bytes()).await,
-        3
-    );
+    assert_eq!(copy_in(&client, "COPY source FROM STDIN", LINES.as_bytes()).await, 3);
     let text = copy_out(&client, "COPY source TO STDOUT").await;
     assert_eq!(String::from_utf8_lossy(&text), LINES);
-    for format in [
-        "text",
-        "csv",
-        "csv, HEADER, FORCE_QUOTE *",
-        "csv, DELIMITER ';'",
-        "binary",
-    ] {
+    for format in ["text", "csv", "csv, HEADER, FORCE_QUOTE *", "csv, DELIMITER ';'", "binary"] {
         let options = format!("(FORMAT {format})");
         let data = copy_out(&client, &format!("COPY source TO STDOUT {options}")).await;
         let create = format!("CREATE TABLE target ({COLUMNS})");
@@ -68,10 +59,7 @@ async fn every_type_travels_in_every_format() {
         assert_eq!(copy_in(&client, &into, &data).await, 3, "{format}");
         let back = copy_out(&client, "COPY target TO STDOUT").await;
         assert_eq!(String::from_utf8_lossy(&back), LINES, "{format}");
-        client
-            .batch_execute("DROP TABLE target")
-            .await
-            .expect("it is there");
+        client.batch_execute("DROP TABLE target").await.expect("it is there");
     }
 }
 
@@ -104,20 +92,12 @@ async fn parameters_and_results_in_binary() {
         )
         .await;
     assert_eq!(inserted.expect("all of their types"), 1);
-    let row = client
-        .query_one("SELECT * FROM t WHERE d = $1", &[&i64::MAX])
-        .await;
+    let row = client.query_one("SELECT * FROM t WHERE d = $1", &[&i64::MAX]).await;
     let row = row.expect("the one inserted");
     assert!(row.get::<_, bool>("a"));
     assert_eq!((row.get::<_, i16>("b"), row.get::<_, i32>("c")), (-1, 2));
-    assert_eq!(
-        (row.get::<_, f32>("e"), row.get::<_, f64>("f")),
-        (1.5, -0.1)
-    );
-    assert_eq!(
-        (row.get::<_, &str>("i"), row.get::<_, &[u8]>("k")),
-        ("é", &b"\x00\xff"[..])
-    );
+    assert_eq!((row.get::<_, f32>("e"), row.get::<_, f64>("f")), (1.5, -0.1));
+    assert_eq!((row.get::<_, &str>("i"), row.get::<_, &[u8]>("k")), ("é", &b"\x00\xff"[..]));
     assert_eq!(row.get::<_, SystemTime>("o"), ts);
     assert_eq!(row.get::<_, Vec<Option<i32>>>("s"), list);
     assert_eq!(row.get::<_, Vec<String>>("t"), words);
@@ -131,10 +111,7 @@ async fn parameters_and_results_in_binary() {
 async fn copy_refuses_what_postgres_refuses() {
     let server = server().await;
     let client = server.client().await;
-    client
-        .batch_execute("CREATE TABLE t (a integer, b varchar(3))")
-        .await
-        .expect("new");
+    client.batch_execute("CREATE TABLE t (a integer, b varchar(3))").await.expect("new");
     for (statement, code) in [
         ("COPY t TO STDOUT (FORMAT xml)", "22023"),
         ("COPY t TO STDOUT (DELIMITER 'a')", "22023"),
@@ -150,9 +127,7 @@ async fn copy_refuses_what_postgres_refuses() {
     ] {
         assert_eq!(failure(&client, statement).await.0, code, "{statement}");
     }
-    let sink = client
-        .copy_in("COPY t (b, a) FROM STDIN (FORMAT csv, HEADER match)")
-        .await;
+    let sink = client.copy_in("COPY t (b, a) FROM STDIN (FORMAT csv, HEADER match)").await;
     let mut sink = pin!(sink.expect("columns in any order"));
     let sent = sink.send(Bytes::from_static(b"b,a\nabc,1\nabcd,2\n")).await;
     sent.expect("the server reads to the end");

@@ -16,10 +16,9 @@ pub async fn run(
     let ctx = lock_catalog(session).await?;
     let on = match on {
         CommentTarget::Other => return Outcome::done("COMMENT"),
-        CommentTarget::Object {
-            class: ObjectClass::Schema,
-            name,
-        } => On::Schema(ddl::name_parts(&ctx, name)?.1),
+        CommentTarget::Object { class: ObjectClass::Schema, name } => {
+            On::Schema(ddl::name_parts(&ctx, name)?.1)
+        }
         CommentTarget::Object { class, name } => {
             let object =
                 ddl::resolve(&ctx, name)?.ok_or_else(|| SqlError::undefined_table(name))?;
@@ -41,8 +40,6 @@ pub async fn run(
             On::Column(object.id, index)
         }
     };
-    session
-        .open_transaction()?
-        .stage(Op::Comment { on, text })?;
+    session.open_transaction()?.stage(Op::Comment { on, text })?;
     Outcome::done("COMMENT")
 }

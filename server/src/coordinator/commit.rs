@@ -82,8 +82,7 @@ impl Coordinator {
         let (coordinator, ctx) = (Arc::clone(self), ctx.clone());
         // In a task of its own, so that the catalog follows the log even if the session ends here.
         let task = tokio::spawn(async move { coordinator.commit_now(&ctx, commit, guard).await });
-        task.await
-            .unwrap_or_else(|error| Err(SqlError::internal(error.to_string())))
+        task.await.unwrap_or_else(|error| Err(SqlError::internal(error.to_string())))
     }
 
     async fn commit_now(
@@ -92,23 +91,11 @@ impl Coordinator {
         commit: Commit,
         _guard: Option<Arc<ReadGuard>>,
     ) -> Result<Timestamp, SqlError> {
-        let Commit {
-            change,
-            ops,
-            writes,
-            create_views,
-            validate,
-            snapshot,
-            locks,
-        } = commit;
+        let Commit { change, ops, writes, create_views, validate, snapshot, locks } = commit;
         let (engine, evaluated) = (Arc::clone(&self.engine), Arc::clone(&self.evaluated));
         let evaluate = move |_: &EvaluateContext| {
             // Here, in commit order, nobody can change the tables any more.
-            let changed = |table| {
-                engine
-                    .last_changed(table)
-                    .max(evaluated.last_changed(table))
-            };
+            let changed = |table| engine.last_changed(table).max(evaluated.last_changed(table));
             let stale = |table: &CollectionId| changed(*table) > snapshot;
             if validate.iter().any(stale) {
                 return Err(Box::new(serialization_failure()) as BoxError);
@@ -136,16 +123,11 @@ impl Coordinator {
         let at = CommitTime(at.0);
         let mut catalog = Catalog::clone(&self.catalog());
         for op in ops {
-            catalog
-                .apply_at(op, at)
-                .expect("applied to this same catalog when it was staged");
+            catalog.apply_at(op, at).expect("applied to this same catalog when it was staged");
         }
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         for op in ops {
-            durable.append(&Entry {
-                at,
-                record: op.to_bytes(),
-            });
+            durable.append(&Entry { at, record: op.to_bytes() });
         }
         drop(durable);
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);

@@ -50,11 +50,7 @@ pub async fn run(session: &mut Session, copy: &Copy) -> Result<Outcome, SqlError
             let ctx = session.plan_context();
             check_readable(&ctx, name)?;
             let names = columns.iter().map(ToString::to_string).collect::<Vec<_>>();
-            let names = if names.is_empty() {
-                "*".to_owned()
-            } else {
-                names.join(", ")
-            };
+            let names = if names.is_empty() { "*".to_owned() } else { names.join(", ") };
             start_out(session, &format!("SELECT {names} FROM {name}"), options).await
         }
         (CopySource::Query(query), CopyDirection::ToStdout) => {
@@ -73,9 +69,7 @@ async fn start_in(
     options: Options,
 ) -> Result<CopyIn, SqlError> {
     let ctx = session.plan_context();
-    let table = ddl::resolve(&ctx, name)?
-        .ok_or_else(|| SqlError::undefined_table(name))?
-        .clone();
+    let table = ddl::resolve(&ctx, name)?.ok_or_else(|| SqlError::undefined_table(name))?.clone();
     if table.table().is_none() {
         let message = format!("cannot copy to {} \"{}\"", table.kind.noun(), table.name);
         return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
@@ -86,14 +80,7 @@ async fn start_in(
     }
     let ctx = session.plan_context();
     let (read, _guard) = query::read_view(session, &[table.id]);
-    Ok(CopyIn {
-        table,
-        columns,
-        options,
-        ctx,
-        read,
-        rows: Vec::new(),
-    })
+    Ok(CopyIn { table, columns, options, ctx, read, rows: Vec::new() })
 }
 
 fn column_indexes(table: &Object, columns: &[Ident]) -> Result<Vec<usize>, SqlError> {
@@ -122,11 +109,7 @@ fn column_indexes(table: &Object, columns: &[Ident]) -> Result<Vec<usize>, SqlEr
 
 fn check_readable(ctx: &PlanContext, name: &ObjectName) -> Result<(), SqlError> {
     match ddl::resolve(ctx, name)? {
-        Some(Object {
-            kind: ObjectKind::View(_),
-            name,
-            ..
-        }) => {
+        Some(Object { kind: ObjectKind::View(_), name, .. }) => {
             let message = format!("cannot copy from view \"{name}\"");
             Err(SqlError::new(state::WRONG_OBJECT_TYPE, message)
                 .with_hint("Try the COPY (SELECT ...) TO variant."))
@@ -153,10 +136,7 @@ async fn start_out(
 impl CopyIn {
     /// The columns that the client sends.
     pub fn column_types(&self) -> Vec<Column> {
-        let columns = self
-            .columns
-            .iter()
-            .map(|index| &self.table.columns()[*index]);
+        let columns = self.columns.iter().map(|index| &self.table.columns()[*index]);
         columns
             .map(|column| Column {
                 name: column.name.clone(),
@@ -200,11 +180,7 @@ impl CopyIn {
         let insert = concat_batches(&first.schema(), &self.rows)?;
         let count = insert.num_rows() as u64;
         let table = CollectionId(self.table.id.0);
-        let write = TableWrite {
-            table,
-            delete: Vec::new(),
-            insert,
-        };
+        let write = TableWrite { table, delete: Vec::new(), insert };
         if session.in_block() {
             let (read, _guard) = query::read_view(session, &[]);
             tidemark_sql::check_unique(&self.ctx, &self.table, &write.insert, &[], &read)?;
@@ -213,27 +189,12 @@ impl CopyIn {
         }
         let coordinator = Arc::clone(&session.coordinator);
         let locks = LockSet::new(&coordinator.locks);
-        acquire(
-            &locks,
-            Target::Table(self.table.id),
-            Mode::Shared,
-            &session.cancel,
-        )
-        .await?;
+        acquire(&locks, Target::Table(self.table.id), Mode::Shared, &session.cancel).await?;
         if coordinator.catalog().get(self.table.id) != Some(&self.table) {
-            let message = format!(
-                "relation \"{}\" was changed during the COPY",
-                self.table.name
-            );
-            return Err(SqlError::new(
-                state::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                message,
-            ));
+            let message = format!("relation \"{}\" was changed during the COPY", self.table.name);
+            return Err(SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
         }
-        let change = Change {
-            writes: vec![write.clone()],
-            ..Change::default()
-        };
+        let change = Change { writes: vec![write.clone()], ..Change::default() };
         let committed = coordinator.submit(move |_| Ok(change)).await;
         committed.map_err(|error| tidemark_sql::commit_error(&self.ctx, error, &[write]))?;
         Ok(count)

@@ -46,11 +46,7 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
     let object = Object::new(id, &schema, &name, ObjectKind::MaterializedView(view));
     let transaction = session.open_transaction()?;
     transaction.stage(Op::CreateObject(object))?;
-    let view = ViewDef {
-        id: CollectionId(id.0),
-        plan: plan.plan,
-        key: plan.key,
-    };
+    let view = ViewDef { id: CollectionId(id.0), plan: plan.plan, key: plan.key };
     transaction.staged.create_views.push(view);
     Outcome::done(TAG)
 }
@@ -63,10 +59,7 @@ pub fn refresh(session: &mut Session, name: &ObjectName) -> Result<Outcome, SqlE
         let message = format!("\"{}\" is not a materialized view", view.name);
         return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
     }
-    let message = format!(
-        "materialized view \"{}\" is kept up to date by itself",
-        view.name
-    );
+    let message = format!("materialized view \"{}\" is kept up to date by itself", view.name);
     session.notice(Notice::notice(state::SUCCESSFUL_COMPLETION, message));
     Outcome::done("REFRESH MATERIALIZED VIEW")
 }

@@ -18,9 +18,6 @@ pub async fn run(
         return Outcome::done("CREATE SCHEMA");
     }
     let id = ctx.catalog.next_id();
-    session.open_transaction()?.stage(Op::CreateSchema {
-        id,
-        name: name.to_owned(),
-    })?;
+    session.open_transaction()?.stage(Op::CreateSchema { id, name: name.to_owned() })?;
     Outcome::done("CREATE SCHEMA")
 }

@@ -19,18 +19,8 @@ use crate::session::{Notice, Session};
 pub async fn run(session: &mut Session, create: &ast::CreateTable) -> Result<Outcome, SqlError> {
     let ctx = lock_catalog(session).await?;
     let mut definition = ddl::define_table(&ctx, create)?;
-    let tag = if definition.query.is_some() {
-        "CREATE TABLE AS"
-    } else {
-        "CREATE TABLE"
-    };
-    if exists(
-        session,
-        &ctx,
-        &definition.schema,
-        &definition.name,
-        definition.if_not_exists,
-    )? {
+    let tag = if definition.query.is_some() { "CREATE TABLE AS" } else { "CREATE TABLE" };
+    if exists(session, &ctx, &definition.schema, &definition.name, definition.if_not_exists)? {
         return Outcome::done(tag);
     }
     for notice in std::mem::take(&mut definition.notices) {
@@ -66,10 +56,7 @@ pub fn exists(
     if !if_not_exists {
         return Err(SqlError::new(state::DUPLICATE_TABLE, message));
     }
-    session.notice(Notice::notice(
-        state::DUPLICATE_TABLE,
-        format!("{message}, skipping"),
-    ));
+    session.notice(Notice::notice(state::DUPLICATE_TABLE, format!("{message}, skipping")));
     Ok(true)
 }
 
@@ -86,12 +73,7 @@ fn stage(
     };
     let fields: Vec<Field> = definition.columns.iter().map(Column::field).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let object = Object::new(
-        id,
-        &definition.schema,
-        &definition.name,
-        ObjectKind::Table(table),
-    );
+    let object = Object::new(id, &definition.schema, &definition.name, ObjectKind::Table(table));
     let transaction = session.open_transaction()?;
     transaction.stage(Op::CreateObject(object))?;
     let collection = CollectionId(id.0);
@@ -117,15 +99,8 @@ pub fn columns_of(plan: &QueryPlan, named: &[Column]) -> Result<Vec<Column>, Sql
             SqlError::unsupported(format!("column \"{name}\" would have type {what}"))
         })?;
         // A bare NULL or string has no type; as a column it is text.
-        let (ty, typmod) = if ty == PgType::Unknown {
-            (PgType::Text, -1)
-        } else {
-            (ty, typmod)
-        };
-        Ok(Column {
-            typmod,
-            ..Column::new(name, ty)
-        })
+        let (ty, typmod) = if ty == PgType::Unknown { (PgType::Text, -1) } else { (ty, typmod) };
+        Ok(Column { typmod, ..Column::new(name, ty) })
     });
     columns.collect()
 }
@@ -143,11 +118,7 @@ async fn fill(
     while let Some(batch) = rows.next(usize::MAX, &cancel).await? {
         count += batch.num_rows();
         let insert = batch_as(&batch, &schema)?;
-        let write = TableWrite {
-            table,
-            delete: Vec::new(),
-            insert,
-        };
+        let write = TableWrite { table, delete: Vec::new(), insert };
         session.open_transaction()?.stage_writes(&[write]);
     }
     Ok(count)

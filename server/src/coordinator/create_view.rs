@@ -26,7 +26,9 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
     let kind = ObjectKind::View(view);
     let op = match existing {
         Some(id) => {
-            check_no_maintained_dependents(&ctx, id, &name)?;
+            if !is_the_same(&ctx, id, &kind) {
+                check_no_maintained_dependents(&ctx, id, &name)?;
+            }
             Op::ReplaceObject(Object::new(id, &schema, &name, kind))
         }
         None => Op::CreateObject(Object::new(ctx.catalog.next_id(), &schema, &name, kind)),
@@ -55,6 +57,14 @@ fn replaceable(
             create_table::exists(session, ctx, schema, name, false)?;
             Ok(None)
         }
+    }
+}
+
+/// Whether a replacement says what the view says already.
+fn is_the_same(ctx: &PlanContext, id: ObjectId, kind: &ObjectKind) -> bool {
+    match (ctx.catalog.get(id).map(|object| &object.kind), kind) {
+        (Some(ObjectKind::View(old)), ObjectKind::View(new)) => old.same_definition(new),
+        _ => false,
     }
 }
 

@@ -14,24 +14,15 @@ use crate::session::{Portal, Prepared, Progress, Session};
 pub async fn run(session: &mut Session, statement: &Statement) -> Result<Outcome, SqlError> {
     match statement {
         Statement::Declare(declare) => open(session, declare).await,
-        Statement::Fetch {
-            cursor,
-            direction,
-            skip,
-        } => fetch(session, cursor, *direction, *skip).await,
-        Statement::Close {
-            cursor: Some(cursor),
-        } => {
-            session
-                .portals
-                .remove(cursor)
-                .ok_or_else(|| unknown(cursor))?;
+        Statement::Fetch { cursor, direction, skip } => {
+            fetch(session, cursor, *direction, *skip).await
+        }
+        Statement::Close { cursor: Some(cursor) } => {
+            session.portals.remove(cursor).ok_or_else(|| unknown(cursor))?;
             Outcome::done("CLOSE CURSOR")
         }
         Statement::Close { cursor: None } => {
-            session
-                .portals
-                .retain(|_, portal| portal.prepared.statement.is_some());
+            session.portals.retain(|_, portal| portal.prepared.statement.is_some());
             Outcome::done("CLOSE CURSOR ALL")
         }
         other => Err(SqlError::internal(format!("not about cursors: {other:?}"))),
@@ -77,15 +68,8 @@ async fn fetch(
 ) -> Result<Outcome, SqlError> {
     let most = forward(direction)?;
     let cancel = session.cancel.clone();
-    let portal = session
-        .portals
-        .get_mut(cursor)
-        .ok_or_else(|| unknown(cursor))?;
-    let schema = portal
-        .prepared
-        .columns
-        .clone()
-        .ok_or_else(|| unknown(cursor))?;
+    let portal = session.portals.get_mut(cursor).ok_or_else(|| unknown(cursor))?;
+    let schema = portal.prepared.columns.clone().ok_or_else(|| unknown(cursor))?;
     let mut batches = Vec::new();
     let mut count = 0;
     if let Progress::Open(rows) = &mut portal.progress {
@@ -103,11 +87,7 @@ async fn fetch(
     if skip {
         return Ok(Outcome::Done(format!("MOVE {count}")));
     }
-    Ok(Outcome::Rows(Rows::ready(
-        schema,
-        batches,
-        RowsTag::Fixed(format!("FETCH {count}")),
-    )))
+    Ok(Outcome::Rows(Rows::ready(schema, batches, RowsTag::Fixed(format!("FETCH {count}")))))
 }
 
 /// The most rows that a forward movement gives; 55000 for any other.
@@ -118,10 +98,8 @@ fn forward(direction: FetchDirection) -> Result<usize, SqlError> {
         FetchDirection::Relative(1) => Ok(1),
         _ => {
             let message = "cursor can only scan forward";
-            Err(
-                SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-                    .with_hint("Close it and declare it again to start from its first row."),
-            )
+            Err(SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                .with_hint("Close it and declare it again to start from its first row."))
         }
     }
 }

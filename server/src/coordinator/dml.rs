@@ -51,10 +51,7 @@ fn outcome(result: DmlResult) -> Outcome {
 }
 
 fn types_of(parameters: &[ScalarValue]) -> Vec<Option<DataType>> {
-    parameters
-        .iter()
-        .map(|parameter| Some(parameter.data_type()))
-        .collect()
+    parameters.iter().map(|parameter| Some(parameter.data_type())).collect()
 }
 
 async fn in_transaction(
@@ -62,11 +59,7 @@ async fn in_transaction(
     parsed: &Arc<ParsedStatement>,
     parameters: Vec<ScalarValue>,
 ) -> Result<DmlResult, SqlError> {
-    let plan = plan_dml(
-        &session.plan_context(),
-        &parsed.statement,
-        &mut types_of(&parameters),
-    )?;
+    let plan = plan_dml(&session.plan_context(), &parsed.statement, &mut types_of(&parameters))?;
     lock_for_write(session, &plan.targets).await?;
     let ctx = session.plan_context();
     let mut tables = plan.base_tables.clone();
@@ -87,16 +80,11 @@ pub async fn lock_for_write(session: &mut Session, tables: &[ObjectId]) -> Resul
     for table in sorted {
         let transaction = session.open_transaction()?;
         let known = transaction.catalog().get(table).cloned();
-        let overlay = transaction
-            .staged
-            .overlay
-            .table(tidemark_engine::CollectionId(table.0));
+        let overlay = transaction.staged.overlay.table(tidemark_engine::CollectionId(table.0));
         if overlay.is_some_and(|overlay| overlay.created) {
             continue;
         }
-        transaction
-            .lock_for_write(table, &coordinator.engine, &cancel)
-            .await?;
+        transaction.lock_for_write(table, &coordinator.engine, &cancel).await?;
         let newest = coordinator.catalog();
         if newest.get(table) == known.as_ref() || !transaction.staged.ops.is_empty() {
             continue;
@@ -136,11 +124,7 @@ async fn alone(
 async fn lock_alone(session: &Session, plan: &DmlPlan) -> Result<LockSet, SqlError> {
     let locks = LockSet::new(&session.coordinator.locks);
     let mut tables: BTreeSet<ObjectId> = plan.targets.iter().copied().collect();
-    let mode = if plan.views.is_empty() {
-        Mode::Shared
-    } else {
-        Mode::Exclusive
-    };
+    let mode = if plan.views.is_empty() { Mode::Shared } else { Mode::Exclusive };
     if mode == Mode::Exclusive {
         tables.extend(&plan.base_tables);
     }
@@ -154,11 +138,7 @@ async fn lock_alone(session: &Session, plan: &DmlPlan) -> Result<LockSet, SqlErr
 fn still_holds(session: &Session, ctx: &PlanContext, plan: &DmlPlan) -> bool {
     let newest = session.coordinator.catalog();
     newest.version() == ctx.catalog.version()
-        || plan
-            .targets
-            .iter()
-            .chain(&plan.reads)
-            .all(|id| newest.get(*id) == ctx.catalog.get(*id))
+        || plan.targets.iter().chain(&plan.reads).all(|id| newest.get(*id) == ctx.catalog.get(*id))
 }
 
 async fn on_committer(
@@ -172,21 +152,14 @@ async fn on_committer(
     let cancel = session.cancel.clone();
     let (parsed, result, run_ctx) = (Arc::clone(parsed), Arc::clone(&slot), ctx.clone());
     let evaluate = move |at: &EvaluateContext| {
-        let read = ReadView {
-            at: at.read,
-            now: at.now,
-            overlay: None,
-        };
+        let read = ReadView { at: at.read, now: at.now, overlay: None };
         let run = run_dml(&run_ctx, &parsed.statement, &read, parameters);
         let ran = panic::contain(|| runtime.block_on(cancel.guard(run)));
         let ran = ran.map_err(SqlError::internal).and_then(|guarded| guarded?);
         let ran = ran.map_err(|error| Box::new(error) as BoxError)?;
         let writes = ran.writes.clone();
         *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
-        Ok(Change {
-            writes,
-            ..Change::default()
-        })
+        Ok(Change { writes, ..Change::default() })
     };
     let committed = session.coordinator.submit(evaluate).await;
     let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -206,10 +179,7 @@ async fn over_views(
     query::wait(session, &plan.views, &read).await?;
     let run = run_dml(&ctx, &parsed.statement, &read, parameters);
     let result = session.cancel.clone().guard(run).await??;
-    let change = Change {
-        writes: result.writes.clone(),
-        ..Change::default()
-    };
+    let change = Change { writes: result.writes.clone(), ..Change::default() };
     let committed = session.coordinator.submit(move |_| Ok(change)).await;
     committed.map_err(|error| tidemark_sql::commit_error(&ctx, error, &result.writes))?;
     Ok(result)

@@ -52,10 +52,7 @@ fn find(
                 ObjectClass::Index | ObjectClass::Type => state::UNDEFINED_OBJECT,
                 _ => state::UNDEFINED_TABLE,
             };
-            Err(SqlError::new(
-                code,
-                format!("{noun} \"{bare}\" does not exist"),
-            ))
+            Err(SqlError::new(code, format!("{noun} \"{bare}\" does not exist")))
         }
     }
 }
@@ -64,11 +61,7 @@ fn check_class(object: &Object, class: ObjectClass) -> Result<(), SqlError> {
     if object.kind.noun() == class.noun() {
         return Ok(());
     }
-    let article = if class == ObjectClass::Index {
-        "an"
-    } else {
-        "a"
-    };
+    let article = if class == ObjectClass::Index { "an" } else { "a" };
     let message = format!("\"{}\" is not {article} {}", object.name, class.noun());
     let noun = object.kind.noun();
     let hint = format!("Use DROP {} to remove a {noun}.", noun.to_uppercase());
@@ -95,9 +88,7 @@ async fn drop_schemas(
             let objects: Vec<ObjectId> = found.objects().collect();
             drop_objects(session, ctx, &objects, true).await?;
         }
-        session
-            .open_transaction()?
-            .stage(Op::DropSchema { name: schema })?;
+        session.open_transaction()?.stage(Op::DropSchema { name: schema })?;
     }
     Ok(())
 }
@@ -109,10 +100,7 @@ async fn drop_objects(
     cascade: bool,
 ) -> Result<(), SqlError> {
     let path = ctx.settings.search_path(&ctx.user);
-    let dropped = ctx
-        .catalog
-        .plan_drop(roots, cascade, &path)
-        .map_err(catalog_error)?;
+    let dropped = ctx.catalog.plan_drop(roots, cascade, &path).map_err(catalog_error)?;
     if let Some((message, detail)) = dropped.notice() {
         let notice = Notice::notice(state::SUCCESSFUL_COMPLETION, message);
         session.notice(Notice { detail, ..notice });
@@ -131,13 +119,7 @@ async fn drop_one(session: &mut Session, object: &Object) -> Result<(), SqlError
     let transaction = session.open_transaction()?;
     if object.table().is_some() {
         // Writers that came first finish first; those that come later find no table.
-        acquire(
-            &transaction.locks,
-            Target::Table(object.id),
-            Mode::Exclusive,
-            &cancel,
-        )
-        .await?;
+        acquire(&transaction.locks, Target::Table(object.id), Mode::Exclusive, &cancel).await?;
     }
     transaction.stage(Op::DropObject(object.id))?;
     let own = transaction.unstage(object);

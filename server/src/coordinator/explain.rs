@@ -32,11 +32,7 @@ pub async fn run(session: &mut Session, explain: &Explain) -> Result<Outcome, Sq
     let schema = columns();
     let lines: ArrayRef = Arc::new(StringArray::from(lines));
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![lines])?;
-    Ok(Outcome::Rows(Rows::ready(
-        schema,
-        vec![batch],
-        RowsTag::Fixed("EXPLAIN".to_owned()),
-    )))
+    Ok(Outcome::Rows(Rows::ready(schema, vec![batch], RowsTag::Fixed("EXPLAIN".to_owned()))))
 }
 
 /// The column of EXPLAIN.

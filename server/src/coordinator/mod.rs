@@ -112,10 +112,7 @@ impl Coordinator {
         if views.is_empty() {
             return Ok(());
         }
-        let complete = session
-            .cancel
-            .guard(self.engine.wait_for(&views, at))
-            .await?;
+        let complete = session.cancel.guard(self.engine.wait_for(&views, at)).await?;
         complete.map_err(|_| {
             let message = "a materialized view was dropped while the statement ran";
             SqlError::new(state::UNDEFINED_TABLE, message)
@@ -178,10 +175,10 @@ async fn dispatch(
             cursor::run(session, statement).await
         }
 
-        Statement::Listen { .. } => Err(SqlError::unsupported(
-            "LISTEN is not supported: nothing here notifies",
-        )
-        .with_hint("Poll a materialized view.")),
+        Statement::Listen { .. } => {
+            Err(SqlError::unsupported("LISTEN is not supported: nothing here notifies")
+                .with_hint("Poll a materialized view."))
+        }
         Statement::Unlisten { .. } => Outcome::done("UNLISTEN"),
         Statement::Nothing { tag } => Outcome::done(tag),
         Statement::CreateIndex(_) => Err(SqlError::unsupported(
@@ -207,10 +204,9 @@ async fn definition(session: &mut Session, statement: &Statement) -> Result<Outc
 
 async fn define(session: &mut Session, statement: &Statement) -> Result<Outcome, SqlError> {
     match statement {
-        Statement::CreateSchema {
-            name,
-            if_not_exists,
-        } => create_schema::run(session, name, *if_not_exists).await,
+        Statement::CreateSchema { name, if_not_exists } => {
+            create_schema::run(session, name, *if_not_exists).await
+        }
         Statement::CreateTable(create) => create_table::run(session, create).await,
         Statement::CreateView(create) => create_view::run(session, create).await,
         Statement::CreateMaterializedView(create) => {
@@ -230,8 +226,6 @@ async fn define(session: &mut Session, statement: &Statement) -> Result<Outcome,
 async fn lock_catalog(session: &mut Session) -> Result<PlanContext, SqlError> {
     let (coordinator, cancel) = (Arc::clone(&session.coordinator), session.cancel.clone());
     let transaction = session.open_transaction()?;
-    transaction
-        .lock_catalog(|| coordinator.catalog(), &cancel)
-        .await?;
+    transaction.lock_catalog(|| coordinator.catalog(), &cancel).await?;
     Ok(session.plan_context())
 }

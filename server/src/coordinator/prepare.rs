@@ -55,14 +55,9 @@ fn columns(session: &Session, statement: &Statement) -> Result<Option<SchemaRef>
         Statement::Show(name) => Some(set::show_columns(name)),
         Statement::ShowAll => Some(set::show_all_columns()),
         Statement::Explain(_) => Some(explain::columns()),
-        Statement::Fetch {
-            cursor,
-            skip: false,
-            ..
-        } => session
-            .portals
-            .get(cursor)
-            .and_then(|portal| portal.prepared.columns.clone()),
+        Statement::Fetch { cursor, skip: false, .. } => {
+            session.portals.get(cursor).and_then(|portal| portal.prepared.columns.clone())
+        }
         Statement::Execute { name, .. } => session.prepared(name)?.columns.clone(),
         _ => None,
     })
@@ -71,11 +66,7 @@ fn columns(session: &Session, statement: &Statement) -> Result<Option<SchemaRef>
 /// PREPARE, EXECUTE, DEALLOCATE.
 pub async fn run(session: &mut Session, statement: &Statement) -> Result<Outcome, SqlError> {
     match statement {
-        Statement::Prepare {
-            name,
-            types,
-            statement,
-        } => {
+        Statement::Prepare { name, types, statement } => {
             if session.prepared.contains_key(name) {
                 let message = format!("prepared statement \"{name}\" already exists");
                 return Err(SqlError::new(state::DUPLICATE_PREPARED_STATEMENT, message));
@@ -100,9 +91,7 @@ pub async fn run(session: &mut Session, statement: &Statement) -> Result<Outcome
             session.prepared.clear();
             Outcome::done("DEALLOCATE ALL")
         }
-        other => Err(SqlError::internal(format!(
-            "not about prepared statements: {other:?}"
-        ))),
+        other => Err(SqlError::internal(format!("not about prepared statements: {other:?}"))),
     }
 }
 
@@ -135,12 +124,7 @@ async fn run_prepared(
         let ctx = session.plan_context();
         evaluate(session, &ctx, arguments, &prepared.parameter_types).await?
     };
-    let portal = Portal {
-        prepared,
-        parameters,
-        formats: Vec::new(),
-        progress: Progress::Bound,
-    };
+    let portal = Portal { prepared, parameters, formats: Vec::new(), progress: Progress::Bound };
     session.portals.insert(EXECUTE_PORTAL.to_owned(), portal);
     let outcome = Box::pin(execute(session, &parsed, Some(EXECUTE_PORTAL))).await;
     session.portals.remove(EXECUTE_PORTAL);

@@ -13,7 +13,7 @@ use tidemark_engine::{CollectionId, ReadGuard};
 use tidemark_sql::error::SqlError;
 use tidemark_sql::{PlanContext, QueryPlan, ReadView};
 
-use super::Outcome;
+use super::{Outcome, set};
 use crate::rows::Rows;
 use crate::session::{CachedPlan, Prepared, Session};
 
@@ -22,6 +22,9 @@ pub async fn run(
     query: &ast::Query,
     portal: Option<&str>,
 ) -> Result<Outcome, SqlError> {
+    if let Some(call) = set::config_call(query) {
+        set::apply_config(session, &call)?;
+    }
     let parameters = session.parameters(portal);
     let ctx = session.plan_context();
     let portal = portal.and_then(|name| session.portals.get(name));
@@ -59,9 +62,7 @@ fn plan_again(
     let types = prepared.parameter_types.iter().cloned().map(Some).collect();
     let plan = Arc::new(plan(ctx, query, types)?);
     if prepared.columns.as_ref() != Some(&plan.schema) {
-        return Err(SqlError::unsupported(
-            "cached plan must not change result type",
-        ));
+        return Err(SqlError::unsupported("cached plan must not change result type"));
     }
     *cached = (!own_names).then(|| CachedPlan::new(ctx, &plan));
     Ok(plan)
@@ -102,20 +103,11 @@ pub fn read_view(session: &mut Session, tables: &[ObjectId]) -> (ReadView, Arc<R
 /// Waits until the views are complete up to the read's time.
 pub async fn wait(session: &Session, views: &[ObjectId], read: &ReadView) -> Result<(), SqlError> {
     // A view that this transaction created exists for nobody else yet, and is read as a plain one.
-    let staged = session
-        .transaction
-        .as_ref()
-        .map(|transaction| &transaction.staged.create_views);
+    let staged = session.transaction.as_ref().map(|transaction| &transaction.staged.create_views);
     let is_staged =
         |id: CollectionId| staged.is_some_and(|views| views.iter().any(|view| view.id == id));
-    let views = views
-        .iter()
-        .map(|id| CollectionId(id.0))
-        .filter(|id| !is_staged(*id));
-    session
-        .coordinator
-        .wait_for_views(session, views, read.at)
-        .await
+    let views = views.iter().map(|id| CollectionId(id.0)).filter(|id| !is_staged(*id));
+    session.coordinator.wait_for_views(session, views, read.at).await
 }
 
 impl CachedPlan {

@@ -9,23 +9,14 @@ use super::{Outcome, lock_catalog};
 use crate::session::{Notice, Session};
 
 pub async fn run(session: &mut Session, statement: &Statement) -> Result<Outcome, SqlError> {
-    let Statement::AlterRename {
-        kind,
-        name,
-        to,
-        if_exists,
-    } = statement
-    else {
+    let Statement::AlterRename { kind, name, to, if_exists } = statement else {
         return Err(SqlError::internal("not a RENAME"));
     };
     let tag = format!("ALTER {}", kind.noun().to_uppercase());
     let ctx = lock_catalog(session).await?;
     let (_, bare) = ddl::name_parts(&ctx, name)?;
     if *kind == ObjectClass::Schema {
-        let op = Op::RenameSchema {
-            name: bare,
-            to: to.clone(),
-        };
+        let op = Op::RenameSchema { name: bare, to: to.clone() };
         session.open_transaction()?.stage(op)?;
         return Ok(Outcome::Done(tag));
     }
@@ -43,10 +34,7 @@ pub async fn run(session: &mut Session, statement: &Statement) -> Result<Outcome
         let message = format!("\"{bare}\" is not a {}", kind.noun());
         return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
     }
-    let op = Op::Rename {
-        id: object.id,
-        to: to.clone(),
-    };
+    let op = Op::Rename { id: object.id, to: to.clone() };
     session.open_transaction()?.stage(op)?;
     Ok(Outcome::Done(tag))
 }

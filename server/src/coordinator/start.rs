@@ -13,8 +13,8 @@ use tidemark_catalog::durable::{self, Durable, Entry};
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, ObjectKind, View};
 use tidemark_engine::{Change, CollectionId, Engine, EngineConfig, Recovered, Timestamp, ViewDef};
 use tidemark_sql::error::SqlError;
-use tidemark_sql::maintain::plan_view;
-use tidemark_sql::{PlanContext, Settings, Statement};
+use tidemark_sql::maintain::plan_stored_view;
+use tidemark_sql::{PlanContext, Settings};
 
 use tokio::runtime::Handle;
 
@@ -51,10 +51,7 @@ pub fn open(config: &Config, runtime: Handle, io: Handle) -> Result<Arc<Coordina
 }
 
 fn recover_catalog(data: &Path, recovered: Recovered) -> Result<(Durable, Catalog), StartError> {
-    let entry = |(at, record): (Timestamp, Vec<u8>)| Entry {
-        at: CommitTime(at.0),
-        record,
-    };
+    let entry = |(at, record): (Timestamp, Vec<u8>)| Entry { at: CommitTime(at.0), record };
     let log: Vec<Entry> = recovered.ddl.into_iter().map(entry).collect();
     durable::open(&data.join("catalog"), &log).map_err(StartError::Catalog)
 }
@@ -95,22 +92,9 @@ async fn recreate(
     view: &View,
 ) -> Result<Timestamp, SqlError> {
     let ctx = context_of(coordinator, catalog, view)?;
-    let query = tidemark_sql::parse(&view.sql)?
-        .pop()
-        .map(|parsed| parsed.statement);
-    let Some(Statement::Query(query)) = query else {
-        return Err(SqlError::internal("its definition is no query"));
-    };
-    let plan = plan_view(&ctx, &query)?;
-    let create = ViewDef {
-        id: CollectionId(object.id.0),
-        plan: plan.plan,
-        key: plan.key,
-    };
-    let change = Change {
-        create_views: vec![create],
-        ..Change::default()
-    };
+    let plan = plan_stored_view(&ctx, object.id)?;
+    let create = ViewDef { id: CollectionId(object.id.0), plan: plan.plan, key: plan.key };
+    let change = Change { create_views: vec![create], ..Change::default() };
     let submitted = coordinator.submit(move |_| Ok(change)).await;
     submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))
 }
@@ -122,10 +106,7 @@ fn context_of(
     view: &View,
 ) -> Result<PlanContext, SqlError> {
     let mut settings = Settings::default();
-    let path = view
-        .search_path
-        .iter()
-        .map(|schema| format!("\"{schema}\""));
+    let path = view.search_path.iter().map(|schema| format!("\"{schema}\""));
     settings.set("search_path", &path.collect::<Vec<_>>().join(", "))?;
     settings.set("TimeZone", &view.time_zone)?;
     Ok(PlanContext {

@@ -15,24 +15,18 @@ pub async fn run(session: &mut Session, parsed: &ParsedStatement) -> Result<Outc
     match &parsed.statement {
         Statement::Begin(modes) => {
             begin(session, modes)?;
-            let start = parsed
-                .text
-                .get(..5)
-                .is_some_and(|word| word.eq_ignore_ascii_case("start"));
+            let start = parsed.text.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("start"));
             Outcome::done(if start { "START TRANSACTION" } else { "BEGIN" })
         }
-        Statement::SetTransaction {
-            session: whole,
-            modes,
-        } => set_transaction(session, *whole, modes),
+        Statement::SetTransaction { session: whole, modes } => {
+            set_transaction(session, *whole, modes)
+        }
         Statement::Commit { chain } => end(session, true, *chain).await,
         Statement::Rollback { chain } => end(session, false, *chain).await,
         Statement::Savepoint { name } => {
             require_block(session, "SAVEPOINT")?;
             let settings = session.settings.clone();
-            session
-                .open_transaction()?
-                .savepoint(name.clone(), settings);
+            session.open_transaction()?.savepoint(name.clone(), settings);
             Outcome::done("SAVEPOINT")
         }
         Statement::ReleaseSavepoint { name } => {
@@ -47,9 +41,7 @@ pub async fn run(session: &mut Session, parsed: &ParsedStatement) -> Result<Outc
             }
             Outcome::done("ROLLBACK")
         }
-        other => Err(SqlError::internal(format!(
-            "not a transaction statement: {other:?}"
-        ))),
+        other => Err(SqlError::internal(format!("not a transaction statement: {other:?}"))),
     }
 }
 
@@ -60,17 +52,12 @@ pub async fn lock_tables(
 ) -> Result<Outcome, SqlError> {
     require_block(session, "LOCK TABLE")?;
     let ctx = session.plan_context();
-    let (engine, cancel) = (
-        Arc::clone(&session.coordinator.engine),
-        session.cancel.clone(),
-    );
+    let (engine, cancel) = (Arc::clone(&session.coordinator.engine), session.cancel.clone());
     for name in tables {
         let table = ddl::resolve(&ctx, name)?.ok_or_else(|| SqlError::undefined_table(name))?;
         if table.table().is_some() {
             let transaction = session.open_transaction()?;
-            transaction
-                .lock_for_write(table.id, &engine, &cancel)
-                .await?;
+            transaction.lock_for_write(table.id, &engine, &cancel).await?;
         }
     }
     Outcome::done("LOCK TABLE")
@@ -78,10 +65,7 @@ pub async fn lock_tables(
 
 /// In a failed transaction only its end, or a return to a savepoint, is let through.
 pub fn check_not_failed(session: &Session, statement: &Statement) -> Result<(), SqlError> {
-    let failed = session
-        .transaction
-        .as_ref()
-        .is_some_and(|transaction| transaction.failed);
+    let failed = session.transaction.as_ref().is_some_and(|transaction| transaction.failed);
     let ends = matches!(
         statement,
         Statement::Commit { .. }
@@ -98,11 +82,8 @@ pub fn check_not_failed(session: &Session, statement: &Statement) -> Result<(), 
 
 /// 25006 for a statement that writes, where only reading is allowed.
 pub fn check_read_only(session: &Session, statement: &Statement) -> Result<(), SqlError> {
-    let setting = if session.in_block() {
-        "transaction_read_only"
-    } else {
-        "default_transaction_read_only"
-    };
+    let setting =
+        if session.in_block() { "transaction_read_only" } else { "default_transaction_read_only" };
     let copy_in = match statement {
         Statement::Copy(copy) => copy.direction == CopyDirection::FromStdin,
         _ => false,
@@ -110,10 +91,7 @@ pub fn check_read_only(session: &Session, statement: &Statement) -> Result<(), S
     if (!copy_in && statement.is_read_only()) || !session.settings.is_on(setting) {
         return Ok(());
     }
-    let message = format!(
-        "cannot execute {} in a read-only transaction",
-        verb(statement)
-    );
+    let message = format!("cannot execute {} in a read-only transaction", verb(statement));
     Err(SqlError::new(state::READ_ONLY_SQL_TRANSACTION, message))
 }
 
@@ -155,10 +133,7 @@ fn begin(session: &mut Session, modes: &TransactionModes) -> Result<(), SqlError
     let default_read_only = session.settings.is_on("default_transaction_read_only");
     let default_isolation = session.settings.get("default_transaction_isolation");
     let read_only = modes.read_only.unwrap_or(default_read_only);
-    session.settings.set(
-        "transaction_read_only",
-        if read_only { "on" } else { "off" },
-    )?;
+    session.settings.set("transaction_read_only", if read_only { "on" } else { "off" })?;
     let isolation = modes.isolation.map(str::to_owned).or(default_isolation);
     if let Some(isolation) = isolation {
         session.settings.set("transaction_isolation", &isolation)?;
@@ -171,19 +146,13 @@ fn set_transaction(
     whole_session: bool,
     modes: &TransactionModes,
 ) -> Result<Outcome, SqlError> {
-    let prefix = if whole_session {
-        "default_transaction"
-    } else {
-        "transaction"
-    };
+    let prefix = if whole_session { "default_transaction" } else { "transaction" };
     if !whole_session && !session.in_block() {
         let message = "SET TRANSACTION can only be used in transaction blocks";
         session.notice(Notice::warning(state::NO_ACTIVE_SQL_TRANSACTION, message));
         return Outcome::done("SET");
     }
-    let read_only = modes
-        .read_only
-        .map(|on| ("read_only", if on { "on" } else { "off" }));
+    let read_only = modes.read_only.map(|on| ("read_only", if on { "on" } else { "off" }));
     let isolation = modes.isolation.map(|level| ("isolation", level));
     for (name, value) in read_only.into_iter().chain(isolation) {
         let name = format!("{prefix}_{name}");
@@ -197,10 +166,7 @@ fn set_transaction(
 
 async fn end(session: &mut Session, keep: bool, chain: bool) -> Result<Outcome, SqlError> {
     let tag = if keep { "COMMIT" } else { "ROLLBACK" };
-    let explicit = session
-        .transaction
-        .as_ref()
-        .is_some_and(|transaction| transaction.explicit);
+    let explicit = session.transaction.as_ref().is_some_and(|transaction| transaction.explicit);
     if !explicit {
         if chain {
             let message = format!("{tag} AND CHAIN can only be used in transaction blocks");
@@ -209,10 +175,7 @@ async fn end(session: &mut Session, keep: bool, chain: bool) -> Result<Outcome, 
         let message = "there is no transaction in progress";
         session.notice(Notice::warning(state::NO_ACTIVE_SQL_TRANSACTION, message));
     }
-    let failed = session
-        .transaction
-        .as_ref()
-        .is_some_and(|transaction| transaction.failed);
+    let failed = session.transaction.as_ref().is_some_and(|transaction| transaction.failed);
     let modes = TransactionModes {
         read_only: Some(session.settings.is_on("transaction_read_only")),
         isolation: None,
@@ -235,10 +198,8 @@ async fn commit(session: &mut Session) -> Result<(), SqlError> {
     };
     session.portals.clear();
     let guard = transaction.guard();
-    let (before, after) = (
-        transaction.settings_before.clone(),
-        transaction.staged.settings.clone(),
-    );
+    let (before, after) =
+        (transaction.settings_before.clone(), transaction.staged.settings.clone());
     session.settings = before;
     if let Some(commit) = transaction.into_commit() {
         session.coordinator.commit(&ctx, commit, guard).await?;
@@ -249,11 +210,7 @@ async fn commit(session: &mut Session) -> Result<(), SqlError> {
 }
 
 fn reset_transaction_settings(settings: &mut Settings) {
-    for name in [
-        "transaction_read_only",
-        "transaction_isolation",
-        "transaction_deferrable",
-    ] {
+    for name in ["transaction_read_only", "transaction_isolation", "transaction_deferrable"] {
         // They are settings, so they can be reset.
         let _ = settings.reset(name);
     }
@@ -261,11 +218,7 @@ fn reset_transaction_settings(settings: &mut Settings) {
 
 /// 25P01 outside a block that BEGIN opened.
 pub fn require_block(session: &Session, statement: &str) -> Result<(), SqlError> {
-    if session
-        .transaction
-        .as_ref()
-        .is_some_and(|transaction| transaction.explicit)
-    {
+    if session.transaction.as_ref().is_some_and(|transaction| transaction.explicit) {
         return Ok(());
     }
     let message = format!("{statement} can only be used in transaction blocks");
