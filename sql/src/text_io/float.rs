@@ -48,14 +48,9 @@ pub fn format_float8(value: f64, out: &mut String) {
     }
     let mut digits = Scratch::default();
     write!(digits, "{value:e}").expect("a double has at most 25 characters");
-    let good =
-        |text: &str| !is_midpoint(text, f64::MANTISSA_DIGITS) && text.parse::<f64>() == Ok(value);
-    for places in 1.. {
-        if good(digits.text()) {
-            break;
-        }
-        digits = Scratch::default();
-        write!(digits, "{value:.places$e}").expect("17 digits say all there is");
+    if is_midpoint(digits.text(), f64::MANTISSA_DIGITS) {
+        let print = |places: usize, digits: &mut Scratch| write!(digits, "{value:.places$e}");
+        digits = longer(print, |text| text.parse() == Ok(value), f64::MANTISSA_DIGITS);
     }
     lay_out(digits.text(), 15, out);
 }
@@ -66,16 +61,27 @@ pub fn format_float4(value: f32, out: &mut String) {
     }
     let mut digits = Scratch::default();
     write!(digits, "{value:e}").expect("a real has fewer characters than a double");
-    let good =
-        |text: &str| !is_midpoint(text, f32::MANTISSA_DIGITS) && text.parse::<f32>() == Ok(value);
-    for places in 1.. {
-        if good(digits.text()) {
-            break;
-        }
-        digits = Scratch::default();
-        write!(digits, "{value:.places$e}").expect("9 digits say all there is");
+    if is_midpoint(digits.text(), f32::MANTISSA_DIGITS) {
+        let print = |places: usize, digits: &mut Scratch| write!(digits, "{value:.places$e}");
+        digits = longer(print, |text| text.parse() == Ok(value), f32::MANTISSA_DIGITS);
     }
     lay_out(digits.text(), 6, out);
+}
+
+/// The shortest that reads back, without being a midpoint. Seldom, so it may be slow.
+fn longer(
+    print: impl Fn(usize, &mut Scratch) -> std::fmt::Result,
+    reads_back: impl Fn(&str) -> bool,
+    mantissa_digits: u32,
+) -> Scratch {
+    for places in 1..17 {
+        let mut digits = Scratch::default();
+        print(places, &mut digits).expect("17 digits fit");
+        if reads_back(digits.text()) && !is_midpoint(digits.text(), mantissa_digits) {
+            return digits;
+        }
+    }
+    unreachable!("17 digits read back, and no midpoint near them has as few")
 }
 
 /// Whether the digits `d.ddde±x` stand exactly between two floats of so many binary digits, so that
