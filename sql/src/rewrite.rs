@@ -7,13 +7,19 @@
 //! `casts` (casts and arithmetic by PostgreSQL's rules).
 
 mod array_comparison;
-mod checked;
+mod array_or_empty;
 pub mod ast;
 mod casts;
+mod checked;
+mod literal;
 pub mod names;
 pub mod now;
 pub mod parameters;
+mod reg;
 mod types;
+
+pub use checked::check_overflow;
+pub use types::planner;
 
 use std::sync::Arc;
 
@@ -37,11 +43,10 @@ pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<L
     casts::replace(plan)
 }
 
-pub use checked::check_overflow;
-
 /// Functions that the AST passes put in place of operators.
-pub fn functions() -> &'static [Arc<ScalarUDF>] {
-    array_comparison::functions()
+pub fn functions() -> impl Iterator<Item = &'static Arc<ScalarUDF>> {
+    let comparisons = array_comparison::functions().iter();
+    comparisons.chain(reg::functions()).chain([array_or_empty::function()])
 }
 
 /// What an expression of a node may name: the columns of its inputs, or of the table it scans.

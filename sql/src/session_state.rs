@@ -46,6 +46,7 @@ fn base() -> SessionState {
         .with_analyzer_rules(vec![]); // rewrite::postgres_semantics has done it
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, function::operator::planner());
+    planners.insert(0, rewrite::planner());
     let mut state = builder.build();
     register(&mut state);
     state

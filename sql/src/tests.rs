@@ -157,10 +157,13 @@ impl Session {
                 .schema
                 .fields()
                 .iter()
-                .map(|f| {
+                .enumerate()
+                .map(|(n, f)| {
                     let known = tidemark_catalog::PgType::from_arrow(f.data_type());
                     let (ty, typmod) = known.expect("a known type");
-                    tidemark_catalog::Column { typmod, ..tidemark_catalog::Column::new(f.name(), ty) }
+                    let given = create.columns.get(n).map(parse::fold);
+                    let name = given.unwrap_or_else(|| f.name().clone());
+                    tidemark_catalog::Column { typmod, ..tidemark_catalog::Column::new(&name, ty) }
                 })
                 .collect(),
         };

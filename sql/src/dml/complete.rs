@@ -81,12 +81,22 @@ pub fn constant(expr: &Expr, column: &Column) -> Result<Option<ScalarValue>, Sql
     Ok(match &value.value {
         Value::Null => Some(ScalarValue::try_from(&ty)?),
         Value::SingleQuotedString(text) => Some(parse_text(&ty, text, &input)?),
-        Value::Number(text, _) if is_whole(text) && ty.is_integer() => {
+        Value::Number(text, _) if is_whole(text) && ty.is_integer() && fits(text, &ty) => {
             Some(parse_text(&ty, text, &input)?)
         }
         Value::Boolean(value) if ty == DataType::Boolean => Some(ScalarValue::from(*value)),
         _ => None,
     })
+}
+
+/// Whether a whole number is in the range of an integer type; where not, its cast says so.
+fn fits(number: &str, ty: &DataType) -> bool {
+    match ty {
+        DataType::Int16 => number.parse::<i16>().is_ok(),
+        DataType::Int32 => number.parse::<i32>().is_ok(),
+        DataType::Int64 => number.parse::<i64>().is_ok(),
+        _ => number.parse::<u32>().is_ok(),
+    }
 }
 
 pub fn is_whole(number: &str) -> bool {

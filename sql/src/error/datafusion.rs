@@ -71,7 +71,14 @@ fn arrow(error: &ArrowError) -> SqlError {
 
 fn schema(error: &SchemaError) -> SqlError {
     match error {
-        SchemaError::FieldNotFound { field, .. } => {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            if let Some(relation) = &field.relation
+                && !valid_fields.iter().any(|valid| valid.relation.as_ref() == Some(relation))
+            {
+                let message =
+                    format!("missing FROM-clause entry for table \"{}\"", relation.table());
+                return SqlError::new(state::UNDEFINED_TABLE, message);
+            }
             let message = match &field.relation {
                 Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
                 None => format!("column \"{}\" does not exist", field.name),
@@ -129,6 +136,11 @@ const KNOWN: &[Known] = &[
         state::SYNTAX_ERROR,
         "subquery must return only one column",
     ),
+    (
+        "hysical plan does not support logical expression",
+        state::FEATURE_NOT_SUPPORTED,
+        "this form of correlated or LATERAL subquery is not supported",
+    ),
     ("Nested aggregate", state::GROUPING_ERROR, "aggregate function calls cannot be nested"),
     (
         "Aggregate functions are not allowed in the WHERE",
@@ -148,6 +160,9 @@ fn by_message(message: &str, code: SqlState) -> SqlError {
     if let Some(error) = function_not_found(message).or_else(|| grouping(message)) {
         return error;
     }
+    if let Some(error) = not_boolean(message) {
+        return error;
+    }
     if let Some(error) = signature(message).or_else(|| union_columns(message)) {
         return error;
     }
@@ -161,6 +176,25 @@ fn function_not_found(message: &str) -> Option<SqlError> {
     let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
     let message = format!("function {name} does not exist");
     Some(SqlError::new(state::UNDEFINED_FUNCTION, message).with_hint(hint))
+}
+
+/// A predicate of another type: `… returning Int64`.
+fn not_boolean(message: &str) -> Option<SqlError> {
+    if !message.contains("non-boolean predicate") {
+        return None;
+    }
+    let name = match message.rsplit("returning ").next()?.trim() {
+        "Int16" => "smallint",
+        "Int32" => "integer",
+        "Int64" => "bigint",
+        "Utf8" => "text",
+        "Float64" => "double precision",
+        other if other.starts_with("Decimal") => "numeric",
+        other if other.starts_with("Timestamp") => "timestamp with time zone",
+        other => other,
+    };
+    let message = format!("argument of WHERE must be type boolean, not type {name}");
+    Some(SqlError::new(state::DATATYPE_MISMATCH, message))
 }
 
 /// Columns that are neither grouped nor aggregated.

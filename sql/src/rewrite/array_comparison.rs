@@ -46,7 +46,8 @@ impl ScalarUDFImpl for Comparison {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match &types[2] {
-            DataType::List(_) | DataType::Null => Ok(DataType::Boolean),
+            // A quoted literal becomes an array when its type is resolved.
+            DataType::List(_) | DataType::Null | DataType::Utf8 => Ok(DataType::Boolean),
             other => {
                 let message = "op ANY/ALL (array) requires array on right side";
                 let detail = format!("it is of type {}", type_name(other));

@@ -12,6 +12,7 @@ use sqlparser::ast::{
 use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
+use super::literal;
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -33,7 +34,13 @@ impl VisitorMut for Rewriter {
         done(query_clauses(query))
     }
 
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        literal::unwrap_query(query);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        literal::unwrap_select(select);
         done(select_clauses(select))
     }
 
@@ -265,8 +272,30 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = call("compare_all", vec![op, take(left), take(right)]);
             Ok(())
         }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            *expr = in_subquery(left, right, false);
+            Ok(())
+        }
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+            *expr = in_subquery(left, right, true);
+            Ok(())
+        }
         Expr::Function(_) => function(expr),
+        Expr::Value(_) => {
+            literal::wrap(expr);
+            Ok(())
+        }
         _ => Ok(()),
+    }
+}
+
+/// `= ANY (SELECT …)` is IN, `<> ALL (SELECT …)` NOT IN.
+fn in_subquery(left: &mut Expr, right: &mut Expr, negated: bool) -> Expr {
+    match take(right) {
+        Expr::Subquery(subquery) => {
+            Expr::InSubquery { expr: Box::new(take(left)), subquery, negated }
+        }
+        other => other,
     }
 }
 
@@ -388,7 +417,7 @@ fn cast(expr: &mut Expr) -> Result<(), SqlError> {
         .map_err(|error| SqlError::new(error.sqlstate(), error.to_string()))?;
     if let Some(reg) = reg_name(ty) {
         let argument = take(inner);
-        *expr = call(&format!("{reg}_in"), vec![argument]);
+        *expr = call(&format!("to_{reg}_oid"), vec![argument]);
         return Ok(());
     }
     if matches!(ty, PgType::Text | PgType::Varchar | PgType::Name) {
@@ -426,7 +455,7 @@ fn reg_name(ty: PgType) -> Option<&'static str> {
 fn print_reg(expr: &mut Expr) {
     let Expr::Function(function) = expr else { return };
     let Some(name) = function.name.0.last().and_then(|part| part.as_ident()) else { return };
-    if let Some(reg) = name.value.strip_suffix("_in")
+    if let Some(reg) = name.value.strip_prefix("to_").and_then(|name| name.strip_suffix("_oid"))
         && reg.starts_with("reg")
     {
         let out = format!("{reg}_out");
@@ -440,7 +469,7 @@ fn interval_literal(interval: &ast::Interval) -> Result<Expr, SqlError> {
     if interval.last_field.is_some() || interval.leading_precision.is_some() {
         return Err(unsupported());
     }
-    let text = match interval.value.as_ref() {
+    let text = match literal::unwrapped(interval.value.as_ref()) {
         Expr::Value(value) => match &value.value {
             Value::SingleQuotedString(text) => text.clone(),
             Value::Number(number, _) => number.clone(),
@@ -460,6 +489,9 @@ fn interval_literal(interval: &ast::Interval) -> Result<Expr, SqlError> {
 /// Calls: schema prefixes, the SQL-standard spellings of now(), ARRAY(SELECT …).
 fn function(expr: &mut Expr) -> Result<(), SqlError> {
     let Expr::Function(function) = expr else { return Ok(()) };
+    if let Some(ast::WindowType::WindowSpec(spec)) = &mut function.over {
+        literal::unwrap_window(spec);
+    }
     let parts: Vec<&Ident> = function.name.0.iter().filter_map(|part| part.as_ident()).collect();
     let Some(last) = parts.last() else { return Ok(()) };
     let (name, position) = (fold(last), of_span(last.span));

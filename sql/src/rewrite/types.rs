@@ -8,9 +8,13 @@ use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
+use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Union,
 };
+use sqlparser::ast;
+use std::sync::Arc;
 
 use crate::error::{SqlError, state};
 use crate::function::{self, type_name};
@@ -22,6 +26,10 @@ pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
         if matches!(node, LogicalPlan::Limit(_)) {
             return Ok(node);
         }
+        let node = match node {
+            LogicalPlan::Union(union) => LogicalPlan::Union(union_literals(union)?),
+            node => node,
+        };
         let node = super::map_node(node, &mut |expr, schema| {
             expr.transform_up(|expr| Ok(Transformed::yes(expression(expr, schema)?)))
         })?;
@@ -34,8 +42,41 @@ pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
     })
 }
 
+/// A column that is a quoted literal in one input of a UNION takes the type it has in another.
+fn union_literals(mut union: Union) -> Result<Union> {
+    for column in 0..union.schema.fields().len() {
+        let known = union.inputs.iter().find_map(|input| {
+            let ty = input.schema().field(column).data_type().clone();
+            let open = matches!(ty, DataType::Null) || projected_literal(input, column);
+            (!open).then_some(ty)
+        });
+        let Some(known) = known else { continue };
+        for input in &mut union.inputs {
+            if !projected_literal(input, column) {
+                continue;
+            }
+            if let LogicalPlan::Projection(projection) = Arc::make_mut(input) {
+                adopt(&mut projection.expr[column], &known)?;
+                let (expr, below) = (projection.expr.clone(), Arc::clone(&projection.input));
+                *projection = Projection::try_new(expr, below)?;
+            }
+        }
+    }
+    Ok(union)
+}
+
+fn projected_literal(input: &LogicalPlan, column: usize) -> bool {
+    match input {
+        LogicalPlan::Projection(projection) => {
+            projection.expr.get(column).is_some_and(is_unknown)
+        }
+        _ => false,
+    }
+}
+
 fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     match expr {
+        Expr::Cast(cast) => cast_literal(cast),
         Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => {
             let literal = i32::try_from(n).map_or(ScalarValue::Int64(Some(n)), |n| {
                 ScalarValue::Int32(Some(n))
@@ -104,6 +145,9 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             }
             Ok(Expr::InSubquery(subquery))
         }
+        Expr::ScalarFunction(call) if super::reg::name(call.name()).is_some() => {
+            super::reg::read(call, schema)
+        }
         Expr::ScalarFunction(mut call) => {
             match call.name() {
                 "compare_any" | "compare_all" if call.args.len() == 3 => {
@@ -116,6 +160,13 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
                             adopt(&mut call.args[2], &texts)?;
                         }
                         _ => {}
+                    }
+                    match known_type(&call.args[2], schema) {
+                        None | Some(DataType::List(_)) => {}
+                        Some(_) => {
+                            let message = "op ANY/ALL (array) requires array on right side";
+                            return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message).into());
+                        }
                     }
                 }
                 "coalesce" | "nullif" | "greatest" | "least" | "make_array" => {
@@ -134,34 +185,63 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     }
 }
 
+/// A literal under a cast is read at once, by the type's input function.
+fn cast_literal(cast: Cast) -> Result<Expr> {
+    let to = cast.field.data_type();
+    match cast.expr.as_ref() {
+        Expr::Literal(ScalarValue::Int32(Some(n)), metadata) if *to == DataType::Int32 => {
+            Ok(Expr::Literal(ScalarValue::Int32(Some(*n)), metadata.clone()))
+        }
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) if *to != DataType::Utf8 => {
+            let value = text_io::parse_text(to, text, &InputSettings::default())?;
+            Ok(Expr::Literal(value, None))
+        }
+        _ => Ok(Expr::Cast(cast)),
+    }
+}
+
+/// Resolves operands while `SqlToRel` plans, so that every type it asks for is PostgreSQL's.
+pub fn planner() -> Arc<dyn ExprPlanner> {
+    Arc::new(OperandPlanner)
+}
+
+#[derive(Debug)]
+struct OperandPlanner;
+
+impl ExprPlanner for OperandPlanner {
+    fn plan_binary_op(
+        &self,
+        mut raw: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>> {
+        let Some(op) = of_text(&raw.op) else { return Ok(PlannerResult::Original(raw)) };
+        resolve_operands(op, &mut raw.left, &mut raw.right, schema)?;
+        Ok(PlannerResult::Original(raw))
+    }
+}
+
+fn of_text(op: &ast::BinaryOperator) -> Option<Operator> {
+    use ast::BinaryOperator as Text;
+    Some(match op {
+        Text::Plus => Operator::Plus,
+        Text::Minus => Operator::Minus,
+        Text::Multiply => Operator::Multiply,
+        Text::Divide => Operator::Divide,
+        Text::Modulo => Operator::Modulo,
+        Text::Eq => Operator::Eq,
+        Text::NotEq => Operator::NotEq,
+        Text::Lt => Operator::Lt,
+        Text::LtEq => Operator::LtEq,
+        Text::Gt => Operator::Gt,
+        Text::GtEq => Operator::GtEq,
+        Text::And => Operator::And,
+        Text::Or => Operator::Or,
+        _ => return None,
+    })
+}
+
 fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
-    let (left, right) = (known_type(&binary.left, schema), known_type(&binary.right, schema));
-    match (&left, &right) {
-        (Some(ty), None) => adopt(&mut binary.right, &operand(binary.op, ty, false))?,
-        (None, Some(ty)) => adopt(&mut binary.left, &operand(binary.op, ty, true))?,
-        _ => {}
-    }
-    match binary.op {
-        Operator::And | Operator::Or => {
-            for side in [&binary.left, &binary.right] {
-                require_boolean(side, &binary.op.to_string(), schema)?;
-            }
-        }
-        op if is_comparison(op) => {
-            comparable(op, &binary.left, &binary.right, schema)?;
-        }
-        op @ (Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo) => {
-            if let (Ok(l), Ok(r)) = (binary.left.get_type(schema), binary.right.get_type(schema))
-                && [&l, &r].iter().any(|ty| {
-                    matches!(ty, DataType::Utf8 | DataType::Boolean | DataType::LargeUtf8 | DataType::Binary)
-                })
-                && !(op == Operator::Minus && l == DataType::LargeUtf8)
-            {
-                return Err(no_operator(op, &l, &r).into());
-            }
-        }
-        _ => {}
-    }
+    resolve_operands(binary.op, &mut binary.left, &mut binary.right, schema)?;
     // Before coercion, which would make two intervals of a date and a whole number, or text of two dates.
     if let (Some(left), Some(right)) =
         (known_type(&binary.left, schema), known_type(&binary.right, schema))
@@ -170,6 +250,50 @@ fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
         return Ok(function.call(vec![*binary.left, *binary.right]));
     }
     Ok(Expr::BinaryExpr(binary))
+}
+
+/// Gives literals their type and refuses operands that no operator takes.
+fn resolve_operands(
+    op: Operator,
+    left_expr: &mut Expr,
+    right_expr: &mut Expr,
+    schema: &DFSchema,
+) -> Result<()> {
+    let (left, right) = (known_type(left_expr, schema), known_type(right_expr, schema));
+    match (&left, &right) {
+        (Some(ty), None) => adopt(right_expr, &operand(op, ty, false))?,
+        (None, Some(ty)) => adopt(left_expr, &operand(op, ty, true))?,
+        _ => {}
+    }
+    match op {
+        Operator::And | Operator::Or => {
+            for side in [&*left_expr, &*right_expr] {
+                require_boolean(side, &op.to_string(), schema)?;
+            }
+            Ok(())
+        }
+        op if is_comparison(op) => comparable(op, left_expr, right_expr, schema),
+        Operator::Plus
+        | Operator::Minus
+        | Operator::Multiply
+        | Operator::Divide
+        | Operator::Modulo => computable(op, left_expr, right_expr, schema),
+        _ => Ok(()),
+    }
+}
+
+fn computable(op: Operator, left: &Expr, right: &Expr, schema: &DFSchema) -> Result<()> {
+    let (Some(l), Some(r)) = (known_type(left, schema), known_type(right, schema)) else {
+        return Ok(());
+    };
+    let never = |ty: &DataType| {
+        matches!(ty, DataType::Utf8 | DataType::Boolean | DataType::LargeUtf8 | DataType::Binary)
+    };
+    let deletes = op == Operator::Minus && l == DataType::LargeUtf8; // from a jsonb
+    if (never(&l) || never(&r)) && !deletes {
+        return Err(no_operator(op, &l, &r).into());
+    }
+    Ok(())
 }
 
 fn is_comparison(op: Operator) -> bool {

@@ -7,7 +7,8 @@ use super::{Session, check, value};
 fn session() -> Session {
     let mut session = Session::new();
     session.run(
-        "create table t (id int primary key, a int not null default 7, b varchar(3), n numeric(5,2), at timestamptz default now());
+        "create table t (id int primary key, a int not null default 7, b varchar(3), n numeric(5,2));
+         create table stamped (id int primary key, at timestamptz default now());
          create table plain (x int, y text default 'why');
          create table pair (k text, l int, v int, primary key (k, l))",
     );
@@ -20,18 +21,19 @@ fn insert() {
         &mut session(),
         &[
             ("insert into t values (1, 2, 'abc', 1.555)", "INSERT 0 1"),
-            ("select id, a, b, n, at is not null from t", "1|2|abc|1.56|t"),
+            ("select * from t", "1|2|abc|1.56"),
+            ("insert into stamped (id) values (1), (2) returning at = now()", "INSERT 0 2\nt\nt"),
             ("insert into t (id) values (2), (3)", "INSERT 0 2"),
             ("insert into t (id, a) values (4, default) returning id, a, a + 1 as next", "INSERT 0 1\n4|7|8"),
-            ("insert into t (b, id) select 'x', id + 10 from t where id < 3 returning *", "INSERT 0 2\n11|7|x||"),
+            ("insert into t (b, id) select 'x', id + 10 from t where id < 3 returning *", "INSERT 0 2\n11|7|x|\n12|7|x|"),
             ("insert into plain default values returning *", "INSERT 0 1\n|why"),
             ("insert into plain values ('5')", "INSERT 0 1"),
             ("insert into plain select 6, 7", "INSERT 0 1"),
             ("select * from plain order by x", "5|why\n6|7\n|why"),
             ("insert into t (id, a) values (1, 1)", "ERROR 23505: duplicate key value violates unique constraint \"t_pkey\" (Key (id)=(1) already exists.)"),
             ("insert into t (id, a) values (20, 1), (20, 2)", "ERROR 23505: duplicate key value violates unique constraint \"t_pkey\" (Key (id)=(20) already exists.)"),
-            ("insert into t (id, a) values (21, null)", "ERROR 23502: null value in column \"a\" of relation \"t\" violates not-null constraint"),
-            ("insert into t (a) values (1)", "ERROR 23502: null value in column \"id\" of relation \"t\" violates not-null constraint"),
+            ("insert into t (id, a) values (21, null)", "ERROR 23502: null value in column \"a\" of relation \"t\" violates not-null constraint (Failing row contains (21, null, null, null).)"),
+            ("insert into t (a) values (1)", "ERROR 23502: null value in column \"id\" of relation \"t\" violates not-null constraint (Failing row contains (null, 1, null, null).)"),
             ("insert into t (id, b) values (22, 'abcd')", "ERROR 22001: value too long for type character varying(3)"),
             ("insert into t (id, b) values (22, 'abc   ')", "INSERT 0 1"),
             ("insert into t (id, n) values (23, 1000)", "ERROR 22003: numeric field overflow (A field with precision 5, scale 2 must round to an absolute value less than 10^3.)"),
@@ -80,11 +82,11 @@ fn update() {
             ("update t set a = a + 10 where id < 3", "UPDATE 2"),
             ("update t set (a, b) = (0, 'new') where id = 3 returning id, a, b", "UPDATE 1\n3|0|new"),
             ("update t as x set a = p.v, b = 'j' from (values (1, 100), (1, 200)) as p(id, v) where p.id = x.id returning x.id, x.a, x.b, p.v > 50", "UPDATE 1\n1|100|j|t"),
-            ("update t set a = default, n = '1.5' where id = 2 returning *, a * 2", "UPDATE 1\n2|7|y|1.50|"),
+            ("update t set a = default, n = '1.5' where id = 2 returning *, a * 2", "UPDATE 1\n2|7|y|1.50|14"),
             ("update t set id = id + 1", "UPDATE 3"),
             ("update t set id = 4", "ERROR 23505: duplicate key value violates unique constraint \"t_pkey\" (Key (id)=(4) already exists.)"),
             ("update t set id = 3 where id = 2", "ERROR 23505: duplicate key value violates unique constraint \"t_pkey\" (Key (id)=(3) already exists.)"),
-            ("update t set a = null", "ERROR 23502: null value in column \"a\" of relation \"t\" violates not-null constraint"),
+            ("update t set a = null where id = 4", "ERROR 23502: null value in column \"a\" of relation \"t\" violates not-null constraint (Failing row contains (4, null, new, null).)"),
             ("update t set a = 'x'", "ERROR 22P02: invalid input syntax for type integer: \"x\""),
             ("update t set a = b", "ERROR 42804: column \"a\" is of type integer but expression is of type text"),
             ("update t set nope = 1", "ERROR 42703 at 14: column \"nope\" of relation \"t\" does not exist"),
@@ -108,7 +110,7 @@ fn delete_and_truncate() {
             ("delete from t where id = 1 returning id, a", "DELETE 1\n1|1"),
             ("delete from t using plain p where p.x = t.id and p.x = 2 returning t.id, p.y", "DELETE 1\n2|why"),
             ("delete from t where exists (select 1 from plain where x = t.id)", "DELETE 1"),
-            ("delete from t x returning *", "DELETE 1\n4|4|||"),
+            ("delete from t x returning *", "DELETE 1\n4|4||"),
             ("delete from nope", "ERROR 42P01 at 13: relation \"nope\" does not exist"),
             ("delete from pg_class", "ERROR 42501: permission denied: \"pg_class\" is a system catalog"),
             ("truncate t, plain", "TRUNCATE TABLE 0"),

