@@ -1,8 +1,9 @@
 //! Cancelling: how a statement in progress is told to stop.
 //!
-//! Law      A request ends the wait it meets, and the statement with it; a commit that has been handed
-//!          to the engine is waited for, as nobody could say afterwards whether it happened. A request
-//!          that comes between two statements is forgotten, a client's disappearance never is.
+//! Law      A request ends the wait it meets, and the statement with it; a commit that has been
+//!          handed to the engine is waited for, as nobody could say afterwards whether it happened.
+//!          A request that comes between two statements is forgotten, a client's disappearance
+//!          never is.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,10 +33,7 @@ pub struct Cancel {
 
 impl Default for Cancel {
     fn default() -> Self {
-        Cancel {
-            reason: Arc::new(watch::Sender::new(Reason::None)),
-            deadline: Arc::default(),
-        }
+        Cancel { reason: Arc::new(watch::Sender::new(Reason::None)), deadline: Arc::default() }
     }
 }
 
@@ -127,14 +125,12 @@ impl Cancel {
 
 fn error(reason: Reason) -> SqlError {
     match reason {
-        Reason::None | Reason::Requested => SqlError::new(
-            state::QUERY_CANCELED,
-            "canceling statement due to user request",
-        ),
-        Reason::TimedOut => SqlError::new(
-            state::QUERY_CANCELED,
-            "canceling statement due to statement timeout",
-        ),
+        Reason::None | Reason::Requested => {
+            SqlError::new(state::QUERY_CANCELED, "canceling statement due to user request")
+        }
+        Reason::TimedOut => {
+            SqlError::new(state::QUERY_CANCELED, "canceling statement due to statement timeout")
+        }
         Reason::ClientGone => SqlError::new("08006", "the client has gone"),
         Reason::Shutdown => SqlError::new(
             state::ADMIN_SHUTDOWN,
@@ -164,10 +160,7 @@ mod tests {
         let cancel = Cancel::default();
         cancel.begin_statement(10);
         let ended = cancel.guard(pending::<()>()).await.unwrap_err();
-        assert_eq!(
-            ended.message,
-            "canceling statement due to statement timeout"
-        );
+        assert_eq!(ended.message, "canceling statement due to statement timeout");
         cancel.begin_statement(0);
         assert!(cancel.check().is_ok());
     }

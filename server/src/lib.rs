@@ -1,8 +1,8 @@
 //! The server: sockets, sessions and the coordinator around one engine.
 //!
-//! The way of a statement: [`wire`] reads it from a socket, [`session`] holds what the connection has said
-//! so far, [`coordinator`] runs it (one file per kind of statement) against the catalog and the engine,
-//! and its rows go back out through [`wire::encode`].
+//! The way of a statement: [`wire`] reads it from a socket, [`session`] holds what the connection
+//! has said so far, [`coordinator`] runs it (one file per kind of statement) against the catalog
+//! and the engine, and its rows go back out through [`wire::encode`].
 //!
 //! [`Server::start`] runs one in this process, any number of them side by side: tests and the
 //! sqllogictest runner use it as `main` does.
@@ -53,8 +53,8 @@ pub struct Running {
 
 /// The server's own threads, so that it lives in any caller's runtime and ends with them.
 ///
-/// A tokio worker that is kept busy may be the one that should poll the sockets of all: planning one
-/// statement would stop everybody. So sockets have a runtime that does nothing else.
+/// A tokio worker that is kept busy may be the one that should poll the sockets of all: planning
+/// one statement would stop everybody. So sockets have a runtime that does nothing else.
 struct Runtimes {
     sessions: Runtime,
     io: Runtime,
@@ -87,9 +87,7 @@ impl Server {
             .map_err(StartError::Threads)?;
         match started.await {
             Ok(started) => started,
-            Err(_) => Err(StartError::Threads(std::io::Error::other(
-                "starting panicked",
-            ))),
+            Err(_) => Err(StartError::Threads(std::io::Error::other("starting panicked"))),
         }
     }
 }
@@ -100,25 +98,18 @@ fn start(config: &Config) -> Result<Running, StartError> {
     let (sessions, io) = (runtimes.sessions.handle(), runtimes.io.handle());
     let listener = io.block_on(TcpListener::bind(address));
     let listener = listener.map_err(|error| StartError::Bind(address, error))?;
-    let addr = listener
-        .local_addr()
-        .map_err(|error| StartError::Bind(address, error))?;
+    let addr = listener.local_addr().map_err(|error| StartError::Bind(address, error))?;
     let coordinator = coordinator::open(config, sessions.clone(), io.clone())?;
     let stop = watch::Sender::new(false);
     io.spawn(accept(listener, Arc::clone(&coordinator), stop.subscribe()));
     tracing::info!(%addr, data = %config.data.display(), "listening");
-    Ok(Running {
-        addr,
-        coordinator,
-        stop,
-        runtimes: Some(runtimes),
-    })
+    Ok(Running { addr, coordinator, stop, runtimes: Some(runtimes) })
 }
 
 impl Runtimes {
     fn start() -> std::io::Result<Runtimes> {
-        // More threads than cores: planning a statement or sorting a batch keeps one busy for a while, and
-        // other sessions should not wait for it.
+        // More threads than cores: planning a statement or sorting a batch keeps one busy for a
+        // while, and other sessions should not wait for it.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let sessions = Builder::new_multi_thread()
             .worker_threads(cores + 4)
@@ -163,10 +154,7 @@ impl Running {
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         let sessions = Arc::clone(&self.coordinator.sessions);
-        if tokio::time::timeout(GOODBYE, sessions.shut_down())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(GOODBYE, sessions.shut_down()).await.is_err() {
             tracing::warn!("some sessions did not end in time");
         }
         let runtimes = self.runtimes.take();

@@ -1,11 +1,13 @@
 //! Locks: who may write which table, and who may change the catalog.
 //!
-//! Law      Two owners hold a target at once only if both hold it shared. Requests are granted in the
-//!          order they came, so nobody starves; an owner that already holds a target shared may
+//! Law      Two owners hold a target at once only if both hold it shared. Requests are granted in
+//!          the order they came, so nobody starves; an owner that already holds a target shared may
 //!          overtake the queue to hold it exclusively.
-//! Deadlock A request that would close a cycle of waits is refused at once (SQLSTATE 40P01). Checking
-//!          when a request starts to wait is enough: a grant never adds an edge between waiters.
-//! Cancel   Dropping the future of `acquire` withdraws the request, so a wait may be raced with anything.
+//! Cycles   A request that would close a cycle of waits is refused at once (SQLSTATE 40P01).
+//!          Checking when a request starts to wait is enough: a grant never adds an edge between
+//!          waiters.
+//! Cancel   Dropping the future of `acquire` withdraws the request, so a wait may be raced with
+//!          anything.
 //!
 //! Readers take no lock: they read a snapshot. Autocommit writers share a table's lock so that the
 //! committer can put them in one group; explicit transactions hold it exclusively from their first
@@ -88,10 +90,7 @@ impl LockSet {
         state.next_owner += 1;
         let owner = OwnerId(state.next_owner);
         drop(state);
-        LockSet {
-            locks: Arc::clone(locks),
-            owner,
-        }
+        LockSet { locks: Arc::clone(locks), owner }
     }
 
     /// Waits until this owner holds `target` in at least `mode`.
@@ -99,16 +98,8 @@ impl LockSet {
         let Some((id, granted)) = self.locks.request(self.owner, target, mode)? else {
             return Ok(());
         };
-        let withdraw = Withdraw {
-            locks: &self.locks,
-            owner: self.owner,
-            target,
-            id,
-            armed: true,
-        };
-        granted
-            .await
-            .expect("a request is only removed by its own owner");
+        let withdraw = Withdraw { locks: &self.locks, owner: self.owner, target, id, armed: true };
+        granted.await.expect("a request is only removed by its own owner");
         withdraw.disarm();
         Ok(())
     }
@@ -120,14 +111,8 @@ impl LockSet {
 
     pub fn holds(&self, target: Target, mode: Mode) -> bool {
         let state = self.locks.state();
-        let held = state
-            .targets
-            .get(&target)
-            .and_then(|queue| queue.holders.get(&self.owner));
-        matches!(
-            (held, mode),
-            (Some(_), Mode::Shared) | (Some(Mode::Exclusive), _)
-        )
+        let held = state.targets.get(&target).and_then(|queue| queue.holders.get(&self.owner));
+        matches!((held, mode), (Some(_), Mode::Shared) | (Some(Mode::Exclusive), _))
     }
 }
 
@@ -159,9 +144,7 @@ impl Drop for Withdraw<'_> {
         }
         let mut state = self.locks.state();
         if let Some(queue) = state.targets.get_mut(&self.target) {
-            queue
-                .waiting
-                .retain(|request| request.id != self.id || request.owner != self.owner);
+            queue.waiting.retain(|request| request.id != self.id || request.owner != self.owner);
             queue.grant();
         }
         // If it was granted in the meantime the owner simply holds it until it ends.
@@ -190,12 +173,7 @@ impl Locks {
             return Ok(None);
         }
         let (granted, receiver) = oneshot::channel();
-        let request = Request {
-            id,
-            owner,
-            mode,
-            granted,
-        };
+        let request = Request { id, owner, mode, granted };
         if queue.holders.contains_key(&owner) {
             queue.waiting.push_front(request);
         } else {
@@ -226,11 +204,7 @@ impl State {
         let mut seen = BTreeSet::new();
         let mut next = vec![start];
         while let Some(owner) = next.pop() {
-            for blocker in self
-                .targets
-                .values()
-                .flat_map(|queue| queue.blockers(owner))
-            {
+            for blocker in self.targets.values().flat_map(|queue| queue.blockers(owner)) {
                 if blocker == start {
                     return true;
                 }
@@ -249,9 +223,7 @@ impl Queue {
     }
 
     fn compatible(&self, owner: OwnerId, mode: Mode) -> bool {
-        self.holders
-            .iter()
-            .all(|(holder, held)| *holder == owner || conflict_free(*held, mode))
+        self.holders.iter().all(|(holder, held)| *holder == owner || conflict_free(*held, mode))
     }
 
     /// Grants without waiting: nobody in the way, and nobody overtaken who came first.
@@ -315,19 +287,13 @@ mod tests {
     }
 
     async fn is_blocked(set: &LockSet, target: Target, mode: Mode) -> bool {
-        timeout(Duration::from_millis(20), set.acquire(target, mode))
-            .await
-            .is_err()
+        timeout(Duration::from_millis(20), set.acquire(target, mode)).await.is_err()
     }
 
     #[tokio::test]
     async fn shared_holders_keep_an_exclusive_request_waiting() {
         let locks = Arc::new(Locks::default());
-        let (a, b, c) = (
-            LockSet::new(&locks),
-            LockSet::new(&locks),
-            LockSet::new(&locks),
-        );
+        let (a, b, c) = (LockSet::new(&locks), LockSet::new(&locks), LockSet::new(&locks));
         a.acquire(table(1), Mode::Shared).await.unwrap();
         b.acquire(table(1), Mode::Shared).await.unwrap();
         assert!(is_blocked(&c, table(1), Mode::Exclusive).await);
@@ -338,11 +304,7 @@ mod tests {
     #[tokio::test]
     async fn a_withdrawn_request_stands_in_nobodys_way() {
         let locks = Arc::new(Locks::default());
-        let (a, b, c) = (
-            LockSet::new(&locks),
-            LockSet::new(&locks),
-            LockSet::new(&locks),
-        );
+        let (a, b, c) = (LockSet::new(&locks), LockSet::new(&locks), LockSet::new(&locks));
         a.acquire(table(1), Mode::Shared).await.unwrap();
         assert!(is_blocked(&b, table(1), Mode::Exclusive).await);
         c.acquire(table(1), Mode::Shared).await.unwrap();

@@ -1,9 +1,9 @@
 //! Panics: which of them end the process, and which only a statement.
 //!
-//! Law      A panic anywhere but in a session ends the process with a message: the engine's state may
-//!          be half changed, and recovery from the log is the one way back (design §5). A panic while a
-//!          statement is planned or run over a snapshot changes nothing shared: it is contained, and the
-//!          client gets an XX000.
+//! Law      A panic anywhere but in a session ends the process with a message: the engine's state
+//!          may be half changed, and recovery from the log is the one way back (design §5). A panic
+//!          while a statement is planned or run over a snapshot changes nothing shared: it is
+//!          contained, and the client gets an XX000.
 //!
 //! A hook and `catch_unwind` rather than `panic = "abort"`, which would build DataFusion twice.
 
@@ -24,7 +24,8 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes every panic that is not contained end the process. For `main`; tests keep their harness' hook.
+/// Makes every panic that is not contained end the process. For `main`; tests keep their harness'
+/// hook.
 pub fn install_hook() {
     let report = take_hook();
     set_hook(Box::new(move |panic| {
@@ -61,13 +62,10 @@ pub fn contain_quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// Polls `future`; a panic in it ends it with the panic's message. The future must hold nothing whose
-/// half-done change could be seen afterwards.
+/// Polls `future`; a panic in it ends it with the panic's message. The future must hold nothing
+/// whose half-done change could be seen afterwards.
 pub async fn contain_future<F: Future>(future: F) -> Result<F::Output, String> {
-    Contained {
-        future: Box::pin(future),
-    }
-    .await
+    Contained { future: Box::pin(future) }.await
 }
 
 struct Contained<F> {

@@ -1,7 +1,8 @@
 //! Rows: a result on its way to the client, pulled a piece at a time.
 //!
 //! Law      No more than a few batches of a result are in memory at once, however slowly the client
-//!          reads; the snapshot it reads stays registered until the last row is out or it is dropped.
+//!          reads; the snapshot it reads stays registered until the last row is out or it is
+//!          dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,8 +20,8 @@ use crate::panic;
 /// A result: columns, rows still to come, and how the command is called when it is over.
 pub struct Rows {
     pub schema: SchemaRef,
-    /// Behind a lock that is never contended, as a session is shared between threads while it waits and
-    /// streams can't be.
+    /// Behind a lock that is never contended, as a session is shared between threads while it waits
+    /// and streams can't be.
     batches: Mutex<BoxStream<'static, Result<RecordBatch, SqlError>>>,
     current: Option<RecordBatch>,
     pub tag: RowsTag,
@@ -51,11 +52,7 @@ impl Rows {
 
     /// Rows that are already there.
     pub fn ready(schema: SchemaRef, batches: Vec<RecordBatch>, tag: RowsTag) -> Rows {
-        Rows::new(
-            schema,
-            futures::stream::iter(batches.into_iter().map(Ok)).boxed(),
-            tag,
-        )
+        Rows::new(schema, futures::stream::iter(batches.into_iter().map(Ok)).boxed(), tag)
     }
 
     fn new(
@@ -63,12 +60,7 @@ impl Rows {
         batches: BoxStream<'static, Result<RecordBatch, SqlError>>,
         tag: RowsTag,
     ) -> Rows {
-        Rows {
-            schema,
-            batches: Mutex::new(batches),
-            current: None,
-            tag,
-        }
+        Rows { schema, batches: Mutex::new(batches), current: None, tag }
     }
 
     /// The next rows, at least one and at most `rows_max`; `None` at the end.
@@ -100,10 +92,7 @@ impl Rows {
             return Ok(Some(batch));
         }
         loop {
-            let batches = self
-                .batches
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner);
+            let batches = self.batches.get_mut().unwrap_or_else(PoisonError::into_inner);
             let next = panic::contain_future(batches.next());
             let next = cancel.guard(next).await?.map_err(SqlError::internal)?;
             match next.transpose()? {

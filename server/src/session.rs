@@ -1,7 +1,7 @@
 //! A session: what one connection has said so far and what is still open of it.
 //!
-//! Law      Everything a session holds (locks, snapshots, portals) hangs on this value, so dropping it
-//!          releases everything, however the connection ended.
+//! Law      Everything a session holds (locks, snapshots, portals) hangs on this value, so dropping
+//!          it releases everything, however the connection ended.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -94,29 +94,17 @@ pub enum Progress {
 impl Notice {
     pub fn notice(code: SqlState, message: impl Into<String>) -> Notice {
         let message = message.into();
-        Notice {
-            severity: "NOTICE",
-            code,
-            message,
-            detail: None,
-            hint: None,
-        }
+        Notice { severity: "NOTICE", code, message, detail: None, hint: None }
     }
 
     pub fn warning(code: SqlState, message: impl Into<String>) -> Notice {
-        Notice {
-            severity: "WARNING",
-            ..Notice::notice(code, message)
-        }
+        Notice { severity: "WARNING", ..Notice::notice(code, message) }
     }
 }
 
 impl From<tidemark_sql::error::Notice> for Notice {
     fn from(notice: tidemark_sql::error::Notice) -> Notice {
-        Notice {
-            hint: notice.hint,
-            ..Notice::notice(notice.code, notice.message)
-        }
+        Notice { hint: notice.hint, ..Notice::notice(notice.code, notice.message) }
     }
 }
 
@@ -161,19 +149,15 @@ impl Session {
         self.transaction.is_some()
     }
 
-    /// Whether the transaction has changed names: the catalog's version then says nothing to others.
+    /// Whether the transaction has changed names: the catalog's version then says nothing to
+    /// others.
     pub fn has_own_names(&self) -> bool {
-        self.transaction
-            .as_ref()
-            .is_some_and(|transaction| !transaction.staged.ops.is_empty())
+        self.transaction.as_ref().is_some_and(|transaction| !transaction.staged.ops.is_empty())
     }
 
     /// The open transaction of a statement that has been made sure to have one.
     pub fn open_transaction(&mut self) -> Result<&mut Transaction, SqlError> {
-        let open = self
-            .transaction
-            .as_mut()
-            .filter(|transaction| !transaction.failed);
+        let open = self.transaction.as_mut().filter(|transaction| !transaction.failed);
         open.ok_or_else(|| SqlError::internal("there is no open transaction"))
     }
 
@@ -193,8 +177,7 @@ impl Session {
         };
         if transaction.explicit {
             transaction.fail();
-            self.portals
-                .retain(|_, portal| !matches!(portal.progress, Progress::Open(_)));
+            self.portals.retain(|_, portal| !matches!(portal.progress, Progress::Open(_)));
         } else {
             self.abort();
         }
@@ -231,8 +214,7 @@ const LEVELS: &[&str] = &[
 impl Session {
     /// A statement begins: requests to cancel an earlier one are forgotten, its time starts.
     pub fn begin_statement(&mut self) {
-        self.cancel
-            .begin_statement(self.settings.duration_ms("statement_timeout"));
+        self.cancel.begin_statement(self.settings.duration_ms("statement_timeout"));
     }
 
     /// Opens a transaction for statements that share one without BEGIN, unless one is open.
@@ -282,19 +264,14 @@ impl Session {
         let mut doing = activity(&self.doing);
         doing.state = state.to_owned();
         doing.state_since = Some(wall_clock());
-        doing.transaction_since = if self.in_block() {
-            doing.transaction_since.or(doing.query_since)
-        } else {
-            None
-        };
+        doing.transaction_since =
+            if self.in_block() { doing.transaction_since.or(doing.query_since) } else { None };
         doing.application_name = self.settings.get("application_name").unwrap_or_default();
     }
 
     /// Parameters of the portal a statement runs in; none outside.
     pub fn parameters(&self, portal: Option<&str>) -> Vec<ScalarValue> {
         let portal = portal.and_then(|name| self.portals.get(name));
-        portal
-            .map(|portal| portal.parameters.clone())
-            .unwrap_or_default()
+        portal.map(|portal| portal.parameters.clone()).unwrap_or_default()
     }
 }

@@ -53,36 +53,17 @@ impl Sessions {
         }
         let process_id = state.last;
         let doing = Doing::default();
-        *activity(&doing) = Activity {
-            pid: process_id,
-            connected_at: wall_clock(),
-            ..Activity::default()
-        };
-        state.connected.insert(
-            process_id,
-            Entry {
-                secret,
-                cancel,
-                doing: Arc::clone(&doing),
-            },
-        );
+        *activity(&doing) =
+            Activity { pid: process_id, connected_at: wall_clock(), ..Activity::default() };
+        state.connected.insert(process_id, Entry { secret, cancel, doing: Arc::clone(&doing) });
         self.count.send_replace(state.connected.len());
         drop(state);
-        Registered {
-            process_id,
-            secret,
-            doing,
-            sessions: Arc::clone(self),
-        }
+        Registered { process_id, secret, doing, sessions: Arc::clone(self) }
     }
 
     /// What every session is doing.
     pub fn activity(&self) -> Vec<Activity> {
-        self.state()
-            .connected
-            .values()
-            .map(|entry| activity(&entry.doing).clone())
-            .collect()
+        self.state().connected.values().map(|entry| activity(&entry.doing).clone()).collect()
     }
 
     /// A CancelRequest: without the right secret nothing happens, and nobody is told.
@@ -106,10 +87,7 @@ impl Sessions {
         {
             let mut state = self.state();
             state.stopping = true;
-            state
-                .connected
-                .values()
-                .for_each(|entry| entry.cancel.shut_down());
+            state.connected.values().for_each(|entry| entry.cancel.shut_down());
         }
         // The sender lives in `self`, so waiting can't fail.
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
@@ -126,9 +104,7 @@ pub fn activity(doing: &Doing) -> MutexGuard<'_, Activity> {
 
 /// For what people look at; commits have the engine's clock.
 pub fn wall_clock() -> CommitTime {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     CommitTime(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 

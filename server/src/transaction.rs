@@ -1,13 +1,14 @@
 //! Transactions: several statements that read one snapshot and become one commit.
 //!
-//! Law      S4: every statement reads the snapshot of the first one plus the transaction's own writes.
-//!          Nothing is visible outside before COMMIT; COMMIT is one change of the engine, refused with
-//!          40001 if a table the transaction read or wrote has changed since its snapshot and it wrote
-//!          anything. A transaction that only read always commits.
-//! Locks    A table is locked exclusively at its first write, the catalog at the first DDL; both are
-//!          held to the end.
+//! Law      S4: every statement reads the snapshot of the first one plus the transaction's own
+//!          writes. Nothing is visible outside before COMMIT; COMMIT is one change of the engine,
+//!          refused with 40001 if a table the transaction read or wrote has changed since its
+//!          snapshot and it wrote anything. A transaction that only read always commits.
+//! Locks    A table is locked exclusively at its first write, the catalog at the first DDL; both
+//!          are held to the end.
 //!
-//! A savepoint is a copy of what is staged: overlays and catalogs share their contents, so it is cheap.
+//! A savepoint is a copy of what is staged: overlays and catalogs share their contents, so it is
+//! cheap.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -111,29 +112,21 @@ impl Transaction {
 
     /// The snapshot, taken now if this is the first statement to read.
     pub fn snapshot(&mut self, engine: &Engine) -> Arc<ReadGuard> {
-        Arc::clone(
-            self.snapshot
-                .get_or_insert_with(|| Arc::new(engine.begin_read())),
-        )
+        Arc::clone(self.snapshot.get_or_insert_with(|| Arc::new(engine.begin_read())))
     }
 
     /// What a statement reads: the snapshot and this transaction's own writes.
     pub fn read_view(&mut self, engine: &Engine) -> (ReadView, Arc<ReadGuard>) {
         let guard = self.snapshot(engine);
-        // With DDL of its own, views that nobody else knows have to be looked for in the overlay too.
+        // With DDL of its own, views that nobody else knows have to be looked for in the overlay
+        // too.
         let writes = !self.staged.overlay.is_empty() || !self.staged.ops.is_empty();
         let overlay = writes.then(|| Arc::clone(&self.staged.overlay));
-        (
-            ReadView {
-                overlay,
-                ..ReadView::new(guard.at)
-            },
-            guard,
-        )
+        (ReadView { overlay, ..ReadView::new(guard.at) }, guard)
     }
 
-    /// Locks `table` for writing. Fails with 40P01 in a deadlock, with 40001 if the table has changed
-    /// since the snapshot: its rows are not those this transaction saw.
+    /// Locks `table` for writing. Fails with 40P01 in a deadlock, with 40001 if the table has
+    /// changed since the snapshot: its rows are not those this transaction saw.
     pub async fn lock_for_write(
         &mut self,
         table: ObjectId,
@@ -180,7 +173,8 @@ impl Transaction {
         }
     }
 
-    /// Forgets what is staged for `object`, which this transaction drops; true if it had created it.
+    /// Forgets what is staged for `object`, which this transaction drops; true if it had created
+    /// it.
     pub fn unstage(&mut self, object: &Object) -> bool {
         let id = CollectionId(object.id.0);
         Arc::make_mut(&mut self.staged.overlay).drop_table(id);
@@ -203,11 +197,7 @@ impl Transaction {
 
     pub fn savepoint(&mut self, name: String, settings: Settings) {
         let staged = self.staged.clone();
-        self.savepoints.push(Savepoint {
-            name,
-            staged,
-            settings,
-        });
+        self.savepoints.push(Savepoint { name, staged, settings });
     }
 
     /// Goes back to the newest savepoint of that name, which stays; returns the settings of then.
@@ -253,12 +243,7 @@ impl Transaction {
         let mut validate: BTreeSet<_> = written.collect();
         if !validate.is_empty() {
             // Rows of a table that nobody else has seen can't conflict with anybody's.
-            validate.extend(
-                self.reads
-                    .iter()
-                    .map(|id| CollectionId(id.0))
-                    .filter(is_others),
-            );
+            validate.extend(self.reads.iter().map(|id| CollectionId(id.0)).filter(is_others));
         }
         let change = Change {
             ddl: staged.ops.iter().map(Op::to_bytes).collect(),
@@ -275,10 +260,7 @@ impl Transaction {
             create_views: staged.create_views.iter().map(|view| view.id).collect(),
             validate: validate.into_iter().collect(),
             // Without a snapshot nothing was read, and nothing need be validated.
-            snapshot: self
-                .snapshot
-                .as_ref()
-                .map_or(Timestamp::MAX, |guard| guard.at),
+            snapshot: self.snapshot.as_ref().map_or(Timestamp::MAX, |guard| guard.at),
             locks: self.locks,
         })
     }
@@ -315,18 +297,11 @@ pub async fn acquire(
     mode: Mode,
     cancel: &Cancel,
 ) -> Result<(), SqlError> {
-    cancel
-        .guard(locks.acquire(target, mode))
-        .await?
-        .map_err(|_| {
-            SqlError::new(state::DEADLOCK_DETECTED, "deadlock detected")
-                .with_detail(format!(
-                    "Waiting for {target} would wait for this transaction itself."
-                ))
-                .with_hint(
-                    "Run the transaction again, and lock tables in the same order everywhere.",
-                )
-        })
+    cancel.guard(locks.acquire(target, mode)).await?.map_err(|_| {
+        SqlError::new(state::DEADLOCK_DETECTED, "deadlock detected")
+            .with_detail(format!("Waiting for {target} would wait for this transaction itself."))
+            .with_hint("Run the transaction again, and lock tables in the same order everywhere.")
+    })
 }
 
 pub fn serialization_failure() -> SqlError {

@@ -1,8 +1,8 @@
 //! The bank: money moves between accounts all the time, and nobody ever sees any missing.
 //!
-//! Every transaction writes one row to each of two tables. Four materialized views stand on them and on
-//! each other; a reader that saw one table's row without the other's, or one view ahead of another, would
-//! find a total other than 0.
+//! Every transaction writes one row to each of two tables. Four materialized views stand on them
+//! and on each other; a reader that saw one table's row without the other's, or one view ahead of
+//! another, would find a total other than 0.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

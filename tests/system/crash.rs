@@ -1,8 +1,8 @@
 //! Crashes: the real binary is killed (SIGKILL) while clients write, again and again.
 //!
-//! After each restart: every acknowledged commit is there, once; every transaction is whole or absent;
-//! the materialized views say what the tables say; and every later commit is later than any time a
-//! reader was ever given (S1).
+//! After each restart: every acknowledged commit is there, once; every transaction is whole or
+//! absent; the materialized views say what the tables say; and every later commit is later than any
+//! time a reader was ever given (S1).
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -128,8 +128,8 @@ async fn what_was_acknowledged_survives_kill_9() {
     assert!(written.sum::<u64>() > 20, "hardly anything was written");
 }
 
-/// Writes until the server is gone. Numbers go up from where the last round's acknowledgements ended, and
-/// a row that is there without having been acknowledged is a number skipped.
+/// Writes until the server is gone. Numbers go up from where the last round's acknowledgements
+/// ended, and a row that is there without having been acknowledged is a number skipped.
 async fn write(client: Client, writer: usize, round: u64, acknowledged: Arc<Vec<Acknowledged>>) {
     let mine = &acknowledged[writer];
     // Commits in flight at a crash may or may not be there: numbers of a round are its own.

@@ -1,8 +1,9 @@
 //! Commits: what a transaction staged becomes one change of the engine, then of the catalog.
 //!
-//! Law      The engine's log decides: when it has the change, the commit has happened, and the catalog
-//!          and its durable copy follow in the same order, as only one transaction at a time holds the
-//!          right to change them. A commit handed over is never given up, whoever stops waiting.
+//! Law      The engine's log decides: when it has the change, the commit has happened, and the
+//!          catalog and its durable copy follow in the same order, as only one transaction at a
+//!          time holds the right to change them. A commit handed over is never given up, whoever
+//!          stops waiting.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +21,9 @@ use crate::transaction::{Commit, serialization_failure};
 /// What the committer runs to learn what a commit changes.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// When each table was last changed by a commit that was evaluated, though maybe not durable yet: the
-/// engine tells only of whole groups, and a commit must see conflicts with its own group too. One that
-/// failed after its evaluation counts as well, which at worst makes somebody retry.
+/// When each table was last changed by a commit that was evaluated, though maybe not durable yet:
+/// the engine tells only of whole groups, and a commit must see conflicts with its own group too.
+/// One that failed after its evaluation counts as well, which at worst makes somebody retry.
 #[derive(Default)]
 pub struct Evaluated {
     changed: Mutex<HashMap<CollectionId, Timestamp>>,
@@ -111,8 +112,8 @@ impl Coordinator {
         }
         drop(locks);
         if !create_views.is_empty() {
-            // Until it is filled: the creator's next statement reads it at once. A view that is dropped
-            // meanwhile needs no waiting for.
+            // Until it is filled: the creator's next statement reads it at once. A view that is
+            // dropped meanwhile needs no waiting for.
             let _ = self.engine.wait_for(&create_views, at).await;
         }
         Ok(at)

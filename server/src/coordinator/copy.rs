@@ -1,7 +1,7 @@
 //! COPY: rows of a client into a table, rows of a table, view or query out to a client.
 //!
-//! Law      A COPY into a table is one statement: all rows or none. By itself it holds no lock while the
-//!          client sends; in a transaction it locks the table as any write does.
+//! Law      A COPY into a table is one statement: all rows or none. By itself it holds no lock
+//!          while the client sends; in a transaction it locks the table as any write does.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! CREATE MATERIALIZED VIEW [IF NOT EXISTS]: a query whose rows are kept, and kept right.
 //!
-//! The plan is made here and staged; the engine fills the view when the transaction commits, and the
-//! statement is answered when it is complete. The log keeps the definition, not the rows.
+//! The plan is made here and staged; the engine fills the view when the transaction commits, and
+//! the statement is answered when it is complete. The log keeps the definition, not the rows.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use tidemark_catalog::{Object, ObjectKind, Op, View};

@@ -1,7 +1,7 @@
 //! CREATE TABLE [IF NOT EXISTS], with columns or AS a query.
 //!
-//! The table is staged: this transaction's later statements see it through the overlay, everyone else
-//! when the transaction commits. What a definition may contain is checked by `sql::ddl`.
+//! The table is staged: this transaction's later statements see it through the overlay, everyone
+//! else when the transaction commits. What a definition may contain is checked by `sql::ddl`.
 
 use std::sync::Arc;
 

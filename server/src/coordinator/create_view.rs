@@ -1,7 +1,7 @@
 //! CREATE [OR REPLACE] VIEW: a query with a name, planned anew wherever it is read.
 //!
-//! A view is checked by planning it once. What it reads is kept by id (S22), with the settings its text
-//! means something by (S11).
+//! A view is checked by planning it once. What it reads is kept by id (S22), with the settings its
+//! text means something by (S11).
 
 use datafusion::sql::sqlparser::ast::Ident;
 use tidemark_catalog::{Column, Object, ObjectId, ObjectKind, Op, View};

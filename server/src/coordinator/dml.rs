@@ -1,9 +1,9 @@
 //! INSERT, UPDATE, DELETE, TRUNCATE.
 //!
-//! Law      By itself, a statement that reads tables only is evaluated by the committer at the end of
-//!          all earlier commits, so it never fails with 40001 and never loses an update. One that reads
-//!          views locks the tables under them, as a view can't be read in the middle of a commit. In a
-//!          transaction it reads the transaction's snapshot and adds to its overlay.
+//! Law      By itself, a statement that reads tables only is evaluated by the committer at the end
+//!          of all earlier commits, so it never fails with 40001 and never loses an update. One
+//!          that reads views locks the tables under them, as a view can't be read in the middle of
+//!          a commit. In a transaction it reads the transaction's snapshot and adds to its overlay.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,9 +1,9 @@
 //! The coordinator: what each statement does, one file per kind of statement.
 //!
-//! Law      Every statement runs under `execute`: in its session's open transaction, or by itself. A
-//!          statement that fails leaves nothing behind: the transaction it was in is failed or gone, and
-//!          one by itself has made no commit. A read's time is closed before it is answered (S1), and a
-//!          commit is acknowledged when the log has it.
+//! Law      Every statement runs under `execute`: in its session's open transaction, or by itself.
+//!          A statement that fails leaves nothing behind: the transaction it was in is failed or
+//!          gone, and one by itself has made no commit. A read's time is closed before it is
+//!          answered (S1), and a commit is acknowledged when the log has it.
 //!
 //! Nothing here knows sockets or message formats: results are [`Outcome`]s.
 

@@ -1,7 +1,8 @@
 //! Queries: planned under the session's names, run over one snapshot.
 //!
-//! Law      The snapshot's time is closed when it is taken (S1); every materialized view that the query
-//!          reads is complete up to it before the first row. Tables are read as they are stored.
+//! Law      The snapshot's time is closed when it is taken (S1); every materialized view that the
+//!          query reads is complete up to it before the first row. Tables are read as they are
+//!          stored.
 
 use std::sync::{Arc, PoisonError};
 

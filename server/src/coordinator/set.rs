@@ -73,8 +73,8 @@ pub struct ConfigCall {
     local: bool,
 }
 
-/// Finds a call of set_config that is all there is to a query. Functions can't change a session, so this
-/// one is made to happen before the query runs and returns the value.
+/// Finds a call of set_config that is all there is to a query. Functions can't change a session, so
+/// this one is made to happen before the query runs and returns the value.
 pub fn config_call(query: &ast::Query) -> Option<ConfigCall> {
     let ast::SetExpr::Select(select) = query.body.as_ref() else {
         return None;

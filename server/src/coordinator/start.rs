@@ -1,9 +1,10 @@
 //! Starting: from what the disk holds to a coordinator that takes statements.
 //!
-//! Law      The log is the truth: tables come back with the engine, the catalog by applying the log's
-//!          records, its sled copy is checked against them. Materialized views are planned again from
-//!          their text, below before above, and filled from the tables before anybody is let in. One that
-//!          can't be planned any more is reported and stays without rows; everything else works.
+//! Law      The log is the truth: tables come back with the engine, the catalog by applying the
+//!          log's records, its sled copy is checked against them. Materialized views are planned
+//!          again from their text, below before above, and filled from the tables before anybody is
+//!          let in. One that can't be planned any more is reported and stays without rows;
+//!          everything else works.
 
 use std::collections::BTreeSet;
 use std::path::Path;

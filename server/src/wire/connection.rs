@@ -1,8 +1,8 @@
 //! A connection: the loop from message to message.
 //!
 //! Law      Every message that asks for an answer gets it in order; after an error in the extended
-//!          protocol everything up to Sync is skipped. Whatever ends the loop, dropping the connection
-//!          rolls back, unlocks and deregisters.
+//!          protocol everything up to Sync is skipped. Whatever ends the loop, dropping the
+//!          connection rolls back, unlocks and deregisters.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub struct Connection {
     reported: Vec<(String, String)>,
 }
 
-/// Serves one socket: greets it here, on the runtime that polls sockets, and leaves its session to the
-/// runtime that may be kept busy.
+/// Serves one socket: greets it here, on the runtime that polls sockets, and leaves its session to
+/// the runtime that may be kept busy.
 pub async fn serve(coordinator: Arc<Coordinator>, mut socket: TcpStream) {
     // Answers are flushed where the protocol says so; waiting for more would only delay them.
     let _ = socket.set_nodelay(true);
@@ -70,13 +70,7 @@ async fn converse(coordinator: Arc<Coordinator>, startup: Startup, socket: TcpSt
     output.ready(session.status());
     let incoming = frame::spawn_reader(&coordinator.io, read, cancel);
     let ahead = VecDeque::new();
-    let mut connection = Connection {
-        session,
-        output,
-        incoming,
-        ahead,
-        reported,
-    };
+    let mut connection = Connection { session, output, incoming, ahead, reported };
     if let Err(error) = connection.run().await {
         tracing::debug!(%error, "connection lost");
     }
@@ -150,8 +144,8 @@ impl Connection {
     }
 
     /// Whether the statement about to run is all there is before the next Sync, but for closing
-    /// statements and portals. Waits for the next message: until it has sent Sync or Flush, a client
-    /// can't expect an answer.
+    /// statements and portals. Waits for the next message: until it has sent Sync or Flush, a
+    /// client can't expect an answer.
     pub async fn is_last_before_sync(&mut self) -> bool {
         let mut index = 0;
         loop {
@@ -188,13 +182,9 @@ impl Connection {
         self.send_notices();
         let now = self.session.settings.reported();
         if now != self.reported {
-            for setting in now
-                .iter()
-                .filter(|setting| !self.reported.contains(setting))
-            {
+            for setting in now.iter().filter(|setting| !self.reported.contains(setting)) {
                 let status = ParameterStatus::new(setting.0.clone(), setting.1.clone());
-                self.output
-                    .put(PgWireBackendMessage::ParameterStatus(status));
+                self.output.put(PgWireBackendMessage::ParameterStatus(status));
             }
             self.reported = now;
         }
@@ -215,10 +205,9 @@ impl Connection {
             }
             Incoming::TooLong { kind, bytes } => (kind, too_long(kind, bytes)),
             Incoming::NotText { kind, byte } => (kind, not_text(byte)),
-            Incoming::Malformed { kind } => (
-                kind,
-                SqlError::new(state::PROTOCOL_VIOLATION, "invalid message format"),
-            ),
+            Incoming::Malformed { kind } => {
+                (kind, SqlError::new(state::PROTOCOL_VIOLATION, "invalid message format"))
+            }
         };
         if skipping || b"dcf".contains(&kind) {
             return Ok(Broken::GoOn);
@@ -253,8 +242,5 @@ pub fn too_long(kind: u8, bytes: usize) -> SqlError {
 }
 
 pub fn not_text(byte: u8) -> SqlError {
-    SqlError::new(
-        "22021",
-        format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}"),
-    )
+    SqlError::new("22021", format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}"))
 }

@@ -1,8 +1,8 @@
 //! COPY on the wire: the client's CopyData in, or rows as CopyData out.
 //!
-//! Law      The first malformed line ends the COPY with an error and nothing of it stays. What the client
-//!          still sends of it is skipped by the connection's loop. A client that vanishes in between leaves
-//!          nothing.
+//! Law      The first malformed line ends the COPY with an error and nothing of it stays. What the
+//!          client still sends of it is skipped by the connection's loop. A client that vanishes in
+//!          between leaves nothing.
 
 use pgwire::api::results::FieldFormat;
 use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
@@ -29,9 +29,7 @@ pub async fn receive(
     let binary = i16::from(copy.options.format == Format::Binary);
     let columns = copy.columns.len();
     let start = CopyInResponse::new(binary as i8, columns as i16, vec![binary; columns]);
-    connection
-        .output
-        .put(PgWireBackendMessage::CopyInResponse(start));
+    connection.output.put(PgWireBackendMessage::CopyInResponse(start));
     connection.output.flush().await?;
     if let Err(error) = read_all(connection, &mut reader, &mut copy).await {
         return Ok(Err(error));
@@ -58,10 +56,7 @@ async fn read_all(
             Incoming::TooLong { kind, bytes } => return Err(connection::too_long(kind, bytes)),
             Incoming::NotText { byte, .. } => return Err(connection::not_text(byte)),
             Incoming::Malformed { .. } => {
-                return Err(SqlError::new(
-                    state::PROTOCOL_VIOLATION,
-                    "invalid message format",
-                ));
+                return Err(SqlError::new(state::PROTOCOL_VIOLATION, "invalid message format"));
             }
             lost @ Incoming::Lost { .. } => {
                 connection.put_back(lost);
@@ -116,9 +111,7 @@ pub async fn send(
     let binary = i16::from(writer.wire_format() == FieldFormat::Binary);
     let columns = copy.rows.schema.fields().len();
     let start = CopyOutResponse::new(binary as i8, columns as i16, vec![binary; columns]);
-    connection
-        .output
-        .put(PgWireBackendMessage::CopyOutResponse(start));
+    connection.output.put(PgWireBackendMessage::CopyOutResponse(start));
     writer.begin(&mut connection.output.buffer);
     loop {
         let batch = match copy.rows.next(usize::MAX, &cancel).await {
@@ -140,9 +133,7 @@ pub async fn send(
         }
     }
     writer.end(&mut connection.output.buffer);
-    connection
-        .output
-        .put(PgWireBackendMessage::CopyDone(CopyDone::new()));
+    connection.output.put(PgWireBackendMessage::CopyDone(CopyDone::new()));
     connection.send_notices();
     connection.output.complete(format!("COPY {}", writer.count));
     Ok(Ok(()))

@@ -1,8 +1,8 @@
 //! The extended query protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync.
 //!
 //! Law      What is executed between two Syncs is one transaction, as in Postgres: a lone statement
-//!          commits by itself, several are an implicit transaction that Sync commits. An error skips
-//!          everything up to Sync and undoes it. Portals live as long as their transaction.
+//!          commits by itself, several are an implicit transaction that Sync commits. An error
+//!          skips everything up to Sync and undoes it. Portals live as long as their transaction.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,8 @@ use crate::panic;
 use crate::rows::Rows;
 use crate::session::{Portal, Prepared, Progress};
 
-/// What handling a message can end in: the outer error ends the connection, the inner one is answered.
+/// What handling a message can end in: the outer error ends the connection, the inner one is
+/// answered.
 type Handled = std::io::Result<Result<(), SqlError>>;
 
 /// Handles any message of the extended protocol but Sync.
@@ -47,10 +48,7 @@ pub async fn handle(connection: &mut Connection, message: PgWireFrontendMessage)
             connection.output.flush().await?;
             Ok(Ok(()))
         }
-        _ => Ok(Err(SqlError::new(
-            state::PROTOCOL_VIOLATION,
-            "unexpected message",
-        ))),
+        _ => Ok(Err(SqlError::new(state::PROTOCOL_VIOLATION, "unexpected message"))),
     }
 }
 
@@ -85,20 +83,14 @@ fn parse(connection: &mut Connection, message: Parse) -> Result<(), SqlError> {
         let message = "cannot insert multiple commands into a prepared statement";
         return Err(SqlError::syntax(message));
     }
-    let types = message
-        .type_oids
-        .iter()
-        .map(|oid| type_of(*oid))
-        .collect::<Result<_, _>>()?;
+    let types = message.type_oids.iter().map(|oid| type_of(*oid)).collect::<Result<_, _>>()?;
     let mut prepared = match statements.pop() {
         Some(statement) => coordinator::prepare(session, statement, types)?,
         None => Prepared::empty(),
     };
     prepared.declared = message.type_oids;
     session.prepared.insert(name, Arc::new(prepared));
-    connection
-        .output
-        .put(PgWireBackendMessage::ParseComplete(ParseComplete::new()));
+    connection.output.put(PgWireBackendMessage::ParseComplete(ParseComplete::new()));
     Ok(())
 }
 
@@ -137,16 +129,9 @@ fn bind(connection: &mut Connection, message: Bind) -> Result<(), SqlError> {
         encode::result_formats(&message.result_column_format_codes, columns.fields().len())?;
     }
     let formats = message.result_column_format_codes;
-    let portal = Portal {
-        prepared,
-        parameters,
-        formats,
-        progress: Progress::Bound,
-    };
+    let portal = Portal { prepared, parameters, formats, progress: Progress::Bound };
     session.portals.insert(portal_name, portal);
-    connection
-        .output
-        .put(PgWireBackendMessage::BindComplete(BindComplete::new()));
+    connection.output.put(PgWireBackendMessage::BindComplete(BindComplete::new()));
     Ok(())
 }
 
@@ -154,17 +139,11 @@ fn describe(connection: &mut Connection, message: Describe) -> Result<(), SqlErr
     let name = message.name.unwrap_or_default();
     let (prepared, codes) = if message.target_type == TARGET_TYPE_BYTE_STATEMENT {
         let prepared = connection.session.prepared(&name)?;
-        let declared = prepared
-            .declared
-            .iter()
-            .copied()
-            .chain(std::iter::repeat(0));
+        let declared = prepared.declared.iter().copied().chain(std::iter::repeat(0));
         let types = prepared.parameter_types.iter().zip(declared);
         let oids = types.map(|(ty, declared)| if declared == 0 { oid_of(ty) } else { declared });
         let parameters = ParameterDescription::new(oids.collect());
-        connection
-            .output
-            .put(PgWireBackendMessage::ParameterDescription(parameters));
+        connection.output.put(PgWireBackendMessage::ParameterDescription(parameters));
         (prepared, Vec::new())
     } else {
         let portal = portal(&mut connection.session.portals, &name)?;
@@ -182,10 +161,7 @@ fn describe(connection: &mut Connection, message: Describe) -> Result<(), SqlErr
 }
 
 fn oid_of(ty: &DataType) -> u32 {
-    PgType::from_arrow(ty)
-        .map_or(PgType::Text, |(ty, _)| ty)
-        .oid()
-        .0
+    PgType::from_arrow(ty).map_or(PgType::Text, |(ty, _)| ty).oid().0
 }
 
 fn portal<'a>(
@@ -200,20 +176,14 @@ fn portal<'a>(
 
 async fn execute(connection: &mut Connection, message: Execute) -> Handled {
     let name = message.name.unwrap_or_default();
-    let rows_max = usize::try_from(message.max_rows)
-        .ok()
-        .filter(|max| *max > 0);
+    let rows_max = usize::try_from(message.max_rows).ok().filter(|max| *max > 0);
     let portal = match portal(&mut connection.session.portals, &name) {
         Ok(portal) => portal,
         Err(error) => return Ok(Err(error)),
     };
     let prepared = Arc::clone(&portal.prepared);
     let Some(statement) = &prepared.statement else {
-        connection
-            .output
-            .put(PgWireBackendMessage::EmptyQueryResponse(
-                EmptyQueryResponse::new(),
-            ));
+        connection.output.put(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()));
         return Ok(Ok(()));
     };
     let formats = portal.formats.clone();
@@ -278,9 +248,7 @@ async fn send_part(
     };
     if rows_max == Some(sent) {
         // As Postgres: it stops without looking whether there is another row.
-        connection
-            .output
-            .put(PgWireBackendMessage::PortalSuspended(PortalSuspended::new()));
+        connection.output.put(PgWireBackendMessage::PortalSuspended(PortalSuspended::new()));
         if let Some(portal) = connection.session.portals.get_mut(name) {
             portal.progress = Progress::Open(Box::new(rows));
         }
@@ -298,9 +266,7 @@ fn close(connection: &mut Connection, message: Close) {
     } else {
         connection.session.portals.remove(&name);
     }
-    connection
-        .output
-        .put(PgWireBackendMessage::CloseComplete(CloseComplete::new()));
+    connection.output.put(PgWireBackendMessage::CloseComplete(CloseComplete::new()));
 }
 
 impl Prepared {

@@ -1,8 +1,8 @@
 //! Frames: what comes in from the socket, cut into messages.
 //!
-//! Law      Whatever bytes arrive, the reader neither panics nor holds more than one message of bounded
-//!          size. A message that is too long is skipped without being kept; a broken one is handed on as
-//!          such, so that its sender gets an error in the order of its messages.
+//! Law      Whatever bytes arrive, the reader neither panics nor holds more than one message of
+//!          bounded size. A message that is too long is skipped without being kept; a broken one is
+//!          handed on as such, so that its sender gets an error in the order of its messages.
 //!
 //! Reading goes on while a statement runs, so that a vanished client is noticed.
 
@@ -44,9 +44,11 @@ pub enum Incoming {
     },
 }
 
-/// Cuts `socket` into messages until it ends; then the session's statement is told that nobody waits.
+/// Cuts `socket` into messages until it ends; then the session's statement is told that nobody
+/// waits.
 ///
-/// It runs on the runtime that polls sockets, so that it goes on while the session keeps a thread busy.
+/// It runs on the runtime that polls sockets, so that it goes on while the session keeps a thread
+/// busy.
 pub fn spawn_reader(
     io: &tokio::runtime::Handle,
     socket: impl AsyncRead + Unpin + Send + 'static,
@@ -54,10 +56,7 @@ pub fn spawn_reader(
 ) -> mpsc::Receiver<Incoming> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     io.spawn(async move {
-        let mut reader = Reader {
-            socket,
-            buffer: BytesMut::new(),
-        };
+        let mut reader = Reader { socket, buffer: BytesMut::new() };
         let mut said_goodbye = false;
         loop {
             let next = tokio::select! {
@@ -66,10 +65,8 @@ pub fn spawn_reader(
                 () = sender.closed() => break,
             };
             let Ok(Some(message)) = next else { break };
-            said_goodbye = matches!(
-                message,
-                Incoming::Message(PgWireFrontendMessage::Terminate(_))
-            );
+            said_goodbye =
+                matches!(message, Incoming::Message(PgWireFrontendMessage::Terminate(_)));
             let last = said_goodbye || matches!(message, Incoming::Lost { .. });
             if sender.send(message).await.is_err() || last {
                 break;
@@ -105,10 +102,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         }
         let bytes = length as usize + 1;
         if bytes > limit(kind) {
-            return Ok(self
-                .skip(bytes)
-                .await?
-                .then_some(Incoming::TooLong { kind, bytes }));
+            return Ok(self.skip(bytes).await?.then_some(Incoming::TooLong { kind, bytes }));
         }
         if !self.fill(bytes).await? {
             return Ok(None);
@@ -124,8 +118,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     async fn fill(&mut self, bytes: usize) -> std::io::Result<bool> {
         while self.buffer.len() < bytes {
             // Grown step by step: a length is only a claim until its bytes are here.
-            self.buffer
-                .reserve((bytes - self.buffer.len()).clamp(8 << 10, 1 << 20));
+            self.buffer.reserve((bytes - self.buffer.len()).clamp(8 << 10, 1 << 20));
             if self.socket.read_buf(&mut self.buffer).await? == 0 {
                 return Ok(false);
             }
@@ -153,21 +146,14 @@ fn is_known(kind: u8) -> bool {
 }
 
 fn limit(kind: u8) -> usize {
-    if kind == b'Q' || kind == b'P' {
-        QUERY_BYTES_MAX
-    } else {
-        MESSAGE_BYTES_MAX
-    }
+    if kind == b'Q' || kind == b'P' { QUERY_BYTES_MAX } else { MESSAGE_BYTES_MAX }
 }
 
 fn decode(kind: u8, mut frame: BytesMut) -> Incoming {
     if b"QPDCES".contains(&kind)
         && let Err(error) = std::str::from_utf8(text_of(kind, &frame))
     {
-        return Incoming::NotText {
-            kind,
-            byte: text_of(kind, &frame)[error.valid_up_to()],
-        };
+        return Incoming::NotText { kind, byte: text_of(kind, &frame)[error.valid_up_to()] };
     }
     let mut context = DecodeContext::default();
     context.awaiting_frontend_ssl = false;
@@ -189,11 +175,7 @@ fn text_of(kind: u8, frame: &[u8]) -> &[u8] {
         b'P' => 2,
         _ => return &[],
     };
-    let ends = body
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == 0)
-        .map(|(index, _)| index);
+    let ends = body.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(index, _)| index);
     let end = ends.take(strings).last().unwrap_or(body.len());
     &body[..end]
 }
@@ -203,19 +185,11 @@ mod tests {
     use super::*;
 
     async fn read(bytes: &[u8]) -> Vec<String> {
-        let mut reader = Reader {
-            socket: bytes,
-            buffer: BytesMut::new(),
-        };
+        let mut reader = Reader { socket: bytes, buffer: BytesMut::new() };
         let mut seen = Vec::new();
         while let Some(message) = reader.next().await.unwrap() {
             let text = format!("{message:?}");
-            seen.push(
-                text.split(['(', ' ', '{'])
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
-            );
+            seen.push(text.split(['(', ' ', '{']).next().unwrap_or_default().to_owned());
             if matches!(message, Incoming::Lost { .. }) {
                 break;
             }
@@ -225,24 +199,15 @@ mod tests {
 
     #[tokio::test]
     async fn messages_are_cut_and_half_ones_never_handed_on() {
-        assert_eq!(
-            read(b"Q\0\0\0\x06a\0S\0\0\0\x04").await,
-            ["Message", "Message"]
-        );
+        assert_eq!(read(b"Q\0\0\0\x06a\0S\0\0\0\x04").await, ["Message", "Message"]);
         assert_eq!(read(b"Q\0\0\0\x06a").await, Vec::<String>::new());
         assert_eq!(read(b"Q\0").await, Vec::<String>::new());
     }
 
     #[tokio::test]
     async fn broken_messages_are_named_not_followed_by_a_panic() {
-        assert_eq!(
-            read(b"B\0\0\0\x05\0S\0\0\0\x04").await,
-            ["Malformed", "Message"]
-        );
-        assert_eq!(
-            read(b"Q\0\0\0\x06\xff\0S\0\0\0\x04").await,
-            ["NotText", "Message"]
-        );
+        assert_eq!(read(b"B\0\0\0\x05\0S\0\0\0\x04").await, ["Malformed", "Message"]);
+        assert_eq!(read(b"Q\0\0\0\x06\xff\0S\0\0\0\x04").await, ["NotText", "Message"]);
         assert_eq!(read(b"?\0\0\0\x04").await, ["Lost"]);
         assert_eq!(read(b"Q\0\0\0\x03").await, ["Lost"]);
     }

@@ -1,10 +1,10 @@
 //! The wire: PostgreSQL's protocol, version 3, over one socket for each session.
 //!
 //! The way of a message: [`frame`] cuts it out of the bytes, [`connection`] decides whose it is,
-//! [`simple`] or [`extended`] run it through the coordinator, [`rows`] and [`copy`] move data, [`output`]
-//! sends. Message layouts are pgwire's. Its handler traits are not used: a COPY inside a string of several
-//! statements, an implicit transaction from Execute to Sync, and a cancel that reaches the sending of
-//! rows all need the loop itself.
+//! [`simple`] or [`extended`] run it through the coordinator, [`rows`] and [`copy`] move data,
+//! [`output`] sends. Message layouts are pgwire's. Its handler traits are not used: a COPY inside a
+//! string of several statements, an implicit transaction from Execute to Sync, and a cancel that
+//! reaches the sending of rows all need the loop itself.
 
 mod connection;
 mod copy;
@@ -25,8 +25,5 @@ use crate::sessions::wall_clock;
 
 /// What reading values from text depends on: the zone, always UTC for now, and what `'now'` is.
 fn input_settings() -> InputSettings {
-    InputSettings {
-        now: i64::try_from(wall_clock().0).ok(),
-        ..InputSettings::default()
-    }
+    InputSettings { now: i64::try_from(wall_clock().0).ok(), ..InputSettings::default() }
 }

@@ -1,8 +1,9 @@
 //! Output: what goes out to the socket.
 //!
-//! Law      Messages leave in the order they were put, whole; the buffer is bounded by flushing whenever
-//!          it is full. A flush may be dropped half-way (a cancel does it): the rest stays in the buffer
-//!          and leaves with the next flush, so the client never sees half a message followed by another.
+//! Law      Messages leave in the order they were put, whole; the buffer is bounded by flushing
+//!          whenever it is full. A flush may be dropped half-way (a cancel does it): the rest stays
+//!          in the buffer and leaves with the next flush, so the client never sees half a message
+//!          followed by another.
 
 use bytes::BytesMut;
 use pgwire::error::ErrorInfo;
@@ -27,10 +28,7 @@ pub struct Output<S = OwnedWriteHalf> {
 
 impl<S: AsyncWrite + Unpin> Output<S> {
     pub fn new(socket: S) -> Self {
-        Output {
-            socket,
-            buffer: BytesMut::with_capacity(FULL_BYTES),
-        }
+        Output { socket, buffer: BytesMut::with_capacity(FULL_BYTES) }
     }
 
     pub fn put(&mut self, message: PgWireBackendMessage) {
@@ -39,9 +37,7 @@ impl<S: AsyncWrite + Unpin> Output<S> {
 
     pub fn error(&mut self, error: &SqlError, severity: Severity) {
         let info = error_info(error, severity.name());
-        self.put(PgWireBackendMessage::ErrorResponse(ErrorResponse::from(
-            info,
-        )));
+        self.put(PgWireBackendMessage::ErrorResponse(ErrorResponse::from(info)));
     }
 
     pub fn notice(&mut self, notice: &Notice) {
@@ -51,21 +47,15 @@ impl<S: AsyncWrite + Unpin> Output<S> {
             ..SqlError::new(notice.code, notice.message.clone())
         };
         let info = error_info(&error, notice.severity);
-        self.put(PgWireBackendMessage::NoticeResponse(NoticeResponse::from(
-            info,
-        )));
+        self.put(PgWireBackendMessage::NoticeResponse(NoticeResponse::from(info)));
     }
 
     pub fn complete(&mut self, tag: impl Into<String>) {
-        self.put(PgWireBackendMessage::CommandComplete(CommandComplete::new(
-            tag.into(),
-        )));
+        self.put(PgWireBackendMessage::CommandComplete(CommandComplete::new(tag.into())));
     }
 
     pub fn ready(&mut self, status: TransactionStatus) {
-        self.put(PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(
-            status,
-        )));
+        self.put(PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(status)));
     }
 
     pub fn is_full(&self) -> bool {
@@ -104,15 +94,11 @@ impl Severity {
 fn error_info(error: &SqlError, severity: &str) -> ErrorInfo {
     // A NUL would end the field in the middle of the message.
     let clean = |text: &str| text.replace('\0', "\u{fffd}");
-    let mut info = ErrorInfo::new(
-        severity.to_owned(),
-        error.code.to_owned(),
-        clean(&error.message),
-    );
+    let mut info =
+        ErrorInfo::new(severity.to_owned(), error.code.to_owned(), clean(&error.message));
     info.severity_nonlocalized = Some(severity.to_owned());
     info.detail = error.detail.as_deref().map(clean);
     info.hint = error.hint.as_deref().map(clean);
-    info.where_context = error.context.as_deref().map(clean);
     info.position = error.position.map(|position| position.to_string());
     info.where_context = error.context.as_deref().map(clean);
     info

@@ -1,6 +1,7 @@
 //! Sending rows: batches of Arrow columns out as DataRow messages.
 //!
-//! A cancel, or the disappearance of the client, ends the wait for rows and the wait for the socket.
+//! A cancel, or the disappearance of the client, ends the wait for rows and the wait for the
+//! socket.
 
 use pgwire::api::results::FieldFormat;
 use pgwire::messages::PgWireBackendMessage;
@@ -23,9 +24,7 @@ pub fn description(
 ) -> Result<PgWireBackendMessage, SqlError> {
     let fields = encode::fields(schema, formats)?;
     let fields = fields.iter().map(Into::into).collect();
-    Ok(PgWireBackendMessage::RowDescription(RowDescription::new(
-        fields,
-    )))
+    Ok(PgWireBackendMessage::RowDescription(RowDescription::new(fields)))
 }
 
 /// A whole result in text: description, rows, CommandComplete.

@@ -1,8 +1,9 @@
 //! The simple query protocol: a string of statements, answered one by one.
 //!
 //! Law      The whole string is parsed before any of it runs. Several statements are one implicit
-//!          transaction, committed at the end of the string; an error stops the rest and undoes it. BEGIN
-//!          makes it an explicit one that outlives the string, COMMIT ends it and the rest begins anew.
+//!          transaction, committed at the end of the string; an error stops the rest and undoes it.
+//!          BEGIN makes it an explicit one that outlives the string, COMMIT ends it and the rest
+//!          begins anew.
 
 use std::sync::Arc;
 
@@ -27,11 +28,7 @@ pub async fn run(connection: &mut Connection, text: &str) -> std::io::Result<()>
         }
     };
     if statements.is_empty() {
-        connection
-            .output
-            .put(PgWireBackendMessage::EmptyQueryResponse(
-                EmptyQueryResponse::new(),
-            ));
+        connection.output.put(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()));
     }
     let statements: Vec<_> = statements.into_iter().map(Arc::new).collect();
     let several = statements.len() > 1;

@@ -1,7 +1,8 @@
 //! Startup: from the first byte to the first ReadyForQuery.
 //!
-//! Any user and any database name is let in, as only loopback is listened on. TLS and GSS are declined
-//! with `N`. Names after `options=-c` and in the startup packet are settings of the session.
+//! Any user and any database name is let in, as only loopback is listened on. TLS and GSS are
+//! declined with `N`. Names after `options=-c` and in the startup packet are settings of the
+//! session.
 
 use std::time::Duration;
 
@@ -52,17 +53,9 @@ async fn negotiate(socket: &mut TcpStream) -> std::io::Result<Greeting> {
         packet[..4].copy_from_slice(&(length as u32).to_be_bytes());
         socket.read_exact(&mut packet[4..]).await?;
         if SslRequest::is_ssl_request_packet(&packet) {
-            decline(
-                socket,
-                PgWireBackendMessage::SslResponse(SslResponse::Refuse),
-            )
-            .await?;
+            decline(socket, PgWireBackendMessage::SslResponse(SslResponse::Refuse)).await?;
         } else if GssEncRequest::is_gss_enc_request_packet(&packet) {
-            decline(
-                socket,
-                PgWireBackendMessage::GssEncResponse(GssEncResponse::Refuse),
-            )
-            .await?;
+            decline(socket, PgWireBackendMessage::GssEncResponse(GssEncResponse::Refuse)).await?;
         } else {
             return decode(socket, packet).await;
         }
@@ -89,10 +82,8 @@ async fn decode(socket: &mut TcpStream, mut packet: BytesMut) -> std::io::Result
     match panic::contain_quietly(|| Startup::decode(&mut packet, &context)) {
         Some(Ok(Some(startup))) => Ok(Greeting::Session(startup)),
         _ => {
-            let error = SqlError::new(
-                "0A000",
-                "unsupported frontend protocol: server supports 3.0",
-            );
+            let error =
+                SqlError::new("0A000", "unsupported frontend protocol: server supports 3.0");
             let mut output = Output::new(socket);
             output.error(&error, Severity::Fatal);
             output.flush().await?;
@@ -103,17 +94,9 @@ async fn decode(socket: &mut TcpStream, mut packet: BytesMut) -> std::io::Result
 
 /// Takes over who the client is and what it wants set.
 pub fn apply(startup: &Startup, session: &mut Session) -> Result<(), SqlError> {
-    let get = |name: &str| {
-        startup
-            .parameters
-            .get(name)
-            .filter(|value| !value.is_empty())
-    };
+    let get = |name: &str| startup.parameters.get(name).filter(|value| !value.is_empty());
     let user = get("user").ok_or_else(|| {
-        SqlError::new(
-            "28000",
-            "no PostgreSQL user name specified in startup packet",
-        )
+        SqlError::new("28000", "no PostgreSQL user name specified in startup packet")
     })?;
     session.user.clone_from(user);
     session.database = get("database").unwrap_or(user).clone();
@@ -136,10 +119,7 @@ pub fn apply(startup: &Startup, session: &mut Session) -> Result<(), SqlError> {
         }
     }
     if get("replication").is_some_and(|value| !["0", "off", "false", "no"].contains(&&**value)) {
-        return Err(SqlError::new(
-            state::FEATURE_NOT_SUPPORTED,
-            "replication is not supported",
-        ));
+        return Err(SqlError::new(state::FEATURE_NOT_SUPPORTED, "replication is not supported"));
     }
     session.initial_settings = session.settings.clone();
     Ok(())
@@ -158,10 +138,7 @@ fn options(text: &str) -> Vec<(String, String)> {
         }
     }
     let assignments = words.iter().filter_map(|word| {
-        let word = word
-            .strip_prefix("--")
-            .or(word.strip_prefix("-c"))
-            .unwrap_or(word);
+        let word = word.strip_prefix("--").or(word.strip_prefix("-c")).unwrap_or(word);
         let (name, value) = word.split_once('=')?;
         Some((name.replace('-', "_"), value.to_owned()))
     });
@@ -170,21 +147,15 @@ fn options(text: &str) -> Vec<(String, String)> {
 
 /// Answers a startup: authentication, settings, the key for cancelling.
 pub fn welcome(startup: &Startup, session: &Session, secret: i32, output: &mut Output) {
-    let unknown: Vec<String> = startup
-        .parameters
-        .keys()
-        .filter(|name| name.starts_with("_pq_."))
-        .cloned()
-        .collect();
+    let unknown: Vec<String> =
+        startup.parameters.keys().filter(|name| name.starts_with("_pq_.")).cloned().collect();
     if startup.protocol_number_minor > 0 || !unknown.is_empty() {
         let newest = NegotiateProtocolVersion::new(0, unknown);
         output.put(PgWireBackendMessage::NegotiateProtocolVersion(newest));
     }
     output.put(PgWireBackendMessage::Authentication(Authentication::Ok));
     for (name, value) in session.settings.reported() {
-        output.put(PgWireBackendMessage::ParameterStatus(ParameterStatus::new(
-            name, value,
-        )));
+        output.put(PgWireBackendMessage::ParameterStatus(ParameterStatus::new(name, value)));
     }
     let key = BackendKeyData::new(session.process_id, SecretKey::I32(secret));
     output.put(PgWireBackendMessage::BackendKeyData(key));
@@ -204,13 +175,7 @@ mod tests {
     #[test]
     fn options_are_split_as_postgres_does() {
         let pairs = options(r"-c search_path=a,b --work-mem=1MB -cx.y=a\ b");
-        let pairs: Vec<_> = pairs
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_str()))
-            .collect();
-        assert_eq!(
-            pairs,
-            [("search_path", "a,b"), ("work_mem", "1MB"), ("x.y", "a b")]
-        );
+        let pairs: Vec<_> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(pairs, [("search_path", "a,b"), ("work_mem", "1MB"), ("x.y", "a b")]);
     }
 }
