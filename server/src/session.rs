@@ -92,19 +92,19 @@ pub enum Progress {
 }
 
 impl Notice {
-    pub fn notice(code: SqlState, message: impl Into<String>) -> Notice {
+    pub fn note(code: SqlState, message: impl Into<String>) -> Notice {
         let message = message.into();
         Notice { severity: "NOTICE", code, message, detail: None, hint: None }
     }
 
     pub fn warning(code: SqlState, message: impl Into<String>) -> Notice {
-        Notice { severity: "WARNING", ..Notice::notice(code, message) }
+        Notice { severity: "WARNING", ..Notice::note(code, message) }
     }
 }
 
 impl From<tidemark_sql::error::Notice> for Notice {
     fn from(notice: tidemark_sql::error::Notice) -> Notice {
-        Notice { hint: notice.hint, ..Notice::notice(notice.code, notice.message) }
+        Notice { hint: notice.hint, ..Notice::note(notice.code, notice.message) }
     }
 }
 

@@ -33,6 +33,13 @@ pub struct CopyIn {
     rows: Vec<RecordBatch>,
 }
 
+/// What is wrong with one row of a batch.
+pub struct RowError {
+    /// Counted in the batch, from 0.
+    pub row: usize,
+    pub error: SqlError,
+}
+
 /// A COPY that gives rows.
 pub struct CopyOut {
     pub rows: Rows,
@@ -147,7 +154,7 @@ impl CopyIn {
     }
 
     /// Takes rows that were read. An error says which of them is at fault.
-    pub fn add(&mut self, batch: &RecordBatch) -> Result<(), (usize, SqlError)> {
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<(), Box<RowError>> {
         let complete = |batch: &RecordBatch| {
             tidemark_sql::insert_rows(&self.ctx, &self.table, &self.columns, batch, &self.read)
         };
@@ -167,7 +174,7 @@ impl CopyIn {
                     }
                 }
                 let error = complete(&batch.slice(good, 1)).err().unwrap_or(error);
-                Err((good, error))
+                Err(Box::new(RowError { row: good, error }))
             }
         }
     }

@@ -60,6 +60,6 @@ pub fn refresh(session: &mut Session, name: &ObjectName) -> Result<Outcome, SqlE
         return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
     }
     let message = format!("materialized view \"{}\" is kept up to date by itself", view.name);
-    session.notice(Notice::notice(state::SUCCESSFUL_COMPLETION, message));
+    session.notice(Notice::note(state::SUCCESSFUL_COMPLETION, message));
     Outcome::done("REFRESH MATERIALIZED VIEW")
 }

@@ -14,7 +14,7 @@ pub async fn run(
     let ctx = lock_catalog(session).await?;
     if if_not_exists && ctx.catalog.schema(name).is_some() {
         let message = format!("schema \"{name}\" already exists, skipping");
-        session.notice(Notice::notice(state::DUPLICATE_SCHEMA, message));
+        session.notice(Notice::note(state::DUPLICATE_SCHEMA, message));
         return Outcome::done("CREATE SCHEMA");
     }
     let id = ctx.catalog.next_id();

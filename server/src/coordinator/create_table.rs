@@ -56,7 +56,7 @@ pub fn exists(
     if !if_not_exists {
         return Err(SqlError::new(state::DUPLICATE_TABLE, message));
     }
-    session.notice(Notice::notice(state::DUPLICATE_TABLE, format!("{message}, skipping")));
+    session.notice(Notice::note(state::DUPLICATE_TABLE, format!("{message}, skipping")));
     Ok(true)
 }
 

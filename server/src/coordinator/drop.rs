@@ -44,7 +44,7 @@ fn find(
         Some(object) => check_class(object, drop.class).map(|()| Some(object.id)),
         None if drop.if_exists => {
             let message = format!("{noun} \"{bare}\" does not exist, skipping");
-            session.notice(Notice::notice(state::SUCCESSFUL_COMPLETION, message));
+            session.notice(Notice::note(state::SUCCESSFUL_COMPLETION, message));
             Ok(None)
         }
         None => {
@@ -78,7 +78,7 @@ async fn drop_schemas(
         let Some(found) = ctx.catalog.schema(&schema) else {
             if drop.if_exists {
                 let message = format!("schema \"{schema}\" does not exist, skipping");
-                session.notice(Notice::notice(state::SUCCESSFUL_COMPLETION, message));
+                session.notice(Notice::note(state::SUCCESSFUL_COMPLETION, message));
                 continue;
             }
             let message = format!("schema \"{schema}\" does not exist");
@@ -102,7 +102,7 @@ async fn drop_objects(
     let path = ctx.settings.search_path(&ctx.user);
     let dropped = ctx.catalog.plan_drop(roots, cascade, &path).map_err(catalog_error)?;
     if let Some((message, detail)) = dropped.notice() {
-        let notice = Notice::notice(state::SUCCESSFUL_COMPLETION, message);
+        let notice = Notice::note(state::SUCCESSFUL_COMPLETION, message);
         session.notice(Notice { detail, ..notice });
     }
     for id in dropped.order {

@@ -25,7 +25,7 @@ pub async fn run(session: &mut Session, statement: &Statement) -> Result<Outcome
         if !if_exists {
             return Err(SqlError::new(state::UNDEFINED_TABLE, message));
         }
-        let notice = Notice::notice(state::SUCCESSFUL_COMPLETION, format!("{message}, skipping"));
+        let notice = Notice::note(state::SUCCESSFUL_COMPLETION, format!("{message}, skipping"));
         session.notice(notice);
         return Ok(Outcome::Done(tag));
     };

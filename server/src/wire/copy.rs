@@ -92,7 +92,7 @@ fn add(
 ) -> Result<(), SqlError> {
     for rows in read(reader)? {
         copy.add(&rows.batch)
-            .map_err(|(row, error)| error.with_context(reader.context(rows.lines[row])))?;
+            .map_err(|bad| bad.error.with_context(reader.context(rows.lines[bad.row])))?;
     }
     Ok(())
 }
