@@ -6,6 +6,7 @@
 //!          never is.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,11 +30,17 @@ pub struct Cancel {
     reason: Arc<watch::Sender<Reason>>,
     /// When the statement in progress has run long enough.
     deadline: Arc<Mutex<Option<Instant>>>,
+    /// How long the statement in progress may wait for a lock, in milliseconds; 0 is for ever.
+    lock_timeout_ms: Arc<AtomicU64>,
 }
 
 impl Default for Cancel {
     fn default() -> Self {
-        Cancel { reason: Arc::new(watch::Sender::new(Reason::None)), deadline: Arc::default() }
+        Cancel {
+            reason: Arc::new(watch::Sender::new(Reason::None)),
+            deadline: Arc::default(),
+            lock_timeout_ms: Arc::default(),
+        }
     }
 }
 
@@ -72,6 +79,21 @@ impl Cancel {
         });
         let deadline = (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms));
         *self.deadline() = deadline;
+    }
+
+    pub fn set_lock_timeout(&self, timeout_ms: u64) {
+        self.lock_timeout_ms.store(timeout_ms, Ordering::Relaxed);
+    }
+
+    /// Waits for a lock: like [`Cancel::guard`], and not longer than `lock_timeout` allows.
+    pub async fn guard_lock<F: Future>(&self, lock: F) -> Result<F::Output, SqlError> {
+        let timeout_ms = self.lock_timeout_ms.load(Ordering::Relaxed);
+        if timeout_ms == 0 {
+            return self.guard(lock).await;
+        }
+        let limit = Duration::from_millis(timeout_ms);
+        let waited = self.guard(tokio::time::timeout(limit, lock)).await?;
+        waited.map_err(|_| SqlError::new("55P03", "canceling statement due to lock timeout"))
     }
 
     fn deadline(&self) -> MutexGuard<'_, Option<Instant>> {

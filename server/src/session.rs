@@ -214,6 +214,7 @@ const LEVELS: &[&str] = &[
 impl Session {
     /// A statement begins: requests to cancel an earlier one are forgotten, its time starts.
     pub fn begin_statement(&mut self) {
+        self.cancel.set_lock_timeout(self.settings.duration_ms("lock_timeout"));
         self.cancel.begin_statement(self.settings.duration_ms("statement_timeout"));
     }
 

@@ -297,7 +297,7 @@ pub async fn acquire(
     mode: Mode,
     cancel: &Cancel,
 ) -> Result<(), SqlError> {
-    cancel.guard(locks.acquire(target, mode)).await?.map_err(|_| {
+    cancel.guard_lock(locks.acquire(target, mode)).await?.map_err(|_| {
         SqlError::new(state::DEADLOCK_DETECTED, "deadlock detected")
             .with_detail(format!("Waiting for {target} would wait for this transaction itself."))
             .with_hint("Run the transaction again, and lock tables in the same order everywhere.")

@@ -164,3 +164,32 @@ async fn a_restart_gives_back_tables_views_and_rows() {
     client.batch_execute("DROP TABLE t CASCADE").await.unwrap();
     assert_eq!(failure(&client, "SELECT * FROM above").await.0, "42P01");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_waited_for_as_long_as_asked() {
+    let server = server().await;
+    let (a, b) = (server.client().await, server.client().await);
+    a.batch_execute("CREATE TABLE t (k int)").await.unwrap();
+    a.batch_execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    b.batch_execute("SET lock_timeout = '50ms'").await.unwrap();
+    assert_eq!(failure(&b, "INSERT INTO t VALUES (2)").await.0, "55P03");
+    a.batch_execute("COMMIT").await.unwrap();
+    b.batch_execute("INSERT INTO t VALUES (2)").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_kept_by_id() {
+    let server = server().await;
+    let client = server.client().await;
+    client.batch_execute("CREATE TABLE t (k int)").await.unwrap();
+    client.batch_execute("CREATE VIEW plain AS SELECT k FROM t").await.unwrap();
+    let view = "CREATE MATERIALIZED VIEW n (rows) AS SELECT count(*) FROM t";
+    client.batch_execute(view).await.unwrap();
+    client.batch_execute("ALTER TABLE t RENAME TO u").await.unwrap();
+    client.batch_execute("CREATE TABLE t (other text)").await.unwrap();
+    client.batch_execute("INSERT INTO u VALUES (1), (2)").await.unwrap();
+    let server = server.restart().await;
+    let client = server.client().await;
+    assert_eq!(value(&client, "SELECT rows FROM n").await, "2");
+    assert_eq!(rows(&client, "SELECT k FROM plain ORDER BY k").await, ["1", "2"]);
+}
