@@ -103,10 +103,8 @@ mod tests {
 
     #[test]
     fn flags_may_stand_before_or_after_the_subcommand() {
-        for arguments in [
-            ["tidemark", "demo", "--data", "d"],
-            ["tidemark", "--data", "d", "demo"],
-        ] {
+        for arguments in [["tidemark", "demo", "--data", "d"], ["tidemark", "--data", "d", "demo"]]
+        {
             let config = Config::parse_from(arguments);
             assert!(matches!(config.command, Some(Command::Demo)));
             assert_eq!(config.data, PathBuf::from("d"));
@@ -115,17 +113,11 @@ mod tests {
 
     #[test]
     fn only_loopback_is_listened_on() {
-        let listen = |listen: &str| Config {
-            listen: listen.into(),
-            ..Config::for_test("d")
-        };
+        let listen = |listen: &str| Config { listen: listen.into(), ..Config::for_test("d") };
         assert!(listen("127.0.0.1:5440").listen_address().is_ok());
         assert!(listen("[::1]:5440").listen_address().is_ok());
         let refused = listen("0.0.0.0:5440").listen_address();
         assert!(matches!(refused, Err(ListenError::NotLoopback(_))));
-        assert!(matches!(
-            listen("nonsense").listen_address(),
-            Err(ListenError::Malformed(..))
-        ));
+        assert!(matches!(listen("nonsense").listen_address(), Err(ListenError::Malformed(..))));
     }
 }

@@ -11,20 +11,11 @@ fn main() -> ExitCode {
     let config = Config::parse();
     panic::install_hook();
     let filter = EnvFilter::try_from_env("TIDEMARK_LOG").unwrap_or_else(|_| {
-        let level = if config.command.is_some() {
-            "warn"
-        } else {
-            "info"
-        };
+        let level = if config.command.is_some() { "warn" } else { "info" };
         EnvFilter::new(format!("{level},datafusion=warn,sled=warn"))
     });
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ran = match runtime {
         Ok(runtime) => runtime.block_on(run(config)),
         Err(error) => Err(error.into()),

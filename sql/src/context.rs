@@ -1,7 +1,8 @@
 //! What a statement is planned in, and what it reads.
 //!
-//! Law: planning depends on a [`PlanContext`] alone, so a plan may be kept as long as `catalog.version` and the
-//! settings stay; a run depends on the plan, its parameters and a [`ReadView`].
+//! Law: planning depends on a [`PlanContext`] alone, so a plan may be kept as long as
+//! `catalog.version` and the settings stay; a run depends on the plan, its parameters and a
+//! [`ReadView`].
 
 use std::sync::Arc;
 
@@ -95,11 +96,13 @@ pub fn collection(id: ObjectId) -> CollectionId {
     CollectionId(id.0)
 }
 
-/// The snapshot one statement reads: every relation as of `at`, with the transaction's own writes over it.
+/// The snapshot one statement reads: every relation as of `at`, with the transaction's own writes
+/// over it.
 #[derive(Debug, Clone)]
 pub struct ReadView {
     pub at: Timestamp,
-    /// The value of `now()`. Equal to `at`, but for DML in the committer, where it is the commit's time.
+    /// The value of `now()`. Equal to `at`, but for DML in the committer, where it is the commit's
+    /// time.
     pub now: Timestamp,
     pub overlay: Option<Arc<Overlay>>,
 }

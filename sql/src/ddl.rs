@@ -25,8 +25,8 @@ pub struct TableDefinition {
     pub notices: Vec<Notice>,
 }
 
-/// Checks a CREATE TABLE and resolves its types and the schema it goes to. Defaults are planned once, so that one
-/// that can't be evaluated is refused here.
+/// Checks a CREATE TABLE and resolves its types and the schema it goes to. Defaults are planned
+/// once, so that one that can't be evaluated is refused here.
 pub fn define_table(
     ctx: &PlanContext,
     create: &ast::CreateTable,
@@ -98,7 +98,9 @@ impl TableDefinition {
                     return Err(SqlError::unsupported("generated columns are not supported"));
                 }
                 other => {
-                    return Err(SqlError::unsupported(format!("column option {other} is not supported")));
+                    return Err(SqlError::unsupported(format!(
+                        "column option {other} is not supported"
+                    )));
                 }
             }
         }
@@ -136,7 +138,8 @@ impl TableDefinition {
         name: Option<&ast::Ident>,
     ) -> Result<(), SqlError> {
         if !self.primary_key.is_empty() {
-            let message = format!("multiple primary keys for table \"{}\" are not allowed", self.name);
+            let message =
+                format!("multiple primary keys for table \"{}\" are not allowed", self.name);
             return Err(SqlError::new(state::INVALID_TABLE_DEFINITION, message));
         }
         if columns.iter().collect::<BTreeSet<_>>().len() < columns.len() {
@@ -179,7 +182,8 @@ fn check_defaults(ctx: &PlanContext, definition: &TableDefinition) -> Result<(),
     Ok(())
 }
 
-/// Schema and name of something to be created: the first schema of the search path that exists, if none is written.
+/// Schema and name of something to be created: the first schema of the search path that exists, if
+/// none is written.
 pub fn target_name(ctx: &PlanContext, name: &ObjectName) -> Result<(String, String), SqlError> {
     let (schema, name) = name_parts(ctx, name)?;
     let schema = match schema {
@@ -200,7 +204,8 @@ pub fn target_name(ctx: &PlanContext, name: &ObjectName) -> Result<(String, Stri
     Ok((schema, name))
 }
 
-/// The object a name means. None if there is none: [`SqlError::undefined_table`] is the caller's to raise.
+/// The object a name means. None if there is none: [`SqlError::undefined_table`] is the caller's to
+/// raise.
 pub fn resolve<'a>(
     ctx: &'a PlanContext,
     name: &ObjectName,
@@ -241,8 +246,7 @@ pub fn name_parts(
     ctx: &PlanContext,
     name: &ObjectName,
 ) -> Result<(Option<String>, String), SqlError> {
-    let parts: Option<Vec<String>> =
-        name.0.iter().map(|part| part.as_ident().map(fold)).collect();
+    let parts: Option<Vec<String>> = name.0.iter().map(|part| part.as_ident().map(fold)).collect();
     match parts.unwrap_or_default().as_slice() {
         [table] => Ok((None, table.clone())),
         [schema, table] => Ok((Some(schema.clone()), table.clone())),

@@ -1,7 +1,8 @@
 //! INSERT, UPDATE, DELETE, TRUNCATE: which rows go, which come.
 //!
-//! Law: DML is a SELECT of old and new rows over one snapshot (design §4); it writes nothing itself. Every check that
-//! needs only the statement and the snapshot (NOT NULL, lengths, duplicate keys) is made here.
+//! Law: DML is a SELECT of old and new rows over one snapshot (design §4); it writes nothing
+//! itself. Every check that needs only the statement and the snapshot (NOT NULL, lengths, duplicate
+//! keys) is made here.
 
 mod assign;
 mod change;
@@ -13,8 +14,8 @@ mod returning;
 mod target;
 mod unique;
 
-pub use complete::insert_rows;
 pub(crate) use complete::default_plan;
+pub use complete::insert_rows;
 pub use unique::{check_unique, commit_error};
 
 use std::collections::BTreeSet;
@@ -60,7 +61,8 @@ pub struct DmlPlan {
     pub returning: Option<SchemaRef>,
 }
 
-/// Checks names and types of an INSERT, UPDATE, DELETE or TRUNCATE. `param_types` as in [`crate::plan_query`].
+/// Checks names and types of an INSERT, UPDATE, DELETE or TRUNCATE. `param_types` as in
+/// [`crate::plan_query`].
 pub fn plan_dml(
     ctx: &PlanContext,
     statement: &Statement,

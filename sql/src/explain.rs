@@ -12,8 +12,8 @@ use crate::error::SqlError;
 use crate::parse::{Explain, ExplainStage, Statement};
 use crate::run::{optimized, physical_of};
 
-/// The lines of `EXPLAIN (AST | LOGICAL | OPTIMIZED | PLAN | ANALYZE)` of a query or DML. A CREATE MATERIALIZED VIEW
-/// is explained through `plan_view`'s `engine::Plan`.
+/// The lines of `EXPLAIN (AST | LOGICAL | OPTIMIZED | PLAN | ANALYZE)` of a query or DML. A CREATE
+/// MATERIALIZED VIEW is explained through `plan_view`'s `engine::Plan`.
 pub async fn explain(
     ctx: &PlanContext,
     explain: &Explain,
@@ -28,7 +28,8 @@ pub async fn explain(
         statement => source_plan(ctx, statement, param_types)?,
     };
     // Nothing is bound yet: parameters are shown, and run, as NULL.
-    let null = |ty: &Option<DataType>| ScalarValue::try_from(ty.as_ref().unwrap_or(&DataType::Null));
+    let null =
+        |ty: &Option<DataType>| ScalarValue::try_from(ty.as_ref().unwrap_or(&DataType::Null));
     let params: Vec<ScalarValue> =
         param_types.iter().map(null).collect::<datafusion::error::Result<_>>()?;
     if explain.stage == ExplainStage::Logical {
@@ -47,7 +48,9 @@ pub async fn explain(
         let batches = datafusion::physical_plan::common::collect(stream).await?;
         let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
         let with_metrics =
-            datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(exec.as_ref());
+            datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(
+                exec.as_ref(),
+            );
         text.extend(lines(&with_metrics.indent(explain.verbose).to_string()));
         text.push(format!("Rows: {rows}"));
         let ms = started.elapsed().as_secs_f64() * 1000.0;

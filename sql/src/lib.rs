@@ -1,11 +1,13 @@
 //! SQL text in, plans and rows out.
 //!
-//! The way through this crate is the way of a statement (design §6): [`parse`](parse()) makes statements of text,
-//! [`plan_query`] a `LogicalPlan` of a query, [`run_query`] rows of a plan over one snapshot ([`ReadView`]),
-//! [`run_dml`] the rows to delete and to insert, `maintain` the `engine::Plan` that keeps a view up to date.
+//! The way through this crate is the way of a statement (design §6): [`parse`](parse()) makes
+//! statements of text, [`plan_query`] a `LogicalPlan` of a query, [`run_query`] rows of a plan over
+//! one snapshot ([`ReadView`]), [`run_dml`] the rows to delete and to insert, `maintain` the
+//! `engine::Plan` that keeps a view up to date.
 //!
-//! Law: a statement means the same on every road. The passes in [`rewrite`] are the one place where DataFusion's
-//! meaning is turned into PostgreSQL's, and both ad-hoc and maintained plans go through them.
+//! Law: a statement means the same on every road. The passes in [`rewrite`] are the one place where
+//! DataFusion's meaning is turned into PostgreSQL's, and both ad-hoc and maintained plans go
+//! through them.
 
 pub mod context;
 pub mod ddl;
@@ -17,6 +19,7 @@ pub mod maintain;
 pub mod overlay;
 pub mod parse;
 pub mod plan;
+mod point_read;
 mod provider;
 mod resolve;
 pub mod rewrite;

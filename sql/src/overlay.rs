@@ -1,8 +1,8 @@
 //! A transaction's own writes, seen by its later statements before anybody else sees them.
 //!
-//! Law: a relation read through an overlay is the snapshot minus the deleted rows plus the inserted ones. Rows the
-//! transaction itself inserted have provisional ids with bit 63 set; deleting one takes it out of the inserts, so
-//! [`Overlay::writes`] holds only the net change.
+//! Law: a relation read through an overlay is the snapshot minus the deleted rows plus the inserted
+//! ones. Rows the transaction itself inserted have provisional ids with bit 63 set; deleting one
+//! takes it out of the inserts, so [`Overlay::writes`] holds only the net change.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -46,7 +46,8 @@ impl Overlay {
         self.tables.get(&id)
     }
 
-    /// Notes a table that this transaction creates, so that it can be read and written before it exists.
+    /// Notes a table that this transaction creates, so that it can be read and written before it
+    /// exists.
     pub fn create_table(&mut self, id: CollectionId, schema: SchemaRef) {
         self.tables.insert(id, TableOverlay::new(true, schema));
     }

@@ -1,7 +1,8 @@
 //! Text to statements: sqlparser's PostgreSQL with what it lacks.
 //!
-//! Law: each statement knows its text and where it starts, so that an error's position is in the string the client
-//! sent. A text no memory could hold parsed is refused with 54000 or 54001, not tried.
+//! Law: each statement knows its text and where it starts, so that an error's position is in the
+//! string the client sent. A text no memory could hold parsed is refused with 54000 or 54001, not
+//! tried.
 
 mod copy;
 mod cursor;
@@ -26,14 +27,15 @@ pub struct ParsedStatement {
     pub statement: Statement,
     /// Without the semicolon and the white space around it.
     pub text: String,
-    /// Where `text` starts in the query string, in characters: add it to the position of an error in `text`.
+    /// Where `text` starts in the query string, in characters: add it to the position of an error
+    /// in `text`.
     pub offset: usize,
 }
 
 /// Every statement of a query string; none if there is only white space and comments.
 ///
-/// Errors: 42601 with a position in `text`, 0A000 for statements this server has no use for, 54000 and 54001 for
-/// texts beyond the limits.
+/// Errors: 42601 with a position in `text`, 0A000 for statements this server has no use for, 54000
+/// and 54001 for texts beyond the limits.
 pub fn parse(text: &str) -> Result<Vec<ParsedStatement>, SqlError> {
     split::statements(text)
 }

@@ -16,6 +16,7 @@ use tidemark_catalog::{Catalog, ObjectId, ObjectKind};
 use crate::context::PlanContext;
 use crate::error::{Notice, SqlError, state};
 use crate::parse::{Statement, parse};
+use crate::point_read::PointRead;
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
 use crate::session_state::session_state;
@@ -23,7 +24,8 @@ use crate::session_state::session_state;
 /// A planned query. Valid while the catalog's version and the settings it was planned under stay.
 #[derive(Debug, Clone)]
 pub struct QueryPlan {
-    /// With PostgreSQL's types and functions in place, not optimized; `now()` and `$n` stand in it as such.
+    /// With PostgreSQL's types and functions in place, not optimized; `now()` and `$n` stand in it
+    /// as such.
     pub logical: LogicalPlan,
     /// What the client sees: PostgreSQL's column names, which may repeat, and the Arrow types.
     pub schema: SchemaRef,
@@ -35,11 +37,14 @@ pub struct QueryPlan {
     pub views: Vec<ObjectId>,
     /// Tables under `views` and `reads` all the way down: what a transaction locks and validates.
     pub base_tables: Vec<ObjectId>,
-    /// Objects a view of this query would depend on: `reads` of its own text and the plain views it names.
+    /// Objects a view of this query would depend on: `reads` of its own text and the plain views it
+    /// names.
     pub depends_on: Vec<ObjectId>,
     /// What each relation name meant, by the name as written.
     pub bindings: BTreeMap<String, ObjectId>,
     pub notices: Vec<Notice>,
+    /// How to read it by its key alone, if that is all it does.
+    pub(crate) point: Option<PointRead>,
 }
 
 /// Plans a query.
@@ -77,6 +82,7 @@ pub(crate) fn plan_resolved(
         bindings: resolved.names.into_iter().filter(|(_, id)| read(id)).collect(),
         reads: reads.into_iter().collect(),
         notices: Vec::new(),
+        point: PointRead::of(resolver.ctx, &plan),
         logical: plan,
     })
 }
@@ -222,8 +228,8 @@ pub(crate) fn base_tables(catalog: &Catalog, ids: &BTreeSet<ObjectId>) -> BTreeS
     tables
 }
 
-/// Refuses columns without a name of their own type or with the same name twice: for tables and views made of a
-/// query.
+/// Refuses columns without a name of their own type or with the same name twice: for tables and
+/// views made of a query.
 pub fn check_column_names(schema: &Schema) -> Result<(), SqlError> {
     let mut seen = BTreeSet::new();
     for field in schema.fields() {

@@ -1,7 +1,8 @@
 //! A relation bound to a snapshot, as DataFusion reads it.
 //!
-//! Law: a scan gives the rows of [`ReadView`], the transaction's own writes included. Batches are shared with the
-//! store and handed out in slices, never copied. An equality on exactly an indexed set of columns is a lookup.
+//! Law: a scan gives the rows of [`ReadView`], the transaction's own writes included. Batches are
+//! shared with the store and handed out in slices, never copied. An equality on exactly an indexed
+//! set of columns is a lookup.
 
 use std::sync::Arc;
 
@@ -57,8 +58,11 @@ impl RelationProvider {
         self.read.overlay.as_deref().and_then(|overlay| overlay.table(self.id))
     }
 
-    /// How many rows a full scan gives, about.
-    pub fn rows(&self) -> usize {
+    /// How many rows a scan with these filters reads, about.
+    pub fn rows(&self, filters: &[Expr]) -> usize {
+        if let Some((_, keys)) = self.indexed_keys(filters) {
+            return keys.first().map_or(1, |keys| keys.len());
+        }
         self.relation.as_ref().map_or(0, |relation| relation.count(self.read.at))
     }
 
@@ -68,7 +72,8 @@ impl RelationProvider {
         self.with_overlay(stored.unwrap_or_default())
     }
 
-    /// The rows whose `columns` equal one of `keys`, and perhaps others that the overlay inserted. None: no index.
+    /// The rows whose `columns` equal one of `keys`, and perhaps others that the overlay inserted.
+    /// None: no index.
     pub fn lookup(&self, columns: &[usize], keys: &[ArrayRef]) -> Option<Vec<Rows>> {
         let relation = self.relation.as_ref()?;
         let found = relation.lookup(columns, keys, self.read.at)?;
@@ -163,7 +168,8 @@ impl TableProvider for RelationProvider {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        // The filter stays above the scan: a lookup may bring rows of the overlay that it does not select.
+        // The filter stays above the scan: a lookup may bring rows of the overlay that it does not
+        // select.
         let pushed = |filter: &&Expr| match self.equality(filter) {
             Some(_) => TableProviderFilterPushDown::Inexact,
             None => TableProviderFilterPushDown::Unsupported,
@@ -178,7 +184,8 @@ impl TableProvider for RelationProvider {
         filters: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let found = self.indexed_keys(filters).and_then(|(columns, keys)| self.lookup(&columns, &keys));
+        let found =
+            self.indexed_keys(filters).and_then(|(columns, keys)| self.lookup(&columns, &keys));
         let rows = found.unwrap_or_else(|| self.scan_all());
         let mut slices = Vec::new();
         for rows in rows {
@@ -218,7 +225,8 @@ fn memory(
     schema: &SchemaRef,
     projection: Option<&Vec<usize>>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let exec = MemorySourceConfig::try_new_exec(&[slices], Arc::clone(schema), projection.cloned())?;
+    let exec =
+        MemorySourceConfig::try_new_exec(&[slices], Arc::clone(schema), projection.cloned())?;
     Ok(exec)
 }
 

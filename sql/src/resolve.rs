@@ -1,8 +1,9 @@
-//! Names in a query: relations through the catalog and the search path, functions through the session state.
+//! Names in a query: relations through the catalog and the search path, functions through the
+//! session state.
 //!
-//! Law: a plan scans a [`RelationSource`] for each relation it names; plain views are expanded where they stand, each
-//! under the search path it was created with (S11). What `SqlToRel` would silently drop from a table factor (a
-//! version, a sample, ordinality) is refused.
+//! Law: a plan scans a [`RelationSource`] for each relation it names; plain views are expanded
+//! where they stand, each under the search path it was created with (S11). What `SqlToRel` would
+//! silently drop from a table factor (a version, a sample, ordinality) is refused.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -190,7 +191,8 @@ impl<'a> Resolver<'a> {
         let view = object.view().expect("only views are expanded");
         if self.expanding.contains(&id) || self.expanding.len() >= VIEW_DEPTH_MAX {
             let name = &object.name;
-            let message = format!("infinite recursion detected in the definition of view \"{name}\"");
+            let message =
+                format!("infinite recursion detected in the definition of view \"{name}\"");
             return Err(SqlError::new(sqlstate::INVALID_OBJECT_DEFINITION, message).into());
         }
         let mut expanding = self.expanding.clone();

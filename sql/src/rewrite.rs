@@ -1,10 +1,11 @@
 //! From DataFusion's meaning to PostgreSQL's: AST passes before planning, plan passes after.
 //!
-//! Law: what a statement means is decided here and nowhere else, so that ad-hoc and maintained plans agree.
+//! Law: what a statement means is decided here and nowhere else, so that ad-hoc and maintained
+//! plans agree.
 //!
-//! Before `SqlToRel`: [`names`] (column names, which PostgreSQL lets repeat), [`ast`] (spellings it does not know).
-//! After it: `types` (operators and literals as PostgreSQL resolves them), then DataFusion's own coercion, then
-//! `casts` (casts and arithmetic by PostgreSQL's rules).
+//! Before `SqlToRel`: [`names`] (column names, which PostgreSQL lets repeat), [`ast`] (spellings it
+//! does not know). After it: `types` (operators and literals as PostgreSQL resolves them), then
+//! DataFusion's own coercion, then `casts` (casts and arithmetic by PostgreSQL's rules).
 
 mod array_comparison;
 mod array_or_empty;
@@ -34,8 +35,9 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 
-/// Puts PostgreSQL's types, casts, division and comparisons in place of DataFusion's. Ad-hoc and maintained plans
-/// share this one pass; its result needs no further type coercion. `config` is the planning session's.
+/// Puts PostgreSQL's types, casts, division and comparisons in place of DataFusion's. Ad-hoc and
+/// maintained plans share this one pass; its result needs no further type coercion. `config` is the
+/// planning session's.
 pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
     let plan = types::resolve(plan)?;
     let plan = ResolveGroupingFunction::new().analyze(plan, config)?;
@@ -61,7 +63,8 @@ pub(crate) fn input_schema(node: &LogicalPlan) -> DFSchema {
     schema
 }
 
-/// Rewrites the expressions of every node, subqueries included, from the leaves up, keeping column names.
+/// Rewrites the expressions of every node, subqueries included, from the leaves up, keeping column
+/// names.
 pub(crate) fn map_plan(
     plan: LogicalPlan,
     rewrite: &mut dyn FnMut(Expr, &DFSchema) -> Result<Transformed<Expr>>,

@@ -1,19 +1,21 @@
 //! Running a planned query over one snapshot.
 //!
-//! Law: a run binds every relation of the plan to the one [`ReadView`], `now()` to its time and `$n` to the given
-//! values, then optimizes and executes. A materialized view over a table that the transaction has written is expanded
-//! like a plain view, so that it shows the transaction's own writes (S4).
+//! Law: a run binds every relation of the plan to the one [`ReadView`], `now()` to its time and
+//! `$n` to the given values, then optimizes and executes. A materialized view over a table that the
+//! transaction has written is expanded like a plain view, so that it shows the transaction's own
+//! writes (S4).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::datasource::{TableProvider, provider_as_source};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::{TableProvider, provider_as_source, source_as_provider};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::scalar::ScalarValue;
 use tidemark_catalog::ObjectId;
@@ -37,6 +39,12 @@ pub async fn run_query(
     read: &ReadView,
     params: Vec<ScalarValue>,
 ) -> Result<SendableRecordBatchStream, SqlError> {
+    if let Some(point) = &plan.point
+        && let Some(rows) = point.read(ctx, read, &params, &plan.schema)?
+    {
+        let rows = futures::stream::iter(rows.into_iter().map(Ok));
+        return Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&plan.schema), rows)));
+    }
     run_plan(ctx, &plan.logical, read, &params, &BTreeMap::new()).await
 }
 
@@ -61,10 +69,10 @@ pub(crate) async fn physical_of(
     given: &BTreeMap<String, RecordBatch>,
 ) -> Result<(SessionState, Arc<dyn ExecutionPlan>), SqlError> {
     let mut state = session_state(ctx);
-    let run = Run { ctx, read, given };
-    let (bound, rows) = run.bind(&state, plan, params)?;
-    set_parallelism(&mut state, rows);
-    let exec = physical(&state, bound).await?;
+    let bound = Run { ctx, read, given }.bind(&state, plan, params)?;
+    let optimized = optimize(&state, bound)?;
+    set_parallelism(&mut state, scanned_rows(&optimized)?);
+    let exec = execution(&state, &optimized).await?;
     Ok((state, exec))
 }
 
@@ -87,15 +95,15 @@ pub(crate) fn optimized(
     read: &ReadView,
     params: &[ScalarValue],
 ) -> Result<(SessionState, LogicalPlan), SqlError> {
-    let mut state = session_state(ctx);
+    let state = session_state(ctx);
     let given = BTreeMap::new();
-    let (bound, rows) = Run { ctx, read, given: &given }.bind(&state, plan, params)?;
-    set_parallelism(&mut state, rows);
+    let bound = Run { ctx, read, given: &given }.bind(&state, plan, params)?;
     let optimized = optimize(&state, bound)?;
     Ok((state, optimized))
 }
 
-/// Optimizes; correlated subqueries that DataFusion can't turn into joins are evaluated row by row instead.
+/// Optimizes; correlated subqueries that DataFusion can't turn into joins are evaluated row by row
+/// instead.
 fn optimize(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = rewrite::check_overflow(plan)?;
     let plan = subquery::by_row(plan, state)?;
@@ -107,11 +115,15 @@ pub(crate) async fn physical(
     plan: LogicalPlan,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = optimize(state, plan)?;
-    yielding(state.query_planner().create_physical_plan(&plan, state).await?)
+    execution(state, &plan).await
 }
 
-/// A join may give many batches for one that it reads. DataFusion counts only what is read as work, so a long join
-/// would neither let others run nor notice that it is cancelled.
+async fn execution(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    yielding(state.query_planner().create_physical_plan(plan, state).await?)
+}
+
+/// A join may give many batches for one that it reads. DataFusion counts only what is read as work,
+/// so a long join would neither let others run nor notice that it is cancelled.
 fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let wrapped = plan.transform_up(|node| {
         if node.children().len() < 2 {
@@ -122,6 +134,21 @@ fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     Ok(wrapped.data)
 }
 
+/// About how many rows the scans of an optimized plan read.
+fn scanned_rows(plan: &LogicalPlan) -> Result<usize> {
+    let mut rows = 0;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(relation) = provider.downcast_ref::<RelationProvider>()
+        {
+            rows += relation.rows(&scan.filters);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(rows)
+}
+
 struct Run<'a> {
     ctx: &'a PlanContext,
     read: &'a ReadView,
@@ -129,30 +156,24 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The plan over this snapshot, and about how many rows its scans give.
+    /// The plan over this snapshot.
     fn bind(
         &self,
         state: &SessionState,
         plan: &LogicalPlan,
         params: &[ScalarValue],
-    ) -> Result<(LogicalPlan, usize), SqlError> {
+    ) -> Result<LogicalPlan, SqlError> {
         let plan = rewrite::parameters::substitute(plan.clone(), params)?;
-        let mut rows = 0;
-        let plan = self.bind_relations(state, plan, &mut rows)?;
-        Ok((rewrite::now::substitute(plan, self.read.now)?, rows))
+        let plan = self.bind_relations(state, plan)?;
+        Ok(rewrite::now::substitute(plan, self.read.now)?)
     }
 
-    fn bind_relations(
-        &self,
-        state: &SessionState,
-        plan: LogicalPlan,
-        rows: &mut usize,
-    ) -> Result<LogicalPlan> {
+    fn bind_relations(&self, state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
         let bound = plan.transform_down_with_subqueries(|node| match node {
             LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<RelationSource>() {
                 Some(source) => {
                     let source = source.clone();
-                    Ok(Transformed::yes(self.bind_scan(state, scan, &source, rows)?))
+                    Ok(Transformed::yes(self.bind_scan(state, scan, &source)?))
                 }
                 None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
             },
@@ -166,11 +187,10 @@ impl Run<'_> {
         state: &SessionState,
         mut scan: TableScan,
         source: &RelationSource,
-        rows: &mut usize,
     ) -> Result<LogicalPlan> {
         let provider: Arc<dyn TableProvider> = match &source.relation {
-            ScannedRelation::MaterializedView(id) if self.is_overwritten(*id) => {
-                return self.expand(state, scan, *id, rows);
+            ScannedRelation::MaterializedView(id) if is_overwritten(self.ctx, self.read, *id) => {
+                return self.expand(state, scan, *id);
             }
             ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) => {
                 let provider = RelationProvider::new(
@@ -180,7 +200,6 @@ impl Run<'_> {
                     source.with_row_ids,
                     self.read,
                 );
-                *rows += provider.rows();
                 Arc::new(provider)
             }
             ScannedRelation::System(table) => {
@@ -197,26 +216,20 @@ impl Run<'_> {
         Ok(LogicalPlan::TableScan(scan))
     }
 
-    /// Whether the transaction has written a table under a view.
-    fn is_overwritten(&self, view: ObjectId) -> bool {
-        let Some(overlay) = self.read.overlay.as_deref() else { return false };
-        let tables = base_tables(&self.ctx.catalog, &[view].into());
-        let overwritten = tables.iter().any(|id| overlay.table(collection(*id)).is_some());
-        overwritten || self.ctx.engine.relation(collection(view)).is_none()
-    }
-
-    fn expand(
-        &self,
-        state: &SessionState,
-        scan: TableScan,
-        view: ObjectId,
-        rows: &mut usize,
-    ) -> Result<LogicalPlan> {
+    fn expand(&self, state: &SessionState, scan: TableScan, view: ObjectId) -> Result<LogicalPlan> {
         let body = Resolver::new(self.ctx, state).expand(view)?;
         let body = rewrite::postgres_semantics(body, state.config_options())?;
-        let bound = self.bind_relations(state, body, rows)?;
+        let bound = self.bind_relations(state, body)?;
         LogicalPlanBuilder::from(bound).alias(scan.table_name)?.build()
     }
+}
+
+/// Whether the transaction has written a table under a view, or made the view itself.
+pub(crate) fn is_overwritten(ctx: &PlanContext, read: &ReadView, view: ObjectId) -> bool {
+    let Some(overlay) = read.overlay.as_deref() else { return false };
+    let tables = base_tables(&ctx.catalog, &[view].into());
+    let overwritten = tables.iter().any(|id| overlay.table(collection(*id)).is_some());
+    overwritten || ctx.engine.relation(collection(view)).is_none()
 }
 
 /// Tables and materialized views a plan reads, for those who lock.

@@ -1,6 +1,8 @@
-//! DataFusion's session state as Tidemark uses it: its functions replaced by ours, its options set for PostgreSQL.
+//! DataFusion's session state as Tidemark uses it: its functions replaced by ours, its options set
+//! for PostgreSQL.
 //!
-//! Law: planning and running see the same state; it holds no tables. Names are resolved by [`crate::resolve`].
+//! Law: planning and running see the same state; it holds no tables. Names are resolved by
+//! [`crate::resolve`].
 
 use std::sync::{Arc, LazyLock};
 

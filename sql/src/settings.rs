@@ -1,9 +1,10 @@
 //! Session variables: what SET and SHOW know.
 //!
-//! Law: a setting is one line in [`SETTINGS`]. Its value is text in PostgreSQL's canonical form, checked when it is
-//! set; names with a dot are the user's own and take any text.
+//! Law: a setting is one line in [`SETTINGS`]. Its value is text in PostgreSQL's canonical form,
+//! checked when it is set; names with a dot are the user's own and take any text.
 //!
-//! Most settings exist because clients set them and do nothing here; the ones with meaning have a method.
+//! Most settings exist because clients set them and do nothing here; the ones with meaning have a
+//! method.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -327,8 +328,18 @@ fn canonical(setting: &Setting, value: &str) -> Result<String, SqlError> {
 
 /// UTC under any of its names: timestamps are printed and read in it. None for every other zone.
 fn time_zone(value: &str) -> Option<String> {
-    const UTC: &[&str] =
-        &["utc", "etc/utc", "gmt", "etc/gmt", "zulu", "etc/zulu", "uct", "universal", "+00:00", "0"];
+    const UTC: &[&str] = &[
+        "utc",
+        "etc/utc",
+        "gmt",
+        "etc/gmt",
+        "zulu",
+        "etc/zulu",
+        "uct",
+        "universal",
+        "+00:00",
+        "0",
+    ];
     let lower = value.trim_matches('\'').to_ascii_lowercase();
     UTC.contains(&lower.as_str()).then(|| match lower.as_str() {
         "utc" | "+00:00" | "0" => "UTC".to_string(),

@@ -1,11 +1,13 @@
 //! Subqueries that DataFusion cannot turn into joins, evaluated for each row that asks.
 //!
-//! DataFusion joins a correlated subquery only if it aggregates and correlates by equality, EXISTS and IN only as
-//! conjuncts of WHERE, and gets NOT IN wrong where NULLs meet OR. Everything else becomes a function of the outer
-//! columns that runs the subquery, once for each distinct tuple of them.
+//! DataFusion joins a correlated subquery only if it aggregates and correlates by equality, EXISTS
+//! and IN only as conjuncts of WHERE, and gets NOT IN wrong where NULLs meet OR. Everything else
+//! becomes a function of the outer columns that runs the subquery, once for each distinct tuple of
+//! them.
 //!
-//! Law: the value is the subquery's over the same snapshot; more than one row of a scalar subquery is 21000; IN and
-//! NOT IN follow three-valued logic. It is slow for many distinct tuples, and right.
+//! Law: the value is the subquery's over the same snapshot; more than one row of a scalar subquery
+//! is 21000; IN and NOT IN follow three-valued logic. It is slow for many distinct tuples, and
+//! right.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -53,10 +55,8 @@ fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
     plan.apply(|node| {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
-                found |= matches!(
-                    expr,
-                    Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)
-                );
+                found |=
+                    matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_));
                 Ok(TreeNodeRecursion::Continue)
             })
         })?;
@@ -154,11 +154,8 @@ impl Rewriter<'_> {
         let args: Vec<Expr> = value.into_iter().chain(outer.iter().map(resolved)).collect();
         let columns = outer.iter().filter_map(outer_column).cloned().collect();
         let signature = Signature::any(args.len(), Volatility::Volatile);
-        let signature = if args.is_empty() {
-            Signature::nullary(Volatility::Volatile)
-        } else {
-            signature
-        };
+        let signature =
+            if args.is_empty() { Signature::nullary(Volatility::Volatile) } else { signature };
         let function = ByRow {
             kind,
             plan,
@@ -224,8 +221,8 @@ fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     }
 }
 
-/// Whether the outer query is referred to only by filters over scans, projections and inner joins: what
-/// DataFusion's predicate decorrelation pulls up faithfully.
+/// Whether the outer query is referred to only by filters over scans, projections and inner joins:
+/// what DataFusion's predicate decorrelation pulls up faithfully.
 fn correlates_in_filters(plan: &LogicalPlan) -> Result<bool> {
     let mut fits = true;
     plan.apply(|node| {
@@ -252,7 +249,8 @@ fn correlates_in_filters(plan: &LogicalPlan) -> Result<bool> {
     Ok(fits)
 }
 
-/// Whether a scalar subquery is an aggregate without groups over filters that correlate by equality.
+/// Whether a scalar subquery is an aggregate without groups over filters that correlate by
+/// equality.
 fn is_plain_aggregate(plan: &LogicalPlan) -> Result<bool> {
     let mut node = plan;
     while let LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) = node {
@@ -296,7 +294,8 @@ enum Kind {
     In { negated: bool },
 }
 
-/// A subquery as a function of the outer columns it refers to; for IN, of the value sought before them.
+/// A subquery as a function of the outer columns it refers to; for IN, of the value sought before
+/// them.
 struct ByRow {
     kind: Kind,
     plan: LogicalPlan,
@@ -386,7 +385,8 @@ impl ByRow {
     }
 
     fn rows_for(&self, tuple: Vec<ScalarValue>) -> Result<Arc<Vec<ScalarValue>>> {
-        let known = self.values.lock().expect("nothing panics while holding it").get(&tuple).cloned();
+        let known =
+            self.values.lock().expect("nothing panics while holding it").get(&tuple).cloned();
         if let Some(rows) = known {
             return Ok(rows);
         }
@@ -444,8 +444,8 @@ fn is_in(value: &ScalarValue, rows: &[ScalarValue], negated: bool) -> Result<Sca
     Ok(ScalarValue::Boolean(if unknown { None } else { Some(negated) }))
 }
 
-/// Polls on this thread until the future is done. The plans run here have one partition and read memory, so they
-/// depend on no other task.
+/// Polls on this thread until the future is done. The plans run here have one partition and read
+/// memory, so they depend on no other task.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {

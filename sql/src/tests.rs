@@ -8,7 +8,7 @@ mod queries;
 
 use std::sync::{Arc, mpsc};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
 use datafusion::physical_plan::common::collect;
 use datafusion::scalar::ScalarValue;
@@ -63,7 +63,8 @@ impl Session {
     /// Runs every statement; panics if one fails.
     fn run(&mut self, text: &str) {
         for statement in parse(text).expect(text) {
-            self.one(&statement.statement, &[]).unwrap_or_else(|e| panic!("{}: {e}", statement.text));
+            self.one(&statement.statement, &[])
+                .unwrap_or_else(|e| panic!("{}: {e}", statement.text));
         }
     }
 
@@ -102,13 +103,18 @@ impl Session {
                     collect(stream).await.map_err(SqlError::from)
                 })?;
                 for batch in &rows {
-                    let types: Vec<_> = batch.schema().fields().iter().map(|f| f.data_type().clone()).collect();
-                    let said: Vec<_> = plan.schema.fields().iter().map(|f| f.data_type().clone()).collect();
+                    let types: Vec<_> =
+                        batch.schema().fields().iter().map(|f| f.data_type().clone()).collect();
+                    let said: Vec<_> =
+                        plan.schema.fields().iter().map(|f| f.data_type().clone()).collect();
                     assert_eq!(types, said, "Describe says what Execute gives");
                 }
                 Ok(print(&rows))
             }
-            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Truncate { .. } => {
+            Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+            | Statement::Truncate { .. } => {
                 let mut types = params.iter().map(|p| Some(p.data_type())).collect();
                 let planned = crate::plan_dml(&self.context(), statement, &mut types)?;
                 let result = self.change(statement, params)?;
@@ -116,7 +122,9 @@ impl Session {
                     Some((schema, rows)) => {
                         let said = planned.returning.expect("RETURNING is described");
                         assert_eq!(said.fields().len(), schema.fields().len());
-                        format!("{} {}\n{}", result.tag, result.count, print(&rows)).trim_end().to_string()
+                        format!("{} {}\n{}", result.tag, result.count, print(&rows))
+                            .trim_end()
+                            .to_string()
                     }
                     None => format!("{} {}", result.tag, result.count),
                 })
@@ -234,6 +242,9 @@ fn print(batches: &[RecordBatch]) -> String {
                 .columns()
                 .iter()
                 .map(|column| {
+                    if column.is_null(row) {
+                        return "~".to_string();
+                    }
                     let mut text = String::new();
                     format_value(column.as_ref(), row, &mut text, &OutputSettings::default());
                     text
@@ -245,16 +256,45 @@ fn print(batches: &[RecordBatch]) -> String {
     lines.join("\n")
 }
 
-/// Runs cases and reports all that differ.
-fn check(session: &mut Session, cases: &[(&str, &str)]) {
+/// Runs the cases of a file and reports all that differ; with TIDEMARK_REWRITE set it writes what
+/// they give instead.
+fn check_file(name: &str, text: &str, session: impl Fn() -> Session) {
+    let mut given = String::new();
     let mut wrong = Vec::new();
-    for (text, expected) in cases {
-        let shown = session.show(text);
-        if shown != *expected {
-            wrong.push(format!("{text}\n  expected: {expected}\n  got:      {shown}"));
+    let mut current = session();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(first) = line.strip_prefix("> ") else {
+            if line.starts_with("# ") {
+                current = session();
+            }
+            given.push_str(&format!("{line}\n"));
+            continue;
+        };
+        let mut statement = first.to_string();
+        while let Some(more) = lines.next_if(|line| line.starts_with("  ")) {
+            statement.push_str(&format!("\n{}", &more[2..]));
+        }
+        let mut expected = Vec::new();
+        while let Some(row) = lines.next_if(|line| !line.starts_with("> ") && !line.is_empty()) {
+            expected.push(row);
+        }
+        let shown = current.show(&statement);
+        given.push_str(&format!("> {}\n", statement.replace('\n', "\n  ")));
+        if !shown.is_empty() {
+            given.push_str(&format!("{shown}\n"));
+        }
+        if shown != expected.join("\n") {
+            let expected = expected.join("\n");
+            wrong.push(format!("{statement}\n  expected: {expected}\n  got:      {shown}"));
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    if std::env::var_os("TIDEMARK_REWRITE").is_some() {
+        let path = format!("{}/src/tests/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(path, given).expect("the sources can be written");
+        return;
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// A parameter's value from its text.

@@ -1,7 +1,7 @@
 //! Assignment: what may go into a column, and in which form it is stored.
 //!
-//! Law: PostgreSQL's assignment casts: numbers among each other, dates and timestamps among each other, anything into
-//! text. Everything else needs a cast in the statement (42804).
+//! Law: PostgreSQL's assignment casts: numbers among each other, dates and timestamps among each
+//! other, anything into text. Everything else needs a cast in the statement (42804).
 
 use std::sync::Arc;
 
@@ -56,11 +56,7 @@ pub fn store(array: &ArrayRef, column: &Column) -> Result<ArrayRef, SqlError> {
     }
 }
 
-fn limit_length(
-    array: &StringArray,
-    column: &Column,
-    length: usize,
-) -> Result<ArrayRef, SqlError> {
+fn limit_length(array: &StringArray, column: &Column, length: usize) -> Result<ArrayRef, SqlError> {
     let pads = column.ty == PgType::Bpchar;
     let fits = |text: &str| text.len() <= length && (!pads || text.len() == length);
     if array.iter().flatten().all(fits) {

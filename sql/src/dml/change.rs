@@ -45,7 +45,8 @@ enum Returning {
     No,
     /// Over the new rows, each expression of SET evaluated once.
     After(LogicalPlan),
-    /// In the same SELECT, because it may name the other tables of the statement. Columns from this one on.
+    /// In the same SELECT, because it may name the other tables of the statement. Columns from this
+    /// one on.
     Beside(usize),
 }
 
@@ -257,11 +258,8 @@ impl Assignments {
                 let ident = ident.ok_or_else(|| SqlError::syntax("a column's name is expected"))?;
                 let index = target.column(ident)?;
                 let column = &target.columns()[index];
-                let value = if is_default(&value) {
-                    default_expr(column)?
-                } else {
-                    typed(value, column)
-                };
+                let value =
+                    if is_default(&value) { default_expr(column)? } else { typed(value, column) };
                 if values[index].replace(value).is_some() {
                     let name = fold(ident);
                     let message = format!("multiple assignments to same column \"{name}\"");
@@ -310,9 +308,7 @@ fn single_assignments(assignment: &Assignment) -> Result<Vec<(ast::ObjectName, E
         (AssignmentTarget::ColumnName(name), value) => Ok(vec![(name.clone(), value.clone())]),
         (AssignmentTarget::Tuple(names), Expr::Tuple(values)) => {
             if names.len() != values.len() {
-                return Err(SqlError::syntax(
-                    "number of columns does not match number of values",
-                ));
+                return Err(SqlError::syntax("number of columns does not match number of values"));
             }
             Ok(names.iter().cloned().zip(values.iter().cloned()).collect())
         }
@@ -356,7 +352,8 @@ fn named(expr: Expr, n: usize) -> SelectItem {
     SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', format!("{MARK}{n}")) }
 }
 
-/// RETURNING as part of the same SELECT: wildcards spelt out, and the target's columns as they become.
+/// RETURNING as part of the same SELECT: wildcards spelt out, and the target's columns as they
+/// become.
 fn beside(
     target: &Target,
     from: &[TableWithJoins],
@@ -377,10 +374,11 @@ fn beside(
                     }
                 }
             }
-            SelectItem::QualifiedWildcard(
-                SelectItemQualifiedWildcardKind::ObjectName(name),
-                _,
-            ) if is_target(target, name) => spelt.extend(own_columns(target)),
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _)
+                if is_target(target, name) =>
+            {
+                spelt.extend(own_columns(target))
+            }
             item => spelt.push(item.clone()),
         }
     }
@@ -405,9 +403,8 @@ fn own_columns(target: &Target) -> impl Iterator<Item = SelectItem> + '_ {
 }
 
 fn factor_name(factor: &TableFactor) -> Option<ast::ObjectName> {
-    let part = |ident: &Ident| {
-        ast::ObjectName(vec![ast::ObjectNamePart::Identifier(ident.clone())])
-    };
+    let part =
+        |ident: &Ident| ast::ObjectName(vec![ast::ObjectNamePart::Identifier(ident.clone())]);
     match factor {
         TableFactor::Table { alias: Some(alias), .. }
         | TableFactor::Derived { alias: Some(alias), .. } => Some(part(&alias.name)),

@@ -25,9 +25,9 @@ use crate::text_io::{InputSettings, parse_text};
 
 const ROWS: &str = "\u{1}rows";
 
-/// Completes rows for `table`: `batch` holds the columns `columns` (indexes into the table's) in that order; the
-/// result has all of them, with defaults, casts to the column's type, NOT NULL and lengths checked. `read` gives
-/// `now()` for the defaults.
+/// Completes rows for `table`: `batch` holds the columns `columns` (indexes into the table's) in
+/// that order; the result has all of them, with defaults, casts to the column's type, NOT NULL and
+/// lengths checked. `read` gives `now()` for the defaults.
 pub fn insert_rows(
     ctx: &PlanContext,
     table: &Object,
@@ -117,7 +117,8 @@ pub(crate) fn default_plan(ctx: &PlanContext, column: &Column) -> Result<Logical
     let session = session_state(ctx);
     let sources = BTreeMap::from([(ROWS.to_string(), given(ROWS, rows_schema()))]);
     let resolver = Resolver::new(ctx, &session).with_given(sources);
-    let plan = to_rel(&resolver, &query, &[]).map_err(|error| SqlError { position: None, ..error })?;
+    let plan =
+        to_rel(&resolver, &query, &[]).map_err(|error| SqlError { position: None, ..error })?;
     let plan = finish(&session, plan, &mut Vec::new())?;
     let ty = plan.schema().field(0).data_type();
     assign::check(ty, column).map_err(|error| {

@@ -1,7 +1,7 @@
 //! ON CONFLICT: what becomes of rows whose key is there already.
 //!
-//! Law: DO NOTHING keeps the first row of a key. DO UPDATE turns a stored row into one new row, once per statement
-//! (21000), and sees the row that would have been inserted as `excluded`.
+//! Law: DO NOTHING keeps the first row of a key. DO UPDATE turns a stored row into one new row,
+//! once per statement (21000), and sees the row that would have been inserted as `excluded`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -82,8 +82,7 @@ pub async fn resolve(
     if conflicts.pairs.is_empty() {
         return Ok(Change { delete: Vec::new(), affected: fresh.clone(), insert: fresh });
     }
-    let (updated, positions) =
-        conflicts.update(ctx, target, update, &rows, read, params).await?;
+    let (updated, positions) = conflicts.update(ctx, target, update, &rows, read, params).await?;
     let delete = positions.iter().map(|at| conflicts.pairs[*at].1).collect();
     let sources = positions.iter().map(|at| conflicts.pairs[*at].0);
     let order: Vec<usize> = conflicts.fresh.iter().copied().chain(sources).collect();
@@ -98,8 +97,10 @@ fn on_conflict(statement: &ast::Insert) -> Result<Option<&OnConflict>, SqlError>
     match &statement.on {
         None => Ok(None),
         Some(OnInsert::OnConflict(on)) => Ok(Some(on)),
-        Some(_) => Err(SqlError::unsupported("ON DUPLICATE KEY is not supported")
-            .with_hint("use ON CONFLICT")),
+        Some(_) => {
+            Err(SqlError::unsupported("ON DUPLICATE KEY is not supported")
+                .with_hint("use ON CONFLICT"))
+        }
     }
 }
 
@@ -116,7 +117,8 @@ fn check_target(ctx: &PlanContext, target: &Target, on: &OnConflict) -> Result<(
             if !key.is_empty() && columns == key.iter().copied().collect() {
                 return Ok(());
             }
-            let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
+            let message =
+                "there is no unique or exclusion constraint matching the ON CONFLICT specification";
             Err(SqlError::new(state::INVALID_COLUMN_REFERENCE, message))
         }
         Some(ConflictTarget::OnConstraint(name)) => {
@@ -169,7 +171,8 @@ impl Conflicts {
                     continue;
                 }
                 let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
-                let hint = "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.";
+                let hint = "Ensure that no rows proposed for insertion within the same command \
+                            have duplicate constrained values.";
                 let error = SqlError::new(state::CARDINALITY_VIOLATION, message);
                 return Err(error.with_hint(hint));
             }
@@ -252,9 +255,8 @@ fn update_plan(
         vec![],
     );
     let schema = with_column(&target.schema(), PAIR);
-    let sources = [TARGET, EXCLUDED]
-        .map(|name| (name.to_string(), given(name, Arc::clone(&schema))))
-        .into();
+    let sources =
+        [TARGET, EXCLUDED].map(|name| (name.to_string(), given(name, Arc::clone(&schema)))).into();
     let session = session_state(ctx);
     let resolver = Resolver::new(ctx, &session).with_given(sources);
     let plan = assignments.plan(&resolver, target, &query, param_types)?;

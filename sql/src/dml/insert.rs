@@ -25,7 +25,8 @@ use crate::session_state::session_state;
 /// An INSERT with its names resolved.
 struct Insert<'a> {
     target: Target,
-    /// Columns given, as indexes into the table's; all of them, perhaps too many, if none are named.
+    /// Columns given, as indexes into the table's; all of them, perhaps too many, if none are
+    /// named.
     columns: Vec<usize>,
     named: bool,
     statement: &'a ast::Insert,
@@ -208,7 +209,8 @@ impl<'a> Insert<'a> {
         Ok(())
     }
 
-    /// Gives literals and parameters the type of the column they are for, and DEFAULT its expression.
+    /// Gives literals and parameters the type of the column they are for, and DEFAULT its
+    /// expression.
     fn type_literals(&self, body: &mut SetExpr) -> Result<(), SqlError> {
         match body {
             SetExpr::Values(values) => {

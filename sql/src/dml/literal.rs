@@ -1,7 +1,7 @@
 //! `VALUES` of literals and parameters, read straight into columns: no plan, no execution.
 //!
-//! Law: the rows are those that planning the same VALUES would give; whatever is not plainly a literal of its column's
-//! type is left to the planner.
+//! Law: the rows are those that planning the same VALUES would give; whatever is not plainly a
+//! literal of its column's type is left to the planner.
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -36,10 +36,8 @@ pub fn rows(
             }
         }
     }
-    let arrays: Vec<ArrayRef> = scalars
-        .into_iter()
-        .map(ScalarValue::iter_to_array)
-        .collect::<Result<_, _>>()?;
+    let arrays: Vec<ArrayRef> =
+        scalars.into_iter().map(ScalarValue::iter_to_array).collect::<Result<_, _>>()?;
     let fields: Vec<Field> = columns
         .iter()
         .zip(&arrays)
@@ -98,7 +96,9 @@ fn scalar(
                 let value = index_of(id).and_then(|index| params.get(index));
                 Ok(value.filter(|value| value.data_type() == *ty).cloned())
             }
-            Value::Number(text, _) if matches!(ty, DataType::Decimal128(..) | DataType::Float64) => {
+            Value::Number(text, _)
+                if matches!(ty, DataType::Decimal128(..) | DataType::Float64) =>
+            {
                 Ok(Some(parse_text(ty, text, &input)?))
             }
             _ => constant(expr, column),
@@ -112,7 +112,9 @@ fn scalar(
             },
             _ => Ok(None),
         },
-        expr if is_default(expr) && column.default.is_none() => Ok(Some(ScalarValue::try_from(ty)?)),
+        expr if is_default(expr) && column.default.is_none() => {
+            Ok(Some(ScalarValue::try_from(ty)?))
+        }
         _ => Ok(None),
     }
 }

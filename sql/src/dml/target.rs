@@ -126,10 +126,7 @@ fn object_name(name: &str) -> ObjectName {
 
 /// `name.column`.
 pub fn column_of(relation: &str, column: &str) -> Expr {
-    Expr::CompoundIdentifier(vec![
-        Ident::with_quote('"', relation),
-        Ident::with_quote('"', column),
-    ])
+    Expr::CompoundIdentifier(vec![Ident::with_quote('"', relation), Ident::with_quote('"', column)])
 }
 
 /// A type in a syntax tree, without its modifier.

@@ -1,7 +1,7 @@
 //! Primary keys: no two rows of a table have the same.
 //!
-//! Law: what is checked here is what the statement sees. The engine checks again when it commits, against rows
-//! committed in between; [`commit_error`] words its refusal the same.
+//! Law: what is checked here is what the statement sees. The engine checks again when it commits,
+//! against rows committed in between; [`commit_error`] words its refusal the same.
 
 use std::collections::HashSet;
 
@@ -16,8 +16,8 @@ use crate::error::{SqlError, state};
 use crate::provider::RelationProvider;
 use crate::resolve::relation_schema;
 
-/// 23505 if a row of `rows` (all columns of `table`) has the key of another or of a row that `read` sees and
-/// `delete` does not take away.
+/// 23505 if a row of `rows` (all columns of `table`) has the key of another or of a row that `read`
+/// sees and `delete` does not take away.
 pub fn check_unique(
     ctx: &PlanContext,
     table: &Object,

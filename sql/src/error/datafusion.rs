@@ -1,7 +1,7 @@
 //! DataFusion's and Arrow's errors in PostgreSQL's words.
 //!
-//! Law: an error of ours that travelled through DataFusion comes out unchanged. A position is taken from the innermost
-//! diagnostic that has a span.
+//! Law: an error of ours that travelled through DataFusion comes out unchanged. A position is taken
+//! from the innermost diagnostic that has a span.
 
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
@@ -31,15 +31,16 @@ fn inner(error: &DataFusionError) -> SqlError {
         },
         DataFusionError::ArrowError(error, _) => arrow(error),
         DataFusionError::SchemaError(error, _) => schema(error),
-        DataFusionError::Diagnostic(_, error)
-        | DataFusionError::Context(_, error) => inner(error),
+        DataFusionError::Diagnostic(_, error) | DataFusionError::Context(_, error) => inner(error),
         DataFusionError::Shared(error) => inner(error),
         DataFusionError::Collection(errors) => match errors.first() {
             Some(error) => inner(error),
             None => SqlError::internal("an empty list of errors"),
         },
         DataFusionError::SQL(error, _) => SqlError::syntax(error.to_string()),
-        DataFusionError::NotImplemented(message) => by_message(message, state::FEATURE_NOT_SUPPORTED),
+        DataFusionError::NotImplemented(message) => {
+            by_message(message, state::FEATURE_NOT_SUPPORTED)
+        }
         DataFusionError::Plan(message) => by_message(message, state::SYNTAX_ERROR),
         DataFusionError::Execution(message) => by_message(message, state::INTERNAL_ERROR),
         DataFusionError::ResourcesExhausted(message) => {
@@ -80,7 +81,9 @@ fn schema(error: &SchemaError) -> SqlError {
                 return SqlError::new(state::UNDEFINED_TABLE, message);
             }
             let message = match &field.relation {
-                Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
+                Some(relation) => {
+                    format!("column {}.{} does not exist", relation.table(), field.name)
+                }
                 None => format!("column \"{}\" does not exist", field.name),
             };
             SqlError::new(state::UNDEFINED_COLUMN, message)
@@ -170,10 +173,14 @@ fn by_message(message: &str, code: SqlState) -> SqlError {
     SqlError::new(code, lower_first(message.lines().next().unwrap_or("")))
 }
 
+/// PostgreSQL's hint for a call that fits no function.
+const NO_FUNCTION: &str = "No function matches the given name and argument types. \
+                           You might need to add explicit type casts.";
+
 /// `Invalid function 'f'.`
 fn function_not_found(message: &str) -> Option<SqlError> {
     let name = message.strip_prefix("Invalid function '")?.split('\'').next()?;
-    let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+    let hint = NO_FUNCTION;
     let message = format!("function {name} does not exist");
     Some(SqlError::new(state::UNDEFINED_FUNCTION, message).with_hint(hint))
 }
@@ -208,7 +215,9 @@ fn grouping(message: &str) -> Option<SqlError> {
     let column = message
         .split("While expanding wildcard, column \"")
         .nth(1)
-        .or_else(|| message.split("Column in SELECT must be in GROUP BY or an aggregate function: ").nth(1))
+        .or_else(|| {
+            message.split("Column in SELECT must be in GROUP BY or an aggregate function: ").nth(1)
+        })
         .or_else(|| message.split("Expression ").nth(1))
         .map(|rest| rest.split(['"', ' ', ',']).next().unwrap_or(rest).to_string());
     let name = column.unwrap_or_else(|| "?".to_string());
@@ -247,15 +256,16 @@ fn signature(message: &str) -> Option<SqlError> {
         .filter(|call| call.contains('('))
         .map(|call| format!("function {} does not exist", call.to_lowercase()));
     let text = call.unwrap_or_else(|| lower_first(first));
-    let hint = "No function matches the given name and argument types. You might need to add explicit type casts.";
+    let hint = NO_FUNCTION;
     Some(SqlError::new(state::UNDEFINED_FUNCTION, text).with_hint(hint))
 }
 
 fn union_columns(message: &str) -> Option<SqlError> {
-    let operation = ["UNION", "INTERSECT", "EXCEPT"].into_iter().find(|op| {
-        message.to_uppercase().contains(op) && message.contains("number of columns")
-    });
-    let operation = operation.or_else(|| message.contains("UNION queries have different number").then_some("UNION"))?;
+    let operation = ["UNION", "INTERSECT", "EXCEPT"]
+        .into_iter()
+        .find(|op| message.to_uppercase().contains(op) && message.contains("number of columns"));
+    let operation = operation
+        .or_else(|| message.contains("UNION queries have different number").then_some("UNION"))?;
     let message = format!("each {operation} query must have the same number of columns");
     Some(SqlError::syntax(message))
 }

@@ -18,7 +18,10 @@ pub struct Copy {
 #[derive(Debug, Clone)]
 pub enum CopySource {
     /// Empty `columns`: all of them.
-    Table { name: ObjectName, columns: Vec<Ident> },
+    Table {
+        name: ObjectName,
+        columns: Vec<Ident>,
+    },
     Query(Box<Query>),
 }
 
@@ -41,7 +44,11 @@ pub enum CopyHeader {
 /// How the rows are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyFormat {
-    Text { delimiter: char, null: String, header: CopyHeader },
+    Text {
+        delimiter: char,
+        null: String,
+        header: CopyHeader,
+    },
     Csv {
         delimiter: char,
         null: String,
@@ -102,7 +109,8 @@ pub(super) fn statement(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> 
         return Err(tokens.unexpected());
     }
     tokens.word("WITH");
-    let options = if tokens.take(&Token::LParen) { new_options(tokens)? } else { old_options(tokens)? };
+    let options =
+        if tokens.take(&Token::LParen) { new_options(tokens)? } else { old_options(tokens)? };
     if tokens.has_word("WHERE") {
         return Err(SqlError::unsupported("COPY FROM … WHERE is not supported"));
     }
@@ -214,7 +222,11 @@ impl Options {
                     force_null: self.force_null,
                 })
             }
-            "binary" if header != CopyHeader::Absent || self.delimiter.is_some() || self.null.is_some() => {
+            "binary"
+                if header != CopyHeader::Absent
+                    || self.delimiter.is_some()
+                    || self.null.is_some() =>
+            {
                 Err(SqlError::syntax("cannot specify DELIMITER, NULL or HEADER in BINARY mode"))
             }
             "binary" => Ok(CopyFormat::Binary),

@@ -92,11 +92,8 @@ impl<'a> Cursor<'a> {
     pub fn ident(&mut self) -> Result<Ident, SqlError> {
         match self.tokens.get(self.at) {
             Some(TokenWithSpan { token: Token::Word(word), span }) => {
-                let ident = Ident {
-                    value: word.value.clone(),
-                    quote_style: word.quote_style,
-                    span: *span,
-                };
+                let ident =
+                    Ident { value: word.value.clone(), quote_style: word.quote_style, span: *span };
                 self.at += 1;
                 Ok(ident)
             }
@@ -239,8 +236,9 @@ impl<'a> Cursor<'a> {
                 let near = start.map_or("", |start| slice(self.text, start, end));
                 SqlError::syntax(format!("syntax error at or near \"{near}\"")).at(start)
             }
-            None => SqlError::syntax("syntax error at end of input")
-                .at(self.text.chars().count() + 1),
+            None => {
+                SqlError::syntax("syntax error at end of input").at(self.text.chars().count() + 1)
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! How large a text may be before parsing it is refused.
 //!
-//! Law: what passes here is parsed, planned and dropped within a bounded stack and a few hundred bytes of memory for
-//! each byte of text. A syntax tree is dropped recursively, so its depth is bounded, not only its size.
+//! Law: what passes here is parsed, planned and dropped within a bounded stack and a few hundred
+//! bytes of memory for each byte of text. A syntax tree is dropped recursively, so its depth is
+//! bounded, not only its size.
 
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -11,7 +12,8 @@ use crate::error::{SqlError, state};
 const TEXT_BYTES_MAX: usize = 64 << 20;
 /// Most tokens in a query string, about 100 bytes of memory each before the syntax tree.
 const TOKENS_MAX: usize = 4_000_000;
-/// Longest chain of operators without a comma or parenthesis between them: each is a level of the tree.
+/// Longest chain of operators without a comma or parenthesis between them: each is a level of the
+/// tree.
 const CHAIN_MAX: usize = 3_000;
 /// Deepest nesting of parentheses and subqueries.
 pub const DEPTH_MAX: usize = 120;
@@ -65,8 +67,9 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
 
 /// 54001, as PostgreSQL calls a statement that needs more stack than there is.
 pub fn too_complex() -> SqlError {
-    SqlError::new(state::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
-        .with_hint("the expression is too deeply nested: use IN or = ANY for long lists of alternatives")
+    SqlError::new(state::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded").with_hint(
+        "the expression is too deeply nested: use IN or = ANY for long lists of alternatives",
+    )
 }
 
 fn is_operator(token: &Token) -> bool {
@@ -96,8 +99,8 @@ fn is_operator(token: &Token) -> bool {
     }
 }
 
-/// Words, numbers and symbols outside quotes; white space counts for nothing. Never below the true number by more
-/// than the quoted parts can hide.
+/// Words, numbers and symbols outside quotes; white space counts for nothing. Never below the true
+/// number by more than the quoted parts can hide.
 fn tokens_at_most(text: &[u8]) -> usize {
     let mut count = 0;
     let mut in_word = false;

@@ -49,8 +49,8 @@ impl<'a> Lines<'a> {
         self.starts[line - 1]
     }
 
-    /// Puts a statement's tokens on one line whose columns are characters of the statement, so that every span in
-    /// its syntax tree is a position without further lookups.
+    /// Puts a statement's tokens on one line whose columns are characters of the statement, so that
+    /// every span in its syntax tree is a position without further lookups.
     pub fn relative(&self, mut tokens: Vec<TokenWithSpan>, offset: usize) -> Vec<TokenWithSpan> {
         let place = |location: Location| {
             let column = (self.character(location).saturating_sub(offset) + 1) as u64;
@@ -78,7 +78,8 @@ pub fn syntax_error(message: &str, text: &str) -> SqlError {
     }
     if message.starts_with("Unterminated string literal") {
         let rest: String = tail(text, at).collect();
-        return SqlError::syntax(format!("unterminated quoted string at or near \"{rest}\"")).at(at);
+        return SqlError::syntax(format!("unterminated quoted string at or near \"{rest}\""))
+            .at(at);
     }
     if let Some(token) = at.and_then(|at| token_at(text, at))
         && message.starts_with("Expected")

@@ -1,7 +1,7 @@
 //! Which statement it is, by its first words.
 //!
-//! Queries, DML and definitions with expressions go to sqlparser; everything else is read here, because its tree
-//! would only have to be taken apart again.
+//! Queries, DML and definitions with expressions go to sqlparser; everything else is read here,
+//! because its tree would only have to be taken apart again.
 
 use sqlparser::ast;
 use sqlparser::parser::Parser;
@@ -58,7 +58,9 @@ fn by_word(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
                 "LISTEN" => Ok(Statement::Listen { channel: tokens.name()? }),
                 "UNLISTEN" => {
                     let all = tokens.take(&Token::Mul);
-                    Ok(Statement::Unlisten { channel: if all { None } else { Some(tokens.name()?) } })
+                    Ok(Statement::Unlisten {
+                        channel: if all { None } else { Some(tokens.name()?) },
+                    })
                 }
                 "ANALYZE" | "ANALYSE" => nothing(tokens, "ANALYZE"),
                 "VACUUM" => nothing(tokens, "VACUUM"),
@@ -77,15 +79,17 @@ fn by_word(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
 
 fn data_statement(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     match word {
-        "INSERT" | "UPDATE" | "DELETE" => from_sqlparser(tokens.parse_rest(|parser| parser.parse_statement())?),
+        "INSERT" | "UPDATE" | "DELETE" => {
+            from_sqlparser(tokens.parse_rest(|parser| parser.parse_statement())?)
+        }
         _ => {
             let query = tokens.query()?;
             // WITH … INSERT: sqlparser makes a query of it whose body is the statement.
             match query.body.as_ref() {
-                ast::SetExpr::Insert(_) | ast::SetExpr::Update(_) | ast::SetExpr::Delete(_) => {
-                    Err(SqlError::unsupported("WITH before INSERT, UPDATE or DELETE is not supported")
-                        .with_hint("put the WITH into the statement's query"))
-                }
+                ast::SetExpr::Insert(_) | ast::SetExpr::Update(_) | ast::SetExpr::Delete(_) => Err(
+                    SqlError::unsupported("WITH before INSERT, UPDATE or DELETE is not supported")
+                        .with_hint("put the WITH into the statement's query"),
+                ),
                 _ => Ok(Statement::Query(query)),
             }
         }
@@ -167,8 +171,7 @@ fn create_view(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     tokens.strip_suffix(&["WITH", "DATA"]);
     let body = tokens.rest_text().to_string();
     let query = tokens.query()?;
-    let view =
-        CreateView { name, or_replace, if_not_exists, columns, query, body, with_data };
+    let view = CreateView { name, or_replace, if_not_exists, columns, query, body, with_data };
     Ok(if materialized {
         Statement::CreateMaterializedView(view)
     } else {

@@ -76,7 +76,8 @@ fn setting_name(tokens: &mut Cursor<'_>) -> Result<String, SqlError> {
     Ok(name)
 }
 
-/// One value of a list. A quoted identifier keeps its quotes, so that a search path can be read back.
+/// One value of a list. A quoted identifier keeps its quotes, so that a search path can be read
+/// back.
 fn value(tokens: &mut Cursor<'_>) -> Result<String, SqlError> {
     if let Some(text) = tokens.string() {
         return Ok(text);

@@ -39,10 +39,12 @@ fn one(text: &str, tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlError> {
 
 fn tokenize(text: &str, lines: &Lines<'_>) -> Result<Vec<TokenWithSpan>, SqlError> {
     let mut tokens = Vec::new();
-    Tokenizer::new(&DIALECT, text).tokenize_with_location_into_buf(&mut tokens).map_err(|error| {
-        let at = lines.character(error.location) + 1;
-        syntax_error(&format!("{} at Line: 1, Column: {at}", error.message), text)
-    })?;
+    Tokenizer::new(&DIALECT, text).tokenize_with_location_into_buf(&mut tokens).map_err(
+        |error| {
+            let at = lines.character(error.location) + 1;
+            syntax_error(&format!("{} at Line: 1, Column: {at}", error.message), text)
+        },
+    )?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
     Ok(tokens)
 }

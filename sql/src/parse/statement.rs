@@ -1,6 +1,7 @@
 //! The statements this server knows, each with what its coordinator needs.
 //!
-//! sqlparser's AST is kept where it says what we mean (queries, DML, table definitions); the rest is flattened.
+//! sqlparser's AST is kept where it says what we mean (queries, DML, table definitions); the rest
+//! is flattened.
 
 use sqlparser::ast::{self, Expr, Ident, ObjectName};
 
@@ -13,10 +14,15 @@ pub enum Statement {
     Insert(Box<ast::Insert>),
     Update(Box<ast::Update>),
     Delete(Box<ast::Delete>),
-    Truncate { tables: Vec<ObjectName> },
+    Truncate {
+        tables: Vec<ObjectName>,
+    },
     Copy(Box<Copy>),
 
-    CreateSchema { name: String, if_not_exists: bool },
+    CreateSchema {
+        name: String,
+        if_not_exists: bool,
+    },
     /// `query` is set for CREATE TABLE … AS. See [`crate::ddl::define_table`].
     CreateTable(Box<ast::CreateTable>),
     CreateView(CreateView),
@@ -24,22 +30,51 @@ pub enum Statement {
     /// CREATE [UNIQUE] INDEX.
     CreateIndex(Box<ast::CreateIndex>),
     Drop(Drop),
-    AlterRename { kind: ObjectClass, name: ObjectName, to: String, if_exists: bool },
-    Comment { on: CommentTarget, comment: Option<String> },
-    RefreshMaterializedView { name: ObjectName },
+    AlterRename {
+        kind: ObjectClass,
+        name: ObjectName,
+        to: String,
+        if_exists: bool,
+    },
+    Comment {
+        on: CommentTarget,
+        comment: Option<String>,
+    },
+    RefreshMaterializedView {
+        name: ObjectName,
+    },
 
     Begin(TransactionModes),
-    SetTransaction { session: bool, modes: TransactionModes },
-    Commit { chain: bool },
-    Rollback { chain: bool },
-    Savepoint { name: String },
-    ReleaseSavepoint { name: String },
-    RollbackToSavepoint { name: String },
+    SetTransaction {
+        session: bool,
+        modes: TransactionModes,
+    },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
+    Savepoint {
+        name: String,
+    },
+    ReleaseSavepoint {
+        name: String,
+    },
+    RollbackToSavepoint {
+        name: String,
+    },
     /// LOCK TABLE.
-    Lock { tables: Vec<ObjectName> },
+    Lock {
+        tables: Vec<ObjectName>,
+    },
 
     /// `value` None: SET … TO DEFAULT, also RESET name.
-    Set { name: String, value: Option<String>, local: bool },
+    Set {
+        name: String,
+        value: Option<String>,
+        local: bool,
+    },
     ResetAll,
     Show(String),
     ShowAll,
@@ -48,20 +83,41 @@ pub enum Statement {
     DiscardOther,
 
     Explain(Explain),
-    Prepare { name: String, types: Vec<ast::DataType>, statement: Box<Statement> },
-    Execute { name: String, arguments: Vec<Expr> },
+    Prepare {
+        name: String,
+        types: Vec<ast::DataType>,
+        statement: Box<Statement>,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<Expr>,
+    },
     /// None: all.
-    Deallocate { name: Option<String> },
+    Deallocate {
+        name: Option<String>,
+    },
     Declare(Declare),
-    Fetch { cursor: String, direction: FetchDirection, skip: bool },
+    Fetch {
+        cursor: String,
+        direction: FetchDirection,
+        skip: bool,
+    },
     /// None: all.
-    Close { cursor: Option<String> },
+    Close {
+        cursor: Option<String>,
+    },
 
-    Listen { channel: String },
+    Listen {
+        channel: String,
+    },
     /// None: all.
-    Unlisten { channel: Option<String> },
+    Unlisten {
+        channel: Option<String>,
+    },
     /// ANALYZE, VACUUM: nothing to do here, so they succeed; the tag they are answered with.
-    Nothing { tag: &'static str },
+    Nothing {
+        tag: &'static str,
+    },
 }
 
 /// `CREATE [OR REPLACE] [MATERIALIZED] VIEW [IF NOT EXISTS] name [(columns)] AS query`.
@@ -116,9 +172,15 @@ pub struct Drop {
 
 #[derive(Debug, Clone)]
 pub enum CommentTarget {
-    Object { class: ObjectClass, name: ObjectName },
+    Object {
+        class: ObjectClass,
+        name: ObjectName,
+    },
     /// The relation's name and the column's.
-    Column { relation: ObjectName, column: String },
+    Column {
+        relation: ObjectName,
+        column: String,
+    },
     /// COMMENT ON DATABASE and the like: accepted, kept nowhere.
     Other,
 }
@@ -136,7 +198,8 @@ pub enum ExplainStage {
     Ast,
     Logical,
     Optimized,
-    /// `engine::Plan` of what would be maintained, the default for CREATE MATERIALIZED VIEW; else the physical plan.
+    /// `engine::Plan` of what would be maintained, the default for CREATE MATERIALIZED VIEW; else
+    /// the physical plan.
     Plan,
 }
 

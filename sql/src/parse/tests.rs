@@ -40,9 +40,10 @@ fn errors_point_at_the_token() {
 
 #[test]
 fn views_keep_their_body() {
-    let Statement::CreateMaterializedView(view) = one(
-        "CREATE OR REPLACE MATERIALIZED VIEW IF NOT EXISTS a.\"B\" (x) AS\n  SELECT 'ö' FROM t WITH NO DATA",
-    ) else {
+    let Statement::CreateMaterializedView(view) =
+        one("CREATE OR REPLACE MATERIALIZED VIEW IF NOT EXISTS a.\"B\" (x) AS\n  \
+         SELECT 'ö' FROM t WITH NO DATA")
+    else {
         panic!("not a materialized view")
     };
     assert!(view.or_replace && view.if_not_exists && !view.with_data);
@@ -58,9 +59,17 @@ fn copy_in_both_spellings() {
     };
     let copy = csv("COPY  orders TO STDOUT csv");
     assert_eq!(copy.direction, CopyDirection::ToStdout);
-    assert!(matches!(copy.format, CopyFormat::Csv { delimiter: ',', header: CopyHeader::Absent, .. }));
-    let copy = csv("copy t (a, b) from stdin with (format csv, header true, delimiter ';', null 'x')");
-    assert!(matches!(&copy.format, CopyFormat::Csv { delimiter: ';', header: CopyHeader::Present, null, .. } if null == "x"));
+    assert!(matches!(
+        copy.format,
+        CopyFormat::Csv { delimiter: ',', header: CopyHeader::Absent, .. }
+    ));
+    let copy =
+        csv("copy t (a, b) from stdin with (format csv, header true, delimiter ';', null 'x')");
+    assert!(
+        matches!(&copy.format,
+            CopyFormat::Csv { delimiter: ';', header: CopyHeader::Present, null, .. }
+            if null == "x")
+    );
     let copy = csv("copy (select 1) to stdout (format binary)");
     assert_eq!(copy.format, CopyFormat::Binary);
     assert_eq!(csv("copy t from stdin with null as ''").direction, CopyDirection::FromStdin);
@@ -115,7 +124,8 @@ fn every_kind_of_statement_is_recognized() {
         "create table t (a int primary key, b text not null default 'x')",
         "create table t as select 1 as a",
         "create unique index i on t (a)",
-        "insert into t values (1, default) on conflict (a) do update set b = excluded.b returning *",
+        "insert into t values (1, default) on conflict (a) do update set b = excluded.b \
+         returning *",
         "update t set (a, b) = (1, 2) from u where t.a = u.a returning t.*",
         "delete from t using u where t.a = u.a",
         "values (1), (2)",

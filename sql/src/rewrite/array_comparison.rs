@@ -1,7 +1,7 @@
 //! `x op ANY (array)` and `x op ALL (array)`.
 //!
-//! Law: ANY is the OR of its comparisons and ALL their AND, in three-valued logic; over an empty array they are false
-//! and true; over a NULL array NULL.
+//! Law: ANY is the OR of its comparisons and ALL their AND, in three-valued logic; over an empty
+//! array they are false and true; over a NULL array NULL.
 
 use std::sync::{Arc, LazyLock};
 

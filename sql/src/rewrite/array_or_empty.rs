@@ -39,7 +39,9 @@ impl ScalarUDFImpl for ArrayOrEmpty {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let array = args.args[0].to_array(args.number_rows)?;
-        let Some(lists) = array.as_list_opt::<i32>() else { return Ok(ColumnarValue::Array(array)) };
+        let Some(lists) = array.as_list_opt::<i32>() else {
+            return Ok(ColumnarValue::Array(array));
+        };
         if lists.null_count() == 0 {
             return Ok(ColumnarValue::Array(array));
         }

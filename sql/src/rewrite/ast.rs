@@ -1,6 +1,7 @@
 //! Spellings of PostgreSQL's that `SqlToRel` does not know, in terms of those it does.
 //!
-//! Law: the tree means the same before and after; what has no equivalent is refused with 0A000, never dropped.
+//! Law: the tree means the same before and after; what has no equivalent is refused with 0A000,
+//! never dropped.
 
 use std::ops::ControlFlow;
 
@@ -119,7 +120,8 @@ fn select_clauses(select: &mut Select) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// `FROM f(…)`: a set-returning function as a derived table, so that its arguments may refer outwards.
+/// `FROM f(…)`: a set-returning function as a derived table, so that its arguments may refer
+/// outwards.
 fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
     if let TableFactor::UNNEST { array_exprs, alias, with_offset: false, with_ordinality, .. } =
         factor
@@ -237,7 +239,8 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             let name = collation.0.last().and_then(|part| part.as_ident());
             let name = name.map(fold).unwrap_or_default();
             if !matches!(name.as_str(), "default" | "C" | "POSIX" | "ucs_basic") {
-                let message = format!("collation {collation} is not supported: text compares by bytes");
+                let message =
+                    format!("collation {collation} is not supported: text compares by bytes");
                 return Err(SqlError::unsupported(message));
             }
             *expr = take(inner);
@@ -346,16 +349,14 @@ fn comparison(op: &BinaryOperator) -> Result<String, SqlError> {
         | BinaryOperator::GtEq
         | BinaryOperator::PGLikeMatch
         | BinaryOperator::PGRegexMatch => Ok(op.to_string()),
-        other => Err(SqlError::unsupported(format!("{other} ANY/ALL over arrays is not supported"))),
+        other => {
+            Err(SqlError::unsupported(format!("{other} ANY/ALL over arrays is not supported")))
+        }
     }
 }
 
 /// `(a, b) = (c, d)` column by column; only (in)equality, whose meaning is a conjunction.
-fn compare_rows(
-    left: Vec<Expr>,
-    op: &BinaryOperator,
-    right: Vec<Expr>,
-) -> Result<Expr, SqlError> {
+fn compare_rows(left: Vec<Expr>, op: &BinaryOperator, right: Vec<Expr>) -> Result<Expr, SqlError> {
     if left.len() != right.len() {
         return Err(SqlError::syntax("unequal number of entries in row expressions"));
     }
@@ -369,7 +370,9 @@ fn compare_rows(
         BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq => {
             Ok(Expr::Nested(Box::new(row_order(&left, op, &right))))
         }
-        other => Err(SqlError::unsupported(format!("operator {other} between rows is not supported"))),
+        other => {
+            Err(SqlError::unsupported(format!("operator {other} between rows is not supported")))
+        }
     }
 }
 
@@ -478,7 +481,8 @@ fn interval_literal(interval: &ast::Interval) -> Result<Expr, SqlError> {
         _ => return Err(unsupported()),
     };
     let text = match &interval.leading_field {
-        // '5' MINUTE: the field is the unit of a bare number, and otherwise only limits the precision.
+        // '5' MINUTE: the field is the unit of a bare number, and otherwise only limits the
+        // precision.
         Some(field) if text.trim().parse::<f64>().is_ok() => format!("{text} {field}"),
         _ => text,
     };
@@ -540,12 +544,8 @@ fn array_of(query: Box<Query>) -> Expr {
         columns: vec![ast::TableAliasColumnDef { name: column.clone(), data_type: None }],
         at: None,
     };
-    let from = TableFactor::Derived {
-        lateral: false,
-        subquery: query,
-        alias: Some(alias),
-        sample: None,
-    };
+    let from =
+        TableFactor::Derived { lateral: false, subquery: query, alias: Some(alias), sample: None };
     let elements = call("array_agg", vec![Expr::Identifier(column)]);
     let item = call("array_or_empty", vec![elements]);
     let mut outer = empty_query();
@@ -559,10 +559,8 @@ fn array_of(query: Box<Query>) -> Expr {
 
 /// `name(arguments)`.
 pub fn call(name: &str, args: Vec<Expr>) -> Expr {
-    let args = args
-        .into_iter()
-        .map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)))
-        .collect();
+    let args =
+        args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
     Expr::Function(Function {
         name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
         uses_odbc_syntax: false,
@@ -581,13 +579,7 @@ pub fn call(name: &str, args: Vec<Expr>) -> Expr {
 
 /// `CAST(expr AS data_type)`.
 pub fn cast_to(expr: Expr, data_type: DataType) -> Expr {
-    Expr::Cast {
-        kind: CastKind::Cast,
-        expr: Box::new(expr),
-        data_type,
-        array: false,
-        format: None,
-    }
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {

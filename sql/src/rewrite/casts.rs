@@ -1,7 +1,7 @@
 //! Casts and arithmetic by PostgreSQL's rules, after DataFusion has said where a cast is needed.
 //!
-//! Law: no `Expr::Cast` is left whose Arrow kernel means something else than PostgreSQL's cast, and no operator whose
-//! kernel wraps around, truncates or divides otherwise.
+//! Law: no `Expr::Cast` is left whose Arrow kernel means something else than PostgreSQL's cast, and
+//! no operator whose kernel wraps around, truncates or divides otherwise.
 
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
@@ -51,7 +51,8 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
 }
 
-/// Casts that lose nothing and cannot fail: Arrow's are right, and DataFusion knows how to move them about.
+/// Casts that lose nothing and cannot fail: Arrow's are right, and DataFusion knows how to move
+/// them about.
 fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, UInt32};
     match (from, to) {

@@ -1,7 +1,7 @@
 //! Whole-number arithmetic that fails when it overflows (22003).
 //!
-//! Maintained plans set `fail_on_overflow` on their physical expressions; DataFusion's planner has no way to, so ad-hoc
-//! plans call these functions, which run the same checked kernels.
+//! Maintained plans set `fail_on_overflow` on their physical expressions; DataFusion's planner has
+//! no way to, so ad-hoc plans call these functions, which run the same checked kernels.
 
 use std::sync::{Arc, LazyLock};
 

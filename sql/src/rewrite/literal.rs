@@ -1,8 +1,9 @@
 //! Whole numbers in the text as integers: `SqlToRel` would make a bigint of each.
 //!
-//! Law: a number that fits is written as a cast to integer before planning, so that every type that is asked for while
-//! planning is PostgreSQL's; the cast of a literal is gone again once types are resolved. Where a number is not a value
-//! (an ordinal in ORDER BY and GROUP BY, a LIMIT, a window's bounds) it stays as it is.
+//! Law: a number that fits is written as a cast to integer before planning, so that every type that
+//! is asked for while planning is PostgreSQL's; the cast of a literal is gone again once types are
+//! resolved. Where a number is not a value (an ordinal in ORDER BY and GROUP BY, a LIMIT, a
+//! window's bounds) it stays as it is.
 
 use sqlparser::ast::{
     self, CastKind, DataType, Expr, GroupByExpr, LimitClause, OrderByKind, Query, Select, Value,

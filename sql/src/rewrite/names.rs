@@ -1,8 +1,9 @@
 //! Column names: PostgreSQL's, which DataFusion would neither give nor let repeat.
 //!
-//! Law: an unnamed column is called what PostgreSQL calls it. Where that name is taken already in the same SELECT
-//! list, it gets a suffix that starts with [`MARK`], a character no text of ours contains otherwise; [`shown`] takes
-//! it off again. A repeated name cannot be referred to, so the suffix is never in the way.
+//! Law: an unnamed column is called what PostgreSQL calls it. Where that name is taken already in
+//! the same SELECT list, it gets a suffix that starts with [`MARK`], a character no text of ours
+//! contains otherwise; [`shown`] takes it off again. A repeated name cannot be referred to, so the
+//! suffix is never in the way.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -20,8 +21,8 @@ pub fn shown(name: &str) -> &str {
     name.split(MARK).next().unwrap_or(name)
 }
 
-/// Names every column of every SELECT list in `query`. `all` also marks named columns beside a wildcard that may
-/// repeat one of its names.
+/// Names every column of every SELECT list in `query`. `all` also marks named columns beside a
+/// wildcard that may repeat one of its names.
 pub fn name_columns(query: &mut Query, all: bool) {
     let _: ControlFlow<()> = query.visit(&mut Namer { all });
 }
@@ -42,8 +43,8 @@ impl VisitorMut for Namer {
 /// Names the items of one list; also for RETURNING.
 pub fn name_items(items: &mut [SelectItem], all: bool) {
     let bare_wildcard = items.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
-    let wildcard = bare_wildcard
-        || items.iter().any(|item| matches!(item, SelectItem::QualifiedWildcard(..)));
+    let wildcard =
+        bare_wildcard || items.iter().any(|item| matches!(item, SelectItem::QualifiedWildcard(..)));
     let mut taken = HashSet::new();
     for (n, item) in items.iter_mut().enumerate() {
         let (expr, name, written) = match item {
@@ -53,9 +54,8 @@ pub fn name_items(items: &mut [SelectItem], all: bool) {
         };
         let bare = matches!(expr, Expr::Identifier(_)) && !written;
         let plain = bare || (matches!(expr, Expr::CompoundIdentifier(_)) && !written);
-        let repeats = !taken.insert(name.clone())
-            || (bare && bare_wildcard)
-            || (all && wildcard && plain);
+        let repeats =
+            !taken.insert(name.clone()) || (bare && bare_wildcard) || (all && wildcard && plain);
         if plain && !repeats {
             continue;
         }
@@ -70,7 +70,8 @@ pub fn column_name(expr: &Expr) -> String {
     figure(expr).map_or_else(|| "?column?".to_string(), |(name, _)| name)
 }
 
-/// The name, and whether it is a strong one: a cast keeps a strong name and replaces a weak one by its type's.
+/// The name, and whether it is a strong one: a cast keeps a strong name and replaces a weak one by
+/// its type's.
 fn figure(expr: &Expr) -> Option<(String, bool)> {
     let strong = |name: &str| Some((name.to_string(), true));
     let weak = |name: &str| Some((name.to_string(), false));

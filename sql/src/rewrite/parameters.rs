@@ -1,7 +1,7 @@
 //! `$n`: the type each takes from where it stands, and its value in one run.
 //!
-//! Law: a type the client gave stands; else the first place that says one decides, from the leaves of the plan up; else
-//! it is text, as PostgreSQL does.
+//! Law: a type the client gave stands; else the first place that says one decides, from the leaves
+//! of the plan up; else it is text, as PostgreSQL does.
 
 use std::sync::Arc;
 
@@ -17,7 +17,10 @@ use crate::error::{SqlError, state};
 const PARAMETERS_MAX: usize = 65_535;
 
 /// Gives every parameter of a plan its type, and `types` one for each.
-pub fn infer(plan: LogicalPlan, types: &mut Vec<Option<DataType>>) -> Result<LogicalPlan, SqlError> {
+pub fn infer(
+    plan: LogicalPlan,
+    types: &mut Vec<Option<DataType>>,
+) -> Result<LogicalPlan, SqlError> {
     let mut found = Found { types, error: None };
     plan.apply_with_subqueries(|node| {
         let schema = super::input_schema(node);

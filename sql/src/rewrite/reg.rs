@@ -1,7 +1,7 @@
 //! Casts to the reg* types, which are oids in Arrow and names to the user.
 //!
-//! The AST pass writes `x::regclass` as `to_regclass_oid(x)`, whose argument may be a name or an oid; which it is, is
-//! known here. Shown or cast to text, `regclass_out` prints it.
+//! The AST pass writes `x::regclass` as `to_regclass_oid(x)`, whose argument may be a name or an
+//! oid; which it is, is known here. Shown or cast to text, `regclass_out` prints it.
 
 use std::sync::{Arc, LazyLock};
 

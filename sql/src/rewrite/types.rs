@@ -1,8 +1,9 @@
 //! Types of literals and operands, as PostgreSQL resolves them, before DataFusion coerces anything.
 //!
-//! Law: a quoted literal has no type of its own and takes that of what it stands beside, read by that type's input
-//! function (22P02 and the like). Operands of different kinds have no operator (42883), where DataFusion would turn
-//! both into text. A whole number is an integer if it fits, else a bigint, else numeric.
+//! Law: a quoted literal has no type of its own and takes that of what it stands beside, read by
+//! that type's input function (22P02 and the like). Operands of different kinds have no operator
+//! (42883), where DataFusion would turn both into text. A whole number is an integer if it fits,
+//! else a bigint, else numeric.
 
 use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -67,9 +68,7 @@ fn union_literals(mut union: Union) -> Result<Union> {
 
 fn projected_literal(input: &LogicalPlan, column: usize) -> bool {
     match input {
-        LogicalPlan::Projection(projection) => {
-            projection.expr.get(column).is_some_and(is_unknown)
-        }
+        LogicalPlan::Projection(projection) => projection.expr.get(column).is_some_and(is_unknown),
         _ => false,
     }
 }
@@ -78,9 +77,8 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     match expr {
         Expr::Cast(cast) => cast_literal(cast),
         Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => {
-            let literal = i32::try_from(n).map_or(ScalarValue::Int64(Some(n)), |n| {
-                ScalarValue::Int32(Some(n))
-            });
+            let literal = i32::try_from(n)
+                .map_or(ScalarValue::Int64(Some(n)), |n| ScalarValue::Int32(Some(n)));
             Ok(Expr::Literal(literal, metadata))
         }
         Expr::Literal(ScalarValue::UInt64(Some(n)), metadata) => {
@@ -139,7 +137,8 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             Ok(Expr::Case(case))
         }
         Expr::InSubquery(mut subquery) => {
-            let ty = subquery.subquery.subquery.schema().fields().first().map(|f| f.data_type().clone());
+            let ty =
+                subquery.subquery.subquery.schema().fields().first().map(|f| f.data_type().clone());
             if let Some(ty) = ty {
                 adopt(&mut subquery.expr, &ty)?;
             }
@@ -151,10 +150,15 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         Expr::ScalarFunction(mut call) => {
             match call.name() {
                 "compare_any" | "compare_all" if call.args.len() == 3 => {
-                    let (left, right) = (known_type(&call.args[1], schema), known_type(&call.args[2], schema));
+                    let (left, right) =
+                        (known_type(&call.args[1], schema), known_type(&call.args[2], schema));
                     match (left, right) {
-                        (_, Some(DataType::List(field))) => adopt(&mut call.args[1], field.data_type())?,
-                        (Some(left), None) => adopt(&mut call.args[2], &DataType::new_list(left, true))?,
+                        (_, Some(DataType::List(field))) => {
+                            adopt(&mut call.args[1], field.data_type())?
+                        }
+                        (Some(left), None) => {
+                            adopt(&mut call.args[2], &DataType::new_list(left, true))?
+                        }
                         (None, None) => {
                             let texts = DataType::new_list(DataType::Utf8, true);
                             adopt(&mut call.args[2], &texts)?;
@@ -242,7 +246,8 @@ fn of_text(op: &ast::BinaryOperator) -> Option<Operator> {
 
 fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
     resolve_operands(binary.op, &mut binary.left, &mut binary.right, schema)?;
-    // Before coercion, which would make two intervals of a date and a whole number, or text of two dates.
+    // Before coercion, which would make two intervals of a date and a whole number, or text of two
+    // dates.
     if let (Some(left), Some(right)) =
         (known_type(&binary.left, schema), known_type(&binary.right, schema))
         && let Some(function) = function::operator::operator(binary.op, &left, &right)?
@@ -378,7 +383,11 @@ fn kind(ty: &DataType) -> Option<u8> {
         DataType::Boolean => 1,
         ty if ty.is_numeric() => 2,
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-            if *ty == DataType::LargeUtf8 { 8 } else { 3 }
+            if *ty == DataType::LargeUtf8 {
+                8
+            } else {
+                3
+            }
         }
         DataType::Date32 | DataType::Timestamp(..) => 4,
         DataType::Time64(_) | DataType::Time32(_) => 5,
@@ -407,7 +416,8 @@ fn no_operator(op: Operator, left: &DataType, right: &DataType) -> SqlError {
     };
     let message = format!("operator does not exist: {} {op} {}", type_name(left), type_name(right));
     SqlError::new(state::UNDEFINED_FUNCTION, message).with_hint(
-        "No operator matches the given name and argument types. You might need to add explicit type casts.",
+        "No operator matches the given name and argument types. \
+         You might need to add explicit type casts.",
     )
 }
 
