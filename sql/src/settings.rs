@@ -315,10 +315,14 @@ fn canonical(setting: &Setting, value: &str) -> Result<String, SqlError> {
             _ => invalid().with_hint("the session's time zone is always UTC in this version"),
         }),
         Kind::DateStyle => date_style(&lower).ok_or_else(invalid),
-        Kind::Encoding => match lower.replace(['-', '_'], "").as_str() {
-            "utf8" | "unicode" | "sqlascii" => Ok("UTF8".to_string()),
-            _ => Err(invalid()),
-        },
+        Kind::Encoding => {
+            // As in PostgreSQL, only letters and digits count: asyncpg sends it in quotes.
+            let name: String = lower.chars().filter(char::is_ascii_alphanumeric).collect();
+            match name.as_str() {
+                "utf8" | "unicode" | "sqlascii" => Ok("UTF8".to_string()),
+                _ => Err(invalid()),
+            }
+        }
         Kind::ReadOnly => {
             let message = format!("parameter \"{}\" cannot be changed", setting.name);
             Err(SqlError::new(state::CANT_CHANGE_RUNTIME_PARAM, message))
