@@ -221,29 +221,34 @@ fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     }
 }
 
-/// Whether the outer query is referred to only by filters over scans, projections and inner joins:
+/// Whether the outer query is referred to only by filters at the top, below at most one projection:
 /// what DataFusion's predicate decorrelation pulls up faithfully.
 fn correlates_in_filters(plan: &LogicalPlan) -> Result<bool> {
-    let mut fits = true;
-    plan.apply(|node| {
-        let known = matches!(
-            node,
-            LogicalPlan::Filter(_)
-                | LogicalPlan::Projection(_)
-                | LogicalPlan::SubqueryAlias(_)
-                | LogicalPlan::TableScan(_)
-        );
-        fits &= known;
-        if !matches!(node, LogicalPlan::Filter(_)) {
-            node.apply_expressions(|expr| {
-                fits &= !expr.exists(|expr| Ok(outer_column(expr).is_some()))?;
-                Ok(TreeNodeRecursion::Continue)
-            })?;
-        }
+    let refers = |node: &LogicalPlan| -> Result<bool> {
+        let mut found = false;
         node.apply_expressions(|expr| {
-            fits &= !contains_subquery(expr)?;
+            found |= contains_subquery(expr)?;
+            found |= expr.exists(|expr| Ok(outer_column(expr).is_some()))?;
             Ok(TreeNodeRecursion::Continue)
         })?;
+        Ok(found)
+    };
+    let mut node = plan;
+    if let LogicalPlan::Projection(projection) = node {
+        if refers(node)? {
+            return Ok(false);
+        }
+        node = &projection.input;
+    }
+    while let LogicalPlan::Filter(filter) = node {
+        if contains_subquery(&filter.predicate)? {
+            return Ok(false);
+        }
+        node = &filter.input;
+    }
+    let mut fits = true;
+    node.apply(|below| {
+        fits &= !refers(below)?;
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(fits)
@@ -407,6 +412,14 @@ impl ByRow {
                 })
             })
         })?;
+        // What was LATERAL to the outer query alone is an ordinary input now.
+        let plan = plan.transform_up(|node| match node {
+            LogicalPlan::Subquery(lateral) if lateral.subquery.all_out_ref_exprs().is_empty() => {
+                Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery)))
+            }
+            node => Ok(Transformed::no(node)),
+        })?;
+        let plan = plan.data.recompute_schema()?;
         let batches: Vec<RecordBatch> = block_on(tokio::task::unconstrained(async {
             let exec = Box::pin(physical(&self.state, plan)).await?;
             collect(execute_stream(exec, self.state.task_ctx())?).await

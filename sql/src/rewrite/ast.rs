@@ -536,17 +536,27 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
 }
 
 /// `ARRAY(SELECT x …)` as an aggregate over the query; an empty array for no rows.
-fn array_of(query: Box<Query>) -> Expr {
+fn array_of(mut query: Box<Query>) -> Expr {
     let column = Ident::with_quote('"', "value");
-    let alias = TableAlias {
-        explicit: true,
-        name: Ident::with_quote('"', "array"),
-        columns: vec![ast::TableAliasColumnDef { name: column.clone(), data_type: None }],
-        at: None,
-    };
+    let order = order_of_elements(&mut query, &column);
+    let keys = order.iter().filter_map(|item| match &item.expr {
+        Expr::Identifier(ident) if *ident != column => Some(ident),
+        _ => None,
+    });
+    let columns = std::iter::once(&column).chain(keys);
+    let columns = columns
+        .map(|name| ast::TableAliasColumnDef { name: name.clone(), data_type: None })
+        .collect();
+    let alias =
+        TableAlias { explicit: true, name: Ident::with_quote('"', "array"), columns, at: None };
     let from =
         TableFactor::Derived { lateral: false, subquery: query, alias: Some(alias), sample: None };
-    let elements = call("array_agg", vec![Expr::Identifier(column)]);
+    let mut elements = call("array_agg", vec![Expr::Identifier(column)]);
+    if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = &mut elements
+        && !order.is_empty()
+    {
+        list.clauses.push(ast::FunctionArgumentClause::OrderBy(order));
+    }
     let item = call("array_or_empty", vec![elements]);
     let mut outer = empty_query();
     if let SetExpr::Select(select) = outer.body.as_mut() {
@@ -555,6 +565,39 @@ fn array_of(query: Box<Query>) -> Expr {
         select.from = vec![ast::TableWithJoins { relation: from, joins: vec![] }];
     }
     Expr::Subquery(outer)
+}
+
+/// Takes the ORDER BY out of the query of an array, which an aggregate over it would not keep, and
+/// says it in terms of its columns: its one column, and further ones with what else it orders by.
+fn order_of_elements(query: &mut Query, value: &Ident) -> Vec<ast::OrderByExpr> {
+    let SetExpr::Select(select) = query.body.as_mut() else { return vec![] };
+    let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(items), .. }) = &query.order_by
+    else {
+        return vec![];
+    };
+    let mut items = items.clone();
+    let name = match select.projection.first() {
+        Some(SelectItem::ExprWithAlias { alias, .. }) => Some(fold(alias)),
+        Some(SelectItem::UnnamedExpr(expr)) => Some(super::names::column_name(expr)),
+        _ => return vec![],
+    };
+    let distinct = select.distinct.is_some();
+    for (n, item) in items.iter_mut().enumerate() {
+        let is_value = match &item.expr {
+            Expr::Value(_) => true, // an ordinal
+            Expr::Identifier(ident) => Some(fold(ident)) == name,
+            _ => distinct,
+        };
+        let key = if is_value { value.clone() } else { Ident::with_quote('"', format!("key{n}")) };
+        let expr = std::mem::replace(&mut item.expr, Expr::Identifier(key.clone()));
+        if !is_value {
+            select.projection.push(SelectItem::ExprWithAlias { expr, alias: key });
+        }
+    }
+    if query.limit_clause.is_none() {
+        query.order_by = None;
+    }
+    items
 }
 
 /// `name(arguments)`.

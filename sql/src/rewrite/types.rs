@@ -325,6 +325,7 @@ fn operand(op: Operator, other: &DataType, is_left: bool) -> DataType {
             }
         }
         (Operator::Plus, DataType::Date32) => DataType::Interval(IntervalUnit::MonthDayNano),
+        (Operator::Minus, DataType::LargeUtf8) => DataType::Utf8, // a key of a jsonb
         (Operator::StringConcat, DataType::List(_)) if !is_left => other.clone(),
         (Operator::StringConcat, _)
         | (Operator::Arrow | Operator::LongArrow, _)
