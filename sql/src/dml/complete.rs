@@ -57,7 +57,12 @@ fn default_values(
 ) -> Result<ArrayRef, SqlError> {
     let ty = column.ty.to_arrow(column.typmod);
     let Some(text) = &column.default else { return Ok(new_null_array(&ty, rows)) };
-    if let Some(value) = constant(&parse_expr(text)?, column)? {
+    let expr = parse_expr(text)?;
+    if is_now(&expr) {
+        let now = run::now_literal(read.now).to_array_of_size(rows)?;
+        return assign::store(&now, column);
+    }
+    if let Some(value) = constant(&expr, column)? {
         return assign::store(&value.to_array_of_size(rows)?, column);
     }
     let plan = default_plan(ctx, column)?;
@@ -87,6 +92,12 @@ pub fn constant(expr: &Expr, column: &Column) -> Result<Option<ScalarValue>, Sql
         Value::Boolean(value) if ty == DataType::Boolean => Some(ScalarValue::from(*value)),
         _ => None,
     })
+}
+
+/// The commonest default that is no literal.
+fn is_now(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(function)
+        if matches!(function.to_string().to_lowercase().as_str(), "now()" | "current_timestamp"))
 }
 
 /// Whether a whole number is in the range of an integer type; where not, its cast says so.

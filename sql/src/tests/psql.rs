@@ -37,3 +37,21 @@ fn every_query_of_psql_runs() {
 fn relations_are_listed_and_described() {
     super::check_file("describe.txt", include_str!("describe.txt"), session);
 }
+
+/// Queries of other clients, from a file of the same form: run with TIDEMARK_QUERIES=path to see which fail.
+#[test]
+fn queries_of_a_file_run() {
+    let Ok(path) = std::env::var("TIDEMARK_QUERIES") else { return };
+    let text = std::fs::read_to_string(path).expect("a file of queries");
+    let mut session = session();
+    let queries = text.split("\n;\n").map(str::trim).filter(|query| !query.is_empty());
+    let failed: Vec<String> = queries
+        .filter_map(|query| {
+            let nulls = vec![datafusion::scalar::ScalarValue::Utf8(None); 8];
+            let params = if query.contains("$1") { nulls } else { vec![] };
+            let shown = session.show_with(query, &params);
+            shown.starts_with("ERROR").then(|| format!("{query}\n  {shown}"))
+        })
+        .collect();
+    assert!(failed.is_empty(), "{}:\n{}", failed.len(), failed.join("\n"));
+}
