@@ -1,7 +1,10 @@
 //! psql's catalog queries plan and run over a table with a key, another table, a view and a
 //! materialized view.
 
+use datafusion::scalar::ScalarValue;
+
 use super::Session;
+use crate::{Statement, parse, plan_query};
 
 const QUERIES: &str = include_str!("psql.sql");
 
@@ -47,11 +50,21 @@ fn queries_of_a_file_run() {
     let queries = text.split("\n;\n").map(str::trim).filter(|query| !query.is_empty());
     let failed: Vec<String> = queries
         .filter_map(|query| {
-            let nulls = vec![datafusion::scalar::ScalarValue::Utf8(None); 8];
-            let params = if query.contains("$1") { nulls } else { vec![] };
-            let shown = session.show_with(query, &params);
+            let shown = session.show_with(query, &nulls(&session, query));
             shown.starts_with("ERROR").then(|| format!("{query}\n  {shown}"))
         })
         .collect();
     assert!(failed.is_empty(), "{}:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// NULL for each parameter.
+fn nulls(session: &Session, query: &str) -> Vec<ScalarValue> {
+    let Ok(mut statements) = parse(query) else { return vec![] };
+    let Some(Statement::Query(query)) = statements.pop().map(|parsed| parsed.statement) else {
+        return vec![];
+    };
+    match plan_query(&session.context(), &query, &mut Vec::new()) {
+        Ok(plan) => plan.parameters.iter().flat_map(ScalarValue::try_from).collect(),
+        Err(_) => vec![],
+    }
 }
