@@ -144,6 +144,10 @@ impl PointRead {
             let ty = self.schema.field(*column).data_type();
             match value {
                 Some(value) if value.data_type() == *ty => keys.push(value.to_array_of_size(1)?),
+                // The plan widens it.
+                Some(value) if value.data_type().is_integer() && ty.is_integer() => {
+                    keys.push(value.cast_to(ty)?.to_array_of_size(1)?);
+                }
                 _ => return Ok(None),
             }
         }
@@ -170,6 +174,12 @@ fn key_value(expr: &Expr, schema: &SchemaRef, column: usize) -> Option<KeyValue>
     match expr {
         Expr::Literal(value, _) if value.data_type() == *ty => {
             Some(KeyValue::Literal(value.clone()))
+        }
+        Expr::Cast(cast) if ty.is_integer() && cast.field.data_type() == ty => {
+            let Expr::Placeholder(placeholder) = cast.expr.as_ref() else { return None };
+            let field = placeholder.field.as_ref()?;
+            let index = index_of(&placeholder.id)?;
+            field.data_type().is_integer().then_some(KeyValue::Parameter(index))
         }
         Expr::Placeholder(placeholder) => {
             let typed = placeholder.field.as_ref().is_some_and(|field| field.data_type() == ty);
