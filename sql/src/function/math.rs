@@ -20,6 +20,7 @@ use super::scalar::Scalar;
 pub fn functions() -> Vec<ScalarUDF> {
     let mut all = rounding();
     all.extend(simple());
+    all.extend(divisions());
     all.extend(powers());
     all
 }
@@ -139,6 +140,11 @@ fn simple() -> Vec<ScalarUDF> {
                     .returns(whole),
             )
             .udf(),
+    ]
+}
+
+fn divisions() -> Vec<ScalarUDF> {
+    vec![
         Scalar::new("mod")
             .overload(fn2::<Int2, Int2, Int2>(|a, b| match b {
                 0 => Err(division_by_zero()),

@@ -156,7 +156,7 @@ macro_rules! cases {
     )*};
 }
 
-cases! { aggregate arithmetic array cast datetime jsonb math number_format session text }
+cases! { aggregate arithmetic array cast columns datetime jsonb math number_format session text }
 
 #[test]
 fn names_are_unique() {
