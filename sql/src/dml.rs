@@ -31,7 +31,7 @@ use tidemark_engine::{RowId, TableWrite};
 use crate::context::{PlanContext, ReadView};
 use crate::error::SqlError;
 use crate::parse::Statement;
-use crate::plan::{base_tables, is_materialized, scanned};
+use crate::plan::{base_tables, is_materialized, on_large_stack, scanned};
 use target::Target;
 
 /// What a statement changes and returns.
@@ -96,10 +96,12 @@ pub async fn run_dml(
     match statement {
         Statement::Insert(statement) => insert::run(ctx, statement, read, &params).await,
         Statement::Update(statement) => {
-            change::update(ctx, statement, &mut types)?.run(ctx, read, &params).await
+            let change = on_large_stack(|| change::update(ctx, statement, &mut types))?;
+            change.run(ctx, read, &params).await
         }
         Statement::Delete(statement) => {
-            change::delete(ctx, statement, &mut types)?.run(ctx, read, &params).await
+            let change = on_large_stack(|| change::delete(ctx, statement, &mut types))?;
+            change.run(ctx, read, &params).await
         }
         Statement::Truncate { tables } => truncate(ctx, tables, read),
         _ => Err(SqlError::internal("not a statement that changes data")),

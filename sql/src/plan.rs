@@ -93,12 +93,30 @@ pub(crate) fn finish(
     plan: LogicalPlan,
     param_types: &mut Vec<Option<DataType>>,
 ) -> Result<LogicalPlan, SqlError> {
-    let plan = rewrite::parameters::infer(plan, param_types)?;
-    Ok(rewrite::postgres_semantics(plan, session.config_options())?)
+    on_large_stack(|| {
+        let plan = rewrite::parameters::infer(plan, param_types)?;
+        Ok(rewrite::postgres_semantics(plan, session.config_options())?)
+    })
+}
+
+/// Runs what recurses over a statement's tree with stack for the deepest that `parse` lets through,
+/// whatever thread it is on: DML is planned on the committer's.
+pub(crate) fn on_large_stack<T>(work: impl FnOnce() -> T) -> T {
+    const RED_ZONE_BYTES: usize = 4 << 20;
+    const STACK_BYTES: usize = 32 << 20;
+    stacker::maybe_grow(RED_ZONE_BYTES, STACK_BYTES, work)
 }
 
 /// A query through the AST passes and `SqlToRel`.
 pub(crate) fn to_rel(
+    resolver: &Resolver<'_>,
+    query: &ast::Query,
+    param_types: &[Option<DataType>],
+) -> Result<LogicalPlan, SqlError> {
+    on_large_stack(|| to_rel_or_again(resolver, query, param_types))
+}
+
+fn to_rel_or_again(
     resolver: &Resolver<'_>,
     query: &ast::Query,
     param_types: &[Option<DataType>],

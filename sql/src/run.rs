@@ -23,7 +23,7 @@ use tidemark_engine::Timestamp;
 
 use crate::context::{PlanContext, ReadView, collection};
 use crate::error::SqlError;
-use crate::plan::{QueryPlan, base_tables, scanned};
+use crate::plan::{QueryPlan, base_tables, on_large_stack, scanned};
 use crate::provider::{GivenRows, RelationProvider};
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
@@ -105,9 +105,11 @@ pub(crate) fn optimized(
 /// Optimizes; correlated subqueries that DataFusion can't turn into joins are evaluated row by row
 /// instead.
 fn optimize(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = rewrite::check_overflow(plan)?;
-    let plan = subquery::by_row(plan, state)?;
-    state.optimize(&plan)
+    on_large_stack(|| {
+        let plan = rewrite::check_overflow(plan)?;
+        let plan = subquery::by_row(plan, state)?;
+        state.optimize(&plan)
+    })
 }
 
 pub(crate) async fn physical(
@@ -163,9 +165,11 @@ impl Run<'_> {
         plan: &LogicalPlan,
         params: &[ScalarValue],
     ) -> Result<LogicalPlan, SqlError> {
-        let plan = rewrite::parameters::substitute(plan.clone(), params)?;
-        let plan = self.bind_relations(state, plan)?;
-        Ok(rewrite::now::substitute(plan, self.read.now)?)
+        on_large_stack(|| {
+            let plan = rewrite::parameters::substitute(plan.clone(), params)?;
+            let plan = self.bind_relations(state, plan)?;
+            Ok(rewrite::now::substitute(plan, self.read.now)?)
+        })
     }
 
     fn bind_relations(&self, state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {

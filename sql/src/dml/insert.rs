@@ -17,7 +17,7 @@ use super::{DmlPlan, DmlResult, assign, conflict, describe, literal, returning, 
 use crate::context::{PlanContext, ReadView};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
-use crate::plan::{finish, shown_schema, to_rel};
+use crate::plan::{finish, on_large_stack, shown_schema, to_rel};
 use crate::resolve::Resolver;
 use crate::run;
 use crate::session_state::session_state;
@@ -172,7 +172,7 @@ impl<'a> Insert<'a> {
             }
         }
         let mut types = params.iter().map(|value| Some(value.data_type())).collect();
-        let plan = self.source_plan(ctx, &mut types)?;
+        let plan = on_large_stack(|| self.source_plan(ctx, &mut types))?;
         let batches = run::collect(ctx, &plan, read, params, &BTreeMap::new()).await?;
         let batch = positional(&batches, &plan)?;
         Ok((self.columns[..batch.num_columns()].to_vec(), batch))

@@ -109,3 +109,23 @@ fn reads_by_key_are_lookups() {
     assert_eq!(session.show("select b, id as key from t as x where x.id = 2"), "y|2");
     assert_eq!(session.show("select b from t where id = 99"), "");
 }
+
+#[test]
+fn the_longest_chains_that_parse_are_planned_and_run() {
+    let mut session = session();
+    session.run("create table deep (a int)");
+    let chain = |term: &str| vec![term; 2_900].join(" ");
+    assert_eq!(session.show(&format!("select 1 {}", chain("+ 1"))), "2901");
+    assert_eq!(
+        session.show(&format!("select count(*) from t where id = 1 {}", chain("or id = 2"))),
+        "2"
+    );
+    // On the committer's thread, too.
+    assert_eq!(
+        session.show(&format!("insert into deep values (1 {})", chain("+ 1"))),
+        "INSERT 0 1"
+    );
+    assert_eq!(session.show(&format!("update deep set a = 0 {}", chain("+ 1"))), "UPDATE 1");
+    let nested = format!("select {}1{}", "(".repeat(100), ")".repeat(100));
+    assert_eq!(session.show(&nested), "1");
+}
