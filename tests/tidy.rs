@@ -20,10 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("catalog", &[]),
     ("engine", &[]),
     ("sql", &["tidemark-catalog", "tidemark-engine"]),
-    (
-        "server",
-        &["tidemark-catalog", "tidemark-engine", "tidemark-sql"],
-    ),
+    ("server", &["tidemark-catalog", "tidemark-engine", "tidemark-sql"]),
     ("sqllogictest", &["tidemark-server"]),
 ];
 
@@ -47,11 +44,7 @@ fn lines_fit_a_screen() {
             // A URL can't be broken, and a text that is tested for is what it is.
             let breakable = !line.contains("://") && !line.contains('"');
             if width > LINE_WIDTH_MAX && breakable {
-                faults.at(
-                    &file,
-                    number,
-                    &format!("{width} columns, of {LINE_WIDTH_MAX}"),
-                );
+                faults.at(&file, number, &format!("{width} columns, of {LINE_WIDTH_MAX}"));
             }
         }
     }
@@ -82,11 +75,7 @@ fn functions_are_short() {
         for (number, lines) in functions(&file) {
             longest = longest.max(lines);
             if lines > FUNCTION_LINES_MAX {
-                faults.at(
-                    &file,
-                    number,
-                    &format!("{lines} lines, of {FUNCTION_LINES_MAX}"),
-                );
+                faults.at(&file, number, &format!("{lines} lines, of {FUNCTION_LINES_MAX}"));
             }
         }
     }
@@ -100,11 +89,7 @@ fn functions_are_short() {
 #[test]
 fn nothing_is_left_unfinished() {
     // Put together here, so that this file doesn't find itself.
-    let words = [
-        concat!("dbg", "!("),
-        concat!("todo", "!("),
-        concat!("unimplemented", "!("),
-    ];
+    let words = [concat!("dbg", "!("), concat!("todo", "!("), concat!("unimplemented", "!(")];
     let unwrap = concat!(".unwrap", "()");
     let mut faults = Faults::default();
     for file in rust_files() {
@@ -146,11 +131,7 @@ fn versions_are_written_once() {
         let file = read(&root().join(folder).join("Cargo.toml"));
         for (number, line) in dependency_lines(&file) {
             if !line.contains("workspace = true") {
-                faults.at(
-                    &file,
-                    number,
-                    "its version belongs into the root Cargo.toml",
-                );
+                faults.at(&file, number, "its version belongs into the root Cargo.toml");
             }
         }
     }
@@ -163,9 +144,8 @@ fn registries_are_folders() {
     let mut faults = Faults::default();
     let registry = |list: &str, name: &str| {
         let text = read(&root().join(list)).text;
-        let from = text
-            .find(&format!("{name}: &["))
-            .unwrap_or_else(|| panic!("{list} has no {name}"));
+        let from =
+            text.find(&format!("{name}: &[")).unwrap_or_else(|| panic!("{list} has no {name}"));
         let to = text[from..].find("];").map_or(text.len(), |n| from + n);
         text[from..to].to_owned()
     };
@@ -198,10 +178,7 @@ fn registries_are_folders() {
 #[test]
 fn readmes_point_to_what_exists() {
     let mut faults = Faults::default();
-    for path in all_files()
-        .iter()
-        .filter(|path| path.ends_with("README.md"))
-    {
+    for path in all_files().iter().filter(|path| path.ends_with("README.md")) {
         let file = read(path);
         let folder = path.parent().expect("a file has a folder");
         let mut in_block = false;
@@ -272,35 +249,23 @@ impl SourceFile {
     }
 
     fn stem(&self) -> &str {
-        self.path
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .expect("our file names are UTF-8")
+        self.path.file_stem().and_then(|stem| stem.to_str()).expect("our file names are UTF-8")
     }
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("a package lives in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a package lives in the workspace")
 }
 
 fn read(path: &Path) -> SourceFile {
     let text =
         fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    SourceFile {
-        path: path.to_owned(),
-        text,
-    }
+    SourceFile { path: path.to_owned(), text }
 }
 
 fn rust_files() -> Vec<SourceFile> {
     let paths = all_files();
-    paths
-        .iter()
-        .filter(|path| has_extension(path, "rs"))
-        .map(|path| read(path))
-        .collect()
+    paths.iter().filter(|path| has_extension(path, "rs")).map(|path| read(path)).collect()
 }
 
 /// The `.rs` files right in this folder.
@@ -324,9 +289,7 @@ fn all_files() -> Vec<PathBuf> {
     let mut folders = vec![root().to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the repository can be read") {
-            let path = entry
-                .expect("a folder of the repository can be read")
-                .path();
+            let path = entry.expect("a folder of the repository can be read").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with('.') || name == "target" || name == "tidemark-data" {
                 continue;
@@ -364,9 +327,7 @@ fn is_function(line: &str) -> bool {
         word.starts_with("pub") || ["async", "const", "in", "unsafe", "extern"].contains(&word)
     };
     let count = words.clone().count();
-    words
-        .into_iter()
-        .all(|word| modifier(word) || word.ends_with(')'))
+    words.into_iter().all(|word| modifier(word) || word.ends_with(')'))
         && line.split(' ').nth(count) == Some("fn")
 }
 
@@ -397,10 +358,7 @@ fn dependency_lines(file: &SourceFile) -> impl Iterator<Item = (usize, &str)> {
 
 fn paths_in(line: &str) -> Vec<&str> {
     let quoted = line.split('`').skip(1).step_by(2);
-    let linked = line
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split(')').next());
+    let linked = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let quoted = quoted.filter(|text| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
         let named = text.ends_with('/') || has_known_extension(text);
@@ -412,7 +370,5 @@ fn paths_in(line: &str) -> Vec<&str> {
 
 fn has_known_extension(text: &str) -> bool {
     text.contains('/')
-        && [".rs", ".md", ".toml", ".slt", ".sh"]
-            .iter()
-            .any(|extension| text.ends_with(extension))
+        && [".rs", ".md", ".toml", ".slt", ".sh"].iter().any(|extension| text.ends_with(extension))
 }

@@ -27,10 +27,7 @@ impl<'a> FromSql<'a> for Raw<'a> {
         ty: &Type,
         bytes: &'a [u8],
     ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Raw {
-            ty: ty.clone(),
-            bytes,
-        })
+        Ok(Raw { ty: ty.clone(), bytes })
     }
 
     fn accepts(_: &Type) -> bool {
@@ -78,9 +75,7 @@ fn value(ty: &Type, bytes: &[u8]) -> Decoded<String> {
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> Decoded<[u8; N]> {
-    bytes
-        .try_into()
-        .map_err(|_| format!("{} bytes instead of {N}", bytes.len()))
+    bytes.try_into().map_err(|_| format!("{} bytes instead of {N}", bytes.len()))
 }
 
 fn utf8(bytes: &[u8]) -> Decoded<String> {
@@ -96,14 +91,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn uuid(bytes: &[u8]) -> Decoded<String> {
     let hex = hex(&fixed::<16>(bytes)?);
-    Ok([
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-"))
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
 
 /// `float8out` with the shortest digits: scientific below 1e-4 and from 1e15 on.
@@ -120,8 +108,7 @@ fn special(x: f64) -> Option<String> {
     if x.is_nan() {
         return Some("NaN".to_owned());
     }
-    x.is_infinite()
-        .then(|| if x > 0.0 { "Infinity" } else { "-Infinity" }.to_owned())
+    x.is_infinite().then(|| if x > 0.0 { "Infinity" } else { "-Infinity" }.to_owned())
 }
 
 /// From Rust's `-1.25e-7` to PostgreSQL's spelling of the same digits.
@@ -138,10 +125,7 @@ fn shortest(scientific: &str, exponent_max: i32) -> String {
     }
     let digits = mantissa.replace('.', "");
     if exponent < 0 {
-        return format!(
-            "{sign}0.{}{digits}",
-            "0".repeat(exponent.unsigned_abs() as usize - 1)
-        );
+        return format!("{sign}0.{}{digits}", "0".repeat(exponent.unsigned_abs() as usize - 1));
     }
     let whole = exponent as usize + 1;
     if digits.len() <= whole {
@@ -166,18 +150,11 @@ fn numeric(bytes: &[u8]) -> Decoded<String> {
         other => return Err(format!("numeric sign {other:#x}")),
     };
     if bytes.len() != 8 + 2 * count as usize {
-        return Err(format!(
-            "numeric of {count} digits in {} bytes",
-            bytes.len()
-        ));
+        return Err(format!("numeric of {count} digits in {} bytes", bytes.len()));
     }
     let digit = |power: i16| -> Decoded<i16> {
         let index = weight - power;
-        if (0..count).contains(&index) {
-            word(4 + index as usize)
-        } else {
-            Ok(0)
-        }
+        if (0..count).contains(&index) { word(4 + index as usize) } else { Ok(0) }
     };
     let mut text = digit(weight.max(0))?.to_string();
     for power in (0..weight.max(0)).rev() {
@@ -211,10 +188,7 @@ fn timestamp(micros: i64, zone: &str) -> String {
         i64::MIN => "-infinity".to_owned(),
         micros => {
             let (date, era) = civil(micros.div_euclid(MICROS_PER_DAY));
-            format!(
-                "{date} {}{zone}{era}",
-                time(micros.rem_euclid(MICROS_PER_DAY))
-            )
+            format!("{date} {}{zone}{era}", time(micros.rem_euclid(MICROS_PER_DAY)))
         }
     }
 }
@@ -230,11 +204,7 @@ fn civil(days: i64) -> (String, &'static str) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     if year > 0 {
         (format!("{year:04}-{month:02}-{day:02}"), "")
@@ -246,12 +216,7 @@ fn civil(days: i64) -> (String, &'static str) {
 fn time(micros: i64) -> String {
     let seconds = micros / MICROS_PER_SECOND;
     let fraction = fraction(micros % MICROS_PER_SECOND);
-    format!(
-        "{:02}:{:02}:{:02}{fraction}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
+    format!("{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 fn fraction(micros: i64) -> String {
@@ -307,10 +272,7 @@ fn nested(lengths: &[usize], values: &[String]) -> String {
         return values[0].clone();
     };
     let step = values.len() / length;
-    let parts: Vec<String> = values
-        .chunks(step)
-        .map(|chunk| nested(inner, chunk))
-        .collect();
+    let parts: Vec<String> = values.chunks(step).map(|chunk| nested(inner, chunk)).collect();
     format!("{{{}}}", parts.join(","))
 }
 

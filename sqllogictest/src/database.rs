@@ -1,11 +1,11 @@
 //! One connection to the server under test, as the `sqllogictest` crate wants it.
 //!
-//! Law: a value is rendered as PostgreSQL prints it, NULL as `NULL`, the empty string as `(empty)`,
-//! a line break as `\n`. Over the simple protocol the server sends that text; over the extended one
-//! it sends binary, decoded in [`crate::binary`]: the same expectation therefore proves both
-//! encodings. An error is rendered as `SQLSTATE: message`, then ` at character N`, `; detail: …`
-//! and `; hint: …` where the server gave them. A notice of a statement without rows becomes a row,
-//! `NOTICE: message`.
+//! Law: a row is one text, its values separated by `|`. A value is rendered as PostgreSQL prints
+//! it, NULL as `NULL`, the empty string as `(empty)`, a line break as `\n`. Over the simple
+//! protocol the server sends that text; over the extended one it sends binary, decoded in
+//! [`crate::binary`]: the same expectation therefore proves both encodings. An error is rendered as
+//! `SQLSTATE: message`, then ` at character N`, `; detail: …` and `; hint: …` where the server gave
+//! them. A notice of a statement without rows becomes a row, `NOTICE: message`.
 //!
 //! After a restart of the server the next statement connects anew and repeats the session's SETs.
 
@@ -102,10 +102,7 @@ impl Error {
     }
 
     fn new(code: &str, message: impl Into<String>) -> Self {
-        Self {
-            code: code.to_owned(),
-            message: message.into().replace('\n', " "),
-        }
+        Self { code: code.to_owned(), message: message.into().replace('\n', " ") }
     }
 }
 
@@ -152,13 +149,7 @@ impl MakeConnection for Connector {
         let (instance, protocol, describe) = (self.instance.clone(), self.protocol, self.describe);
         Box::pin(async move {
             let session = Session::connect(&instance).await?;
-            Ok(Database {
-                instance,
-                protocol,
-                describe,
-                session,
-                settings: Vec::new(),
-            })
+            Ok(Database { instance, protocol, describe, session, settings: Vec::new() })
         })
     }
 }
@@ -184,10 +175,7 @@ impl AsyncDB for Database {
         let output = match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
             Ok(answer) => answer?,
             Err(_) => {
-                return Err(Error::new(
-                    "57014",
-                    format!("no answer in {ANSWER_TIMEOUT:?}"),
-                ));
+                return Err(Error::new("57014", format!("no answer in {ANSWER_TIMEOUT:?}")));
             }
         };
         if is_session_setting(sql) {
@@ -242,10 +230,7 @@ struct Session {
 impl Session {
     async fn connect(instance: &Instance) -> Result<Self, Error> {
         let generation = instance.generation();
-        let config = instance
-            .address()
-            .await
-            .map_err(|e| Error::new("08001", e))?;
+        let config = instance.address().await.map_err(|e| Error::new("08001", e))?;
         let (client, mut connection) = config.connect(NoTls).await?;
         let notices = Arc::new(Mutex::new(Vec::new()));
         let heard = notices.clone();
@@ -253,18 +238,11 @@ impl Session {
             while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
                 if let AsyncMessage::Notice(notice) = message {
                     let row = format!("{}: {}", notice.severity(), notice.message());
-                    heard
-                        .lock()
-                        .expect("no holder of this lock panics")
-                        .push(row);
+                    heard.lock().expect("no holder of this lock panics").push(row);
                 }
             }
         });
-        Ok(Self {
-            client,
-            generation,
-            notices,
-        })
+        Ok(Self { client, generation, notices })
     }
 
     async fn answer(
@@ -297,7 +275,8 @@ impl Session {
                     rows.clear();
                 }
                 SimpleQueryMessage::Row(row) => {
-                    rows.push((0..row.len()).map(|i| rendered(row.get(i))).collect());
+                    let values = (0..row.len()).map(|i| rendered(row.get(i)));
+                    rows.push(row_of(values.collect()));
                 }
                 SimpleQueryMessage::CommandComplete(n) => count = n,
                 _ => {}
@@ -306,16 +285,9 @@ impl Session {
         Ok(match columns {
             None => DBOutput::StatementComplete(count),
             Some(n) => {
-                let types = if describe {
-                    self.describe(sql).await
-                } else {
-                    None
-                };
+                let types = if describe { self.describe(sql).await } else { None };
                 let types = types.filter(|types| types.len() == n);
-                DBOutput::Rows {
-                    types: types.unwrap_or(vec![Column::Unsaid; n]),
-                    rows,
-                }
+                DBOutput::Rows { types: types.unwrap_or(vec![Column::Unsaid; n]), rows }
             }
         })
     }
@@ -323,15 +295,9 @@ impl Session {
     async fn extended(&self, sql: &str) -> Result<DBOutput<Column>, Error> {
         let statement = self.client.prepare(sql).await?;
         if statement.columns().is_empty() {
-            return Ok(DBOutput::StatementComplete(
-                self.client.execute(&statement, &[]).await?,
-            ));
+            return Ok(DBOutput::StatementComplete(self.client.execute(&statement, &[]).await?));
         }
-        let types = statement
-            .columns()
-            .iter()
-            .map(|c| Column::of(c.type_()))
-            .collect();
+        let types = statement.columns().iter().map(|c| Column::of(c.type_())).collect();
         let mut rows = Vec::new();
         for row in self.client.query(&statement, &[]).await? {
             let mut values = Vec::with_capacity(row.len());
@@ -342,20 +308,14 @@ impl Session {
                 };
                 values.push(rendered(text.as_deref()));
             }
-            rows.push(values);
+            rows.push(row_of(values));
         }
         Ok(DBOutput::Rows { types, rows })
     }
 
     async fn describe(&self, sql: &str) -> Option<Vec<Column>> {
         let statement = self.client.prepare(sql).await.ok()?;
-        Some(
-            statement
-                .columns()
-                .iter()
-                .map(|c| Column::of(c.type_()))
-                .collect(),
-        )
+        Some(statement.columns().iter().map(|c| Column::of(c.type_())).collect())
     }
 
     async fn copy_in(&self, statement: &str, data: &str) -> Result<DBOutput<Column>, Error> {
@@ -373,14 +333,8 @@ impl Session {
             bytes.extend_from_slice(&chunk);
         }
         let text = String::from_utf8_lossy(&bytes);
-        let rows = text
-            .lines()
-            .map(|line| vec![rendered(Some(line))])
-            .collect();
-        Ok(DBOutput::Rows {
-            types: vec![Column::Text],
-            rows,
-        })
+        let rows = text.lines().map(|line| vec![rendered(Some(line))]).collect();
+        Ok(DBOutput::Rows { types: vec![Column::Text], rows })
     }
 
     fn take_notices(&self) -> Vec<String> {
@@ -392,14 +346,8 @@ impl Session {
         if notices.is_empty() {
             return DBOutput::StatementComplete(0);
         }
-        let rows = notices
-            .into_iter()
-            .map(|n| vec![rendered(Some(&n))])
-            .collect();
-        DBOutput::Rows {
-            types: vec![Column::Text],
-            rows,
-        }
+        let rows = notices.into_iter().map(|n| vec![rendered(Some(&n))]).collect();
+        DBOutput::Rows { types: vec![Column::Text], rows }
     }
 }
 
@@ -424,6 +372,11 @@ fn copy_of(sql: &str) -> Option<Copy<'_>> {
     let (statement, data) = sql.split_once(";\n")?;
     let data = data.strip_suffix("\\.").unwrap_or(data);
     Some(Copy::In { statement, data })
+}
+
+/// One text, so that a difference shows rows as the files have them.
+fn row_of(values: Vec<String>) -> Vec<String> {
+    vec![values.join("|")]
 }
 
 fn rendered(value: Option<&str>) -> String {

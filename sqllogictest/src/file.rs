@@ -59,9 +59,8 @@ impl TestFile {
             match &record {
                 Record::Comment(lines) => {
                     file.take_ways(lines)?;
-                    file.tidemark_only |= lines
-                        .iter()
-                        .any(|line| marked(line, "engine") == Some("tidemark"));
+                    file.tidemark_only |=
+                        lines.iter().any(|line| marked(line, "engine") == Some("tidemark"));
                     above = lines.clone();
                 }
                 Record::Newline => above.clear(),
@@ -87,13 +86,7 @@ impl TestFile {
     }
 
     fn role(&mut self, record: &Record<Column>, above: &[String]) -> Result<Role, String> {
-        let Record::Query {
-            sql,
-            conditions,
-            expected,
-            ..
-        } = record
-        else {
+        let Record::Query { sql, conditions, expected, .. } = record else {
             return Ok(Role::Plain);
         };
         if let Some(reason) = above.iter().find_map(|line| marked(line, "refused")) {
@@ -117,9 +110,7 @@ pub fn find(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry
-            .map_err(|e| format!("{}: {e}", folder.display()))?
-            .path();
+        let path = entry.map_err(|e| format!("{}: {e}", folder.display()))?.path();
         if path.is_dir() {
             found.extend(find(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "slt") {
@@ -139,17 +130,11 @@ fn is_tidemark(condition: &Condition) -> bool {
 
 /// The text after `# key:`.
 fn marked<'a>(comment: &'a str, key: &str) -> Option<&'a str> {
-    comment
-        .trim_start()
-        .strip_prefix(key)?
-        .strip_prefix(':')
-        .map(str::trim)
+    comment.trim_start().strip_prefix(key)?.strip_prefix(':').map(str::trim)
 }
 
 fn is_select(sql: &str) -> bool {
-    let first = sql
-        .split(|c: char| !c.is_ascii_alphabetic())
-        .find(|word| !word.is_empty());
+    let first = sql.split(|c: char| !c.is_ascii_alphabetic()).find(|word| !word.is_empty());
     first.is_some_and(|word| {
         ["SELECT", "WITH", "VALUES", "TABLE"].contains(&word.to_ascii_uppercase().as_str())
     })

@@ -31,15 +31,8 @@ pub struct Instance {
 }
 
 enum Kind {
-    Tidemark {
-        data: TempDir,
-        workers: usize,
-        running: Mutex<Option<Running>>,
-    },
-    Postgres {
-        admin: ClientConfig,
-        database: String,
-    },
+    Tidemark { data: TempDir, workers: usize, running: Mutex<Option<Running>> },
+    Postgres { admin: ClientConfig, database: String },
 }
 
 impl Instance {
@@ -49,18 +42,11 @@ impl Instance {
             Target::Tidemark { workers } => {
                 let data = TempDir::new().map_err(|e| format!("no folder for the data: {e}"))?;
                 let running = open(data.path(), *workers).await?;
-                Kind::Tidemark {
-                    data,
-                    workers: *workers,
-                    running: Mutex::new(Some(running)),
-                }
+                Kind::Tidemark { data, workers: *workers, running: Mutex::new(Some(running)) }
             }
             Target::Postgres { url } => create_database(url).await?,
         };
-        Ok(Arc::new(Self {
-            kind,
-            generation: AtomicU64::new(0),
-        }))
+        Ok(Arc::new(Self { kind, generation: AtomicU64::new(0) }))
     }
 
     /// As `skipif` and `onlyif` name it.
@@ -78,12 +64,7 @@ impl Instance {
 
     /// Stops the server and starts it again over the same data.
     pub async fn restart(&self) -> Result<(), String> {
-        if let Kind::Tidemark {
-            data,
-            workers,
-            running,
-        } = &self.kind
-        {
+        if let Kind::Tidemark { data, workers, running } = &self.kind {
             let mut running = running.lock().await;
             stop(running.take()).await;
             *running = Some(open(data.path(), *workers).await?);
@@ -100,7 +81,7 @@ impl Instance {
                 let address = running.as_ref().ok_or("the server is stopped")?.addr;
                 let mut config = ClientConfig::new();
                 config.host(address.ip().to_string()).port(address.port());
-                config.user("tidemark").dbname("tidemark");
+                config.user("slt").dbname("slt");
                 Ok(config)
             }
             Kind::Postgres { admin, database } => {
@@ -135,13 +116,8 @@ impl Instance {
 }
 
 async fn open(data: &Path, workers: usize) -> Result<Running, String> {
-    let config = Config {
-        workers: Some(workers),
-        ..Config::for_test(data)
-    };
-    Server::start(config)
-        .await
-        .map_err(|e| format!("the server does not start: {e}"))
+    let config = Config { workers: Some(workers), ..Config::for_test(data) };
+    Server::start(config).await.map_err(|e| format!("the server does not start: {e}"))
 }
 
 async fn stop(running: Option<Running>) {
@@ -152,16 +128,10 @@ async fn stop(running: Option<Running>) {
 
 async fn create_database(url: &str) -> Result<Kind, String> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let admin: ClientConfig = url
-        .parse()
-        .map_err(|e| format!("not a PostgreSQL URL: {e}"))?;
+    let admin: ClientConfig = url.parse().map_err(|e| format!("not a PostgreSQL URL: {e}"))?;
     let number = NEXT.fetch_add(1, Ordering::SeqCst);
     let database = format!("slt_{}_{number}", std::process::id());
-    as_admin(
-        &admin,
-        &format!("CREATE DATABASE {database} TEMPLATE template0"),
-    )
-    .await?;
+    as_admin(&admin, &format!("CREATE DATABASE {database} TEMPLATE template0")).await?;
     Ok(Kind::Postgres { admin, database })
 }
 

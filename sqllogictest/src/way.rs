@@ -26,9 +26,6 @@ use crate::database::{Column, Connector, Database, Error, Protocol};
 use crate::file::{Role, Step, TestFile};
 use crate::server::{Instance, Target};
 
-/// What stands between two values of a row in the files.
-pub const SEPARATOR: &str = "|";
-
 /// How the queries of a file are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -39,12 +36,7 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Way; 4] = [
-        Way::OneShot,
-        Way::Maintained,
-        Way::Backfilled,
-        Way::Restarted,
-    ];
+    pub const ALL: [Way; 4] = [Way::OneShot, Way::Maintained, Way::Backfilled, Way::Restarted];
 
     /// As files, `skipif` and the command line name it.
     pub fn label(self) -> &'static str {
@@ -70,11 +62,7 @@ pub async fn play(
     target: &Target,
 ) -> Result<(), String> {
     let instance = Instance::start(target).await?;
-    let connector = Connector {
-        instance: instance.clone(),
-        protocol,
-        describe: false,
-    };
+    let connector = Connector { instance: instance.clone(), protocol, describe: false };
     let mut runner = Runner::new(connector);
     runner.add_label(way.label());
     runner.add_label(protocol.label());
@@ -103,13 +91,12 @@ pub fn unchanged(text: &String) -> String {
 
 /// Rows are equal in their order.
 pub fn same_list(_: fn(&String) -> String, actual: &[Vec<String>], expected: &[String]) -> bool {
-    let actual = actual.iter().map(|row| row.join(SEPARATOR));
-    actual.eq(expected.iter().cloned())
+    actual.iter().flatten().eq(expected)
 }
 
 /// Rows are equal in some order.
 fn same_multiset(_: fn(&String) -> String, actual: &[Vec<String>], expected: &[String]) -> bool {
-    let mut actual: Vec<String> = actual.iter().map(|row| row.join(SEPARATOR)).collect();
+    let mut actual = actual.concat();
     let mut expected = expected.to_vec();
     actual.sort_unstable();
     expected.sort_unstable();
@@ -136,14 +123,26 @@ struct Play<'a> {
 }
 
 impl Play<'_> {
+    /// Goes on after a wrong answer, since later ones don't depend on it; a statement that should
+    /// have done something and didn't ends the play.
     async fn steps(&mut self) -> Result<(), String> {
+        let mut failures = Vec::new();
         for step in &self.file.steps {
             if matches!(step.record, Record::Halt { .. }) {
                 break;
             }
-            self.step(step).await?;
+            let Err(failure) = self.step(step).await else {
+                continue;
+            };
+            failures.push(failure);
+            if !is_answer(&step.record) {
+                break;
+            }
         }
-        Ok(())
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(failures.join("\n")),
+        }
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -157,12 +156,9 @@ impl Play<'_> {
                 self.expect_refusal(&step.record, reason).await?;
                 self.run(step.record.clone()).await
             }
-            (
-                Record::Statement {
-                    sql, connection, ..
-                },
-                _,
-            ) => self.statement(step.record.clone(), sql, connection).await,
+            (Record::Statement { sql, connection, .. }, _) => {
+                self.statement(step.record.clone(), sql, connection).await
+            }
             _ => self.run(step.record.clone()).await,
         }
     }
@@ -185,15 +181,9 @@ impl Play<'_> {
         sql: &str,
         connection: &Connection,
     ) -> Result<(), String> {
-        let words: Vec<String> = sql
-            .split_whitespace()
-            .take(3)
-            .map(|word| word.to_ascii_uppercase())
-            .collect();
-        let words: Vec<&str> = words
-            .iter()
-            .map(|word| word.trim_end_matches(';'))
-            .collect();
+        let words: Vec<String> =
+            sql.split_whitespace().take(3).map(|word| word.to_ascii_uppercase()).collect();
+        let words: Vec<&str> = words.iter().map(|word| word.trim_end_matches(';')).collect();
         let redefines = matches!(words[..], ["DROP" | "ALTER", ..] | ["CREATE", "OR", ..]);
         if redefines {
             self.drop_views(connection).await?;
@@ -218,14 +208,12 @@ impl Play<'_> {
     /// Runs the record and compares.
     async fn run(&mut self, record: Record<Column>) -> Result<(), String> {
         let unordered = match &record {
-            Record::Query {
-                expected: QueryExpect::Results { sort_mode, .. },
-                ..
-            } => *sort_mode == Some(SortMode::RowSort),
+            Record::Query { expected: QueryExpect::Results { sort_mode, .. }, .. } => {
+                *sort_mode == Some(SortMode::RowSort)
+            }
             _ => false,
         };
-        self.runner
-            .with_validator(if unordered { same_multiset } else { same_list });
+        self.runner.with_validator(if unordered { same_multiset } else { same_list });
         self.runner.run_async(record).await.map_err(printed)?;
         Ok(())
     }
@@ -247,13 +235,8 @@ impl Play<'_> {
                 *sort_mode = Some(SortMode::RowSort);
             }
         }
-        let asked = self.file.views[number]
-            .lines()
-            .collect::<Vec<_>>()
-            .join(" ");
-        self.run(read)
-            .await
-            .map_err(|e| format!("{e}\nslt_{number} is: {asked}"))
+        let asked = self.file.views[number].lines().collect::<Vec<_>>().join(" ");
+        self.run(read).await.map_err(|e| format!("{e}\nslt_{number} is: {asked}"))
     }
 
     async fn expect_refusal(
@@ -264,19 +247,14 @@ impl Play<'_> {
         let Record::Query { sql, .. } = record else {
             return Ok(());
         };
-        let refusal = self.execute(
-            record,
-            format!("CREATE MATERIALIZED VIEW slt_refused AS {sql}"),
-        );
+        let refusal =
+            self.execute(record, format!("CREATE MATERIALIZED VIEW slt_refused AS {sql}"));
         match refusal.await {
             None => Err(self.at(record, "the query should be refused as a view, and is not")),
             Some(error) if error.code == "0A000" && error.to_string().contains(reason) => Ok(()),
             Some(error) => {
                 let wanted = format!("0A000 and {reason:?}");
-                Err(self.at(
-                    record,
-                    &format!("refused with {error}, instead of {wanted}"),
-                ))
+                Err(self.at(record, &format!("refused with {error}, instead of {wanted}")))
             }
         }
     }
@@ -319,11 +297,7 @@ impl Play<'_> {
             if !std::mem::take(&mut self.created[number]) {
                 continue;
             }
-            let step = self
-                .file
-                .steps
-                .iter()
-                .find(|step| step.role == Role::View(number));
+            let step = self.file.steps.iter().find(|step| step.role == Role::View(number));
             let record = &step.expect("a view's number comes from a step").record;
             let drop = format!("DROP MATERIALIZED VIEW slt_{number}");
             if let Some(error) = self.execute_on(record, drop, connection.clone()).await {
@@ -360,15 +334,13 @@ impl Play<'_> {
             retry: None,
         };
         match self.runner.apply_record(statement).await {
-            RecordOutput::Statement {
-                error: Some(error), ..
+            RecordOutput::Statement { error: Some(error), .. }
+            | RecordOutput::Query { error: Some(error), .. } => {
+                Some(match error.downcast_ref::<Error>() {
+                    Some(error) => error.clone(),
+                    None => Error::broken(&error.to_string()),
+                })
             }
-            | RecordOutput::Query {
-                error: Some(error), ..
-            } => Some(match error.downcast_ref::<Error>() {
-                Some(error) => error.clone(),
-                None => Error::broken(&error.to_string()),
-            }),
             _ => None,
         }
     }
@@ -378,6 +350,15 @@ impl Play<'_> {
             Record::Query { loc, sql, .. } => format!("{message}\n[SQL] {sql}\nat {loc}\n"),
             _ => message.to_owned(),
         }
+    }
+}
+
+/// Whether the record only asks: a query, or a statement that must fail.
+fn is_answer(record: &Record<Column>) -> bool {
+    match record {
+        Record::Query { .. } => true,
+        Record::Statement { expected, .. } => matches!(expected, StatementExpect::Error(_)),
+        _ => false,
     }
 }
 

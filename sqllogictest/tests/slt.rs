@@ -29,32 +29,21 @@ fn main() -> ExitCode {
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("slt");
     let files = file::find(&root).and_then(|paths| {
-        paths
-            .iter()
-            .map(|path| TestFile::read(&root, path))
-            .collect::<Result<Vec<_>, _>>()
+        paths.iter().map(|path| TestFile::read(&root, path)).collect::<Result<Vec<_>, _>>()
     });
     let files = match files {
         Ok(files) => files,
         Err(message) => return failed(&message),
     };
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("threads can be started");
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("threads can be started");
     if options.complete {
         return complete(files, &options, &arguments, &runtime);
     }
     let shared = Arc::new((runtime, options));
-    let trials = files
-        .into_iter()
-        .filter(|file| shared.1.suits(file))
-        .map(|file| {
-            let shared = shared.clone();
-            Trial::test(file.name.clone(), move || {
-                shared.0.block_on(play(&file, &shared.1))
-            })
-        });
+    let trials = files.into_iter().filter(|file| shared.1.suits(file)).map(|file| {
+        let shared = shared.clone();
+        Trial::test(file.name.clone(), move || shared.0.block_on(play(&file, &shared.1)))
+    });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
@@ -89,9 +78,7 @@ impl Options {
                 }
                 "--protocol" => {
                     let name = value()?;
-                    options
-                        .protocols
-                        .retain(|protocol| protocol.label() == name);
+                    options.protocols.retain(|protocol| protocol.label() == name);
                 }
                 _ => rest.push(argument),
             }
@@ -140,10 +127,7 @@ async fn play(file: &TestFile, options: &Options) -> Result<(), Failed> {
     if failures.is_empty() {
         return Ok(());
     }
-    let told: Vec<String> = failures
-        .iter()
-        .map(|(ways, m)| format!("{ways}:\n{m}"))
-        .collect();
+    let told: Vec<String> = failures.iter().map(|(ways, m)| format!("{ways}:\n{m}")).collect();
     Err(told.join("\n").into())
 }
 
@@ -154,10 +138,7 @@ fn complete(
     runtime: &Runtime,
 ) -> ExitCode {
     let name = arguments.filter.clone().unwrap_or_default();
-    for file in files
-        .into_iter()
-        .filter(|file| file.name.contains(&name) && options.suits(file))
-    {
+    for file in files.into_iter().filter(|file| file.name.contains(&name) && options.suits(file)) {
         let target = options.target(Protocol::Simple);
         match runtime.block_on(slt::complete::complete(&file, &target)) {
             Ok(()) => println!("completed {}", file.path.display()),
