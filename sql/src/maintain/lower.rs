@@ -1,0 +1,258 @@
+//! From [`Rel`] to `engine::Plan`: expressions become physical, comparisons with now() become
+//! Temporal operators.
+//!
+//! Law: one operator of the tree is one or a few of the plan, and nothing is decided here but the
+//! order inside a Filter: what cannot fail first, then what time changes, then what can fail, in
+//! the order of the text (S10).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::utils::conjunction;
+use tidemark_engine::plan::{
+    AggregateCall, AggregatePlan, ConstantPlan, FilterPlan, InputPlan, JoinPlan, ProjectPlan,
+    TemporalMode, TemporalPlan, UnionPlan,
+};
+use tidemark_engine::{CollectionId, Plan};
+
+use super::fallible::is_fallible;
+use super::rel::{
+    Aggregate, Filter, Join, Project, Rel, all_references, as_column, column, joined, substitute,
+    type_of,
+};
+use super::scalar::Scalars;
+use super::temporal::{Analysis, Comparison, has_now};
+use crate::error::SqlError;
+
+/// Makes the plan of a relation.
+pub(super) fn lower(rel: &Rel, scalars: &Scalars) -> Result<Plan, SqlError> {
+    Lowering { scalars }.plan(rel)
+}
+
+struct Lowering<'a> {
+    scalars: &'a Scalars,
+}
+
+/// A plan with the columns of a relation somewhere among its own: column i of the relation is its
+/// column `columns[i]`.
+struct Placed {
+    plan: Plan,
+    columns: Vec<usize>,
+}
+
+impl Placed {
+    fn over(&self, expr: &Expr) -> Expr {
+        substitute(expr.clone(), &|i| column(self.columns[i]))
+    }
+
+    fn at(&self, columns: &[usize]) -> Vec<usize> {
+        columns.iter().map(|&i| self.columns[i]).collect()
+    }
+}
+
+impl Lowering<'_> {
+    /// The relation with its own columns and no others.
+    fn plan(&self, rel: &Rel) -> Result<Plan, SqlError> {
+        let placed = self.placed(rel)?;
+        if placed.columns.iter().copied().eq(0..placed.plan.schema().fields().len()) {
+            return Ok(placed.plan);
+        }
+        let columns: Vec<Expr> = placed.columns.iter().copied().map(column).collect();
+        self.computed(placed.plan, &columns, nullable(&rel.schema()))
+    }
+
+    /// The relation, perhaps with columns that were needed on the way.
+    fn placed(&self, rel: &Rel) -> Result<Placed, SqlError> {
+        let plan = match rel {
+            Rel::Filter(filter) => return self.filter(filter),
+            Rel::Join(join) => return self.join(join),
+            Rel::Scan(scan) => Plan::Input(InputPlan {
+                id: CollectionId(scan.object.0),
+                schema: scan.schema.clone(),
+            }),
+            Rel::Constant(rows) => Plan::Constant(ConstantPlan { rows: rows.clone() }),
+            Rel::Project(project) => self.project(project)?,
+            Rel::Aggregate(aggregate) => self.aggregate(aggregate)?,
+            Rel::Union(union) => {
+                let inputs = union.inputs.iter().map(|input| self.plan(input));
+                let inputs = inputs.collect::<Result<_, SqlError>>()?;
+                Plan::Union(UnionPlan { inputs, schema: union.schema.clone() })
+            }
+        };
+        Ok(Placed { plan, columns: (0..rel.width()).collect() })
+    }
+
+    fn project(&self, project: &Project) -> Result<Plan, SqlError> {
+        let mut input = self.placed(&project.input)?;
+        if project.exprs.iter().any(has_now) {
+            input = self.narrowed(input, &all_references(&project.exprs))?;
+        }
+        let own = input.plan.schema();
+        let analysis = Analysis { scalars: self.scalars, schema: &own };
+        let mut flags = Vec::new();
+        let exprs = project.exprs.iter().map(|expr| match has_now(expr) {
+            true => analysis.flagged(input.over(expr), &mut flags),
+            false => Ok(input.over(expr)),
+        });
+        let exprs = exprs.collect::<Result<Vec<_>, SqlError>>()?;
+        let input = self.temporal(input.plan, &flags, TemporalMode::Flags)?;
+        self.computed(input, &exprs, project.schema.clone())
+    }
+
+    /// Without the columns that are not needed: a Temporal operator keeps whole rows.
+    fn narrowed(&self, input: Placed, needed: &BTreeSet<usize>) -> Result<Placed, SqlError> {
+        let own = input.plan.schema();
+        if needed.len() == own.fields().len() {
+            return Ok(input);
+        }
+        let mut columns = input.columns.clone();
+        let (mut exprs, mut fields) = (Vec::new(), Vec::new());
+        for (place, &needed) in needed.iter().enumerate() {
+            exprs.push(column(input.columns[needed]));
+            fields.push(own.field(input.columns[needed]).clone());
+            columns[needed] = place;
+        }
+        let schema = nullable(&Schema::new(fields));
+        let plan = self.computed(input.plan, &exprs, schema)?;
+        Ok(Placed { plan, columns })
+    }
+
+    /// The row of `exprs`, over the columns of `input`.
+    fn computed(&self, input: Plan, exprs: &[Expr], schema: SchemaRef) -> Result<Plan, SqlError> {
+        let own = input.schema();
+        let exprs = exprs.iter().map(|expr| self.scalars.physical(expr, &own));
+        let exprs = exprs.collect::<Result<_, SqlError>>()?;
+        Ok(Plan::Project(Box::new(ProjectPlan { input, exprs, schema })))
+    }
+
+    fn aggregate(&self, aggregate: &Aggregate) -> Result<Plan, SqlError> {
+        let input = self.placed(&aggregate.input)?;
+        let calls = aggregate.calls.iter().map(|call| AggregateCall {
+            function: call.function,
+            arguments: input.at(&call.arguments),
+            filter: call.filter.map(|filter| input.columns[filter]),
+        });
+        let calls = calls.collect();
+        let keys = input.at(&aggregate.keys);
+        let (input, schema) = (input.plan, aggregate.schema.clone());
+        Ok(Plan::Aggregate(Box::new(AggregatePlan { input, keys, calls, schema })))
+    }
+
+    fn filter(&self, filter: &Filter) -> Result<Placed, SqlError> {
+        let Placed { mut plan, columns } = self.placed(&filter.input)?;
+        let schema = plan.schema();
+        let predicates = filter.predicates.iter();
+        let over = |predicate: &Expr| substitute(predicate.clone(), &|i| column(columns[i]));
+        let (fallible, infallible): (Vec<Expr>, Vec<Expr>) =
+            predicates.map(over).partition(|predicate| is_fallible(predicate, &schema));
+        let (timed, steady): (Vec<Expr>, Vec<Expr>) = infallible.into_iter().partition(has_now);
+
+        plan = self.steady(plan, steady)?;
+        let analysis = Analysis { scalars: self.scalars, schema: &schema };
+        let (mut together, mut flagged) = (Vec::new(), Vec::new());
+        for predicate in timed {
+            match analysis.conjunction(&predicate)? {
+                Some(comparisons) => together.extend(comparisons),
+                None => flagged.push(predicate),
+            }
+        }
+        plan = self.temporal(plan, &together, TemporalMode::Filter)?;
+        for predicate in flagged.into_iter().chain(fallible) {
+            plan = self.one(plan, predicate)?;
+        }
+        Ok(Placed { plan, columns })
+    }
+
+    /// The rows for which one predicate is true; flags stand behind the columns.
+    fn one(&self, input: Plan, predicate: Expr) -> Result<Plan, SqlError> {
+        if !has_now(&predicate) {
+            return self.steady(input, [predicate]);
+        }
+        let schema = input.schema();
+        let analysis = Analysis { scalars: self.scalars, schema: &schema };
+        if let Some(comparisons) = analysis.conjunction(&predicate)? {
+            return self.temporal(input, &comparisons, TemporalMode::Filter);
+        }
+        let mut flags = Vec::new();
+        let predicate = analysis.flagged(predicate, &mut flags)?;
+        let flagged = self.temporal(input, &flags, TemporalMode::Flags)?;
+        self.steady(flagged, [predicate])
+    }
+
+    /// A Filter of predicates without now().
+    fn steady(
+        &self,
+        input: Plan,
+        predicates: impl IntoIterator<Item = Expr>,
+    ) -> Result<Plan, SqlError> {
+        let Some(predicate) = conjunction(predicates) else {
+            return Ok(input);
+        };
+        let predicate = self.scalars.physical(&predicate, &input.schema())?;
+        Ok(Plan::Filter(Box::new(FilterPlan { input, predicate })))
+    }
+
+    fn temporal(
+        &self,
+        input: Plan,
+        comparisons: &[Comparison],
+        mode: TemporalMode,
+    ) -> Result<Plan, SqlError> {
+        if comparisons.is_empty() {
+            return Ok(input);
+        }
+        let schema = input.schema();
+        let analysis = Analysis { scalars: self.scalars, schema: &schema };
+        let bounds = comparisons.iter().map(|comparison| analysis.bound(comparison));
+        let bounds = bounds.collect::<Result<_, SqlError>>()?;
+        Ok(Plan::Temporal(Box::new(TemporalPlan { input, bounds, mode })))
+    }
+
+    /// Keys that are computed stand behind each side's own columns.
+    fn join(&self, join: &Join) -> Result<Placed, SqlError> {
+        let (left_on, right_on): (Vec<&Expr>, Vec<&Expr>) =
+            join.on.iter().map(|(left, right)| (left, right)).unzip();
+        let (left, left_keys) = self.keyed(&join.left, &left_on)?;
+        let (right, right_keys) = self.keyed(&join.right, &right_on)?;
+        let (left_schema, right_schema) = (left.schema(), right.schema());
+        let schema = joined(&left_schema, &right_schema);
+        let with_keys = left_schema.fields().len();
+        let of_right = with_keys..with_keys + join.right.width();
+        let columns = (0..join.left.width()).chain(of_right).collect();
+        let plan = JoinPlan { left, right, left_keys, right_keys, schema };
+        Ok(Placed { plan: Plan::Join(Box::new(plan)), columns })
+    }
+
+    /// A side of a join, with its keys as columns.
+    fn keyed(&self, side: &Rel, on: &[&Expr]) -> Result<(Plan, Vec<usize>), SqlError> {
+        let columns: Option<Vec<usize>> = on.iter().map(|expr| as_column(expr)).collect();
+        if let Some(keys) = columns {
+            return Ok((self.plan(side)?, keys));
+        }
+        let schema = side.schema();
+        let mut exprs: Vec<Expr> = (0..schema.fields().len()).map(column).collect();
+        let mut fields: Vec<Arc<Field>> = nullable(&schema).fields().iter().cloned().collect();
+        let mut keys = Vec::new();
+        for expr in on {
+            keys.push(as_column(expr).unwrap_or(exprs.len()));
+            if as_column(expr).is_none() {
+                let ty = type_of(expr, &schema)?;
+                fields.push(Arc::new(Field::new(format!("key_{}", keys.len()), ty, true)));
+                exprs.push((*expr).clone());
+            }
+        }
+        let input = self.placed(side)?;
+        let exprs: Vec<Expr> = exprs.iter().map(|expr| input.over(expr)).collect();
+        let plan = self.computed(input.plan, &exprs, Arc::new(Schema::new(fields)))?;
+        Ok((plan, keys))
+    }
+}
+
+/// The columns, none of them NOT NULL.
+pub(super) fn nullable(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter();
+    let fields = fields.map(|field| Field::new(field.name(), field.data_type().clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}

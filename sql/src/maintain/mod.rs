@@ -1,0 +1,188 @@
+//! From a query's text to the plan that keeps its rows up to date (design §6).
+//!
+//! logical plan → [`rel`] (positions for names; what is not maintained refused) → predicates to
+//! their places ([`pushdown`]) → unused columns out ([`prune`]) → `engine::Plan` ([`lower`]).
+//!
+//! Law      the plan's rows at t are the query's rows at t with now() = t; it depends on the text,
+//!          the catalog and the settings alone, on no statistics
+//! Errors   an expression that can fail stays where the text has it (S10): see [`fallible`]
+//! Missing  whatever [`refuse`] lists: refused with 0A000, the reason and a way out
+//!
+//! DataFusion's own optimizer is not used: its rules merge filters in the wrong order, drop and
+//! duplicate expressions that fail, and move them below joins.
+
+mod columns;
+mod fallible;
+mod interval;
+mod key;
+mod lower;
+mod notice;
+mod prune;
+mod pushdown;
+mod refuse;
+mod rel;
+mod resolve;
+mod scalar;
+mod temporal;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::logical_expr::{LogicalPlan, TableScan};
+use sqlparser::ast;
+use tidemark_catalog::{Catalog, Column, ObjectId, ObjectKind};
+use tidemark_engine::{CollectionId, Plan};
+
+use crate::context::PlanContext;
+use crate::error::{Notice, SqlError};
+use crate::plan::plan_query;
+use crate::resolve::{RelationSource, Resolver, ScannedRelation, relation_schema};
+use crate::rewrite::postgres_semantics;
+use crate::session_state::session_state;
+use rel::Scan;
+use scalar::Scalars;
+
+/// What CREATE MATERIALIZED VIEW makes of a query.
+#[derive(Debug, Clone)]
+pub struct MaintainedPlan {
+    /// Its columns have the names and Arrow types of `columns`.
+    pub plan: Plan,
+    pub columns: Vec<Column>,
+    /// Columns that identify a row at every time; empty: there is one row at most. `None`: rows may
+    /// repeat, or the columns that would tell them apart are not in the output.
+    pub key: Option<Vec<usize>>,
+    /// Objects the query's own text names.
+    pub depends_on: Vec<ObjectId>,
+    /// What each relation name meant, by the name as written.
+    pub bindings: BTreeMap<String, ObjectId>,
+    pub notices: Vec<Notice>,
+    /// The OPTIMIZED stage of EXPLAIN, a line each.
+    pub optimized: Vec<String>,
+}
+
+/// Plans a materialized view with the query's column names.
+pub fn plan_view(ctx: &PlanContext, query: &ast::Query) -> Result<MaintainedPlan, SqlError> {
+    plan_named_view(ctx, query, &[])
+}
+
+/// Plans a materialized view, its first columns renamed to `names`.
+///
+/// Errors: those of the query; 0A000 for what is not maintained; 42701 where two columns have one
+/// name; 42601 for more names than columns.
+pub fn plan_named_view(
+    ctx: &PlanContext,
+    query: &ast::Query,
+    names: &[ast::Ident],
+) -> Result<MaintainedPlan, SqlError> {
+    let planned = plan_query(ctx, query, &mut Vec::new())?;
+    let names = columns::output_names(&planned.schema, names)?;
+    let session = session_state(ctx);
+    let options = Arc::clone(session.config_options());
+    let maintained =
+        maintain(&planned.logical, &names, options, &|scan| scanned(&ctx.catalog, scan))?;
+    Ok(MaintainedPlan {
+        plan: maintained.plan,
+        columns: maintained.columns,
+        key: maintained.key,
+        depends_on: planned.depends_on,
+        bindings: planned.bindings,
+        notices: planned.notices.into_iter().chain(maintained.notices).collect(),
+        optimized: maintained.optimized,
+    })
+}
+
+/// Plans a materialized view of the catalog again, from its text and by the names and settings it
+/// was created with.
+///
+/// Errors: whatever makes the text impossible by now; XX000 if `id` is no view.
+pub fn plan_stored_view(ctx: &PlanContext, id: ObjectId) -> Result<MaintainedPlan, SqlError> {
+    let view = ctx.catalog.get(id).and_then(|object| object.view());
+    let view = view.ok_or_else(|| SqlError::internal(format!("object {id} is no view")))?;
+    let session = session_state(ctx);
+    let body = Resolver::new(ctx, &session).expand(id)?;
+    let logical = postgres_semantics(body, session.config_options())?;
+    let names: Vec<String> = view.columns.iter().map(|column| column.name.clone()).collect();
+    let options = Arc::clone(session.config_options());
+    let maintained = maintain(&logical, &names, options, &|scan| scanned(&ctx.catalog, scan))?;
+    Ok(MaintainedPlan {
+        plan: maintained.plan,
+        columns: maintained.columns,
+        key: maintained.key,
+        depends_on: view.depends_on.clone(),
+        bindings: view.bindings.clone(),
+        notices: maintained.notices,
+        optimized: maintained.optimized,
+    })
+}
+
+/// The lines of EXPLAIN (PLAN): an operator each, inputs by their names.
+pub fn explain_plan(catalog: &Catalog, plan: &Plan) -> Vec<String> {
+    let name = |id: CollectionId| match catalog.get(ObjectId(id.0)) {
+        Some(object) => relation_name(object),
+        None => format!("#{}", id.0),
+    };
+    plan.explain(&name).lines().map(str::to_owned).collect()
+}
+
+/// What is made of a logical plan alone.
+struct Maintained {
+    plan: Plan,
+    columns: Vec<Column>,
+    key: Option<Vec<usize>>,
+    notices: Vec<Notice>,
+    optimized: Vec<String>,
+}
+
+fn maintain(
+    logical: &LogicalPlan,
+    names: &[String],
+    options: Arc<ConfigOptions>,
+    relations: resolve::Relations<'_>,
+) -> Result<Maintained, SqlError> {
+    let scalars = Scalars::new(options);
+    let resolved = resolve::resolve(logical, relations, &scalars)?;
+    let columns = columns::output_columns(&resolved, names)?;
+    let pushed = pushdown::push_down(columns::typed(resolved, &columns)?);
+    let notices = notice::notices(&pushed, &scalars)?;
+    let optimized = prune::prune(pushed);
+    let key = key::key(&optimized);
+    let plan = columns::renamed(lower::lower(&optimized, &scalars)?, &columns);
+    let optimized = optimized.explain().lines().map(str::to_owned).collect();
+    Ok(Maintained { plan, columns, key, notices, optimized })
+}
+
+/// The table or materialized view that a plan scans.
+fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
+    let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
+        return Err(refuse::relation(&format!("{} in FROM", scan.table_name)));
+    };
+    let id = match &source.relation {
+        ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) => *id,
+        ScannedRelation::System(_) | ScannedRelation::Given(_) => {
+            return Err(refuse::system_table(scan.table_name.table()));
+        }
+    };
+    let object = catalog.get(id).expect("planned in this catalog");
+    let key = match &object.kind {
+        ObjectKind::Table(table) if table.primary_key.is_empty() => None,
+        ObjectKind::Table(table) => Some(table.primary_key.clone()),
+        ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.key.clone(),
+    };
+    Ok(Scan {
+        object: id,
+        name: relation_name(object),
+        schema: relation_schema(object.columns()),
+        types: object.columns().iter().map(|column| (column.ty, column.typmod)).collect(),
+        key,
+    })
+}
+
+fn relation_name(object: &tidemark_catalog::Object) -> String {
+    match object.schema.as_str() {
+        "public" => object.name.clone(),
+        schema => format!("{schema}.{}", object.name),
+    }
+}

@@ -1,0 +1,106 @@
+//! What CREATE tells about a view that is right, but perhaps not meant (S7).
+//!
+//! Law: one NOTICE for each row side of a temporal filter that has a lower bound and no upper one,
+//! neither in the same filter nor in one below it.
+
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::Expr;
+use tidemark_engine::plan::Edge;
+
+use super::rel::{Rel, as_column, column, named, shift};
+use super::scalar::Scalars;
+use super::temporal::{Analysis, Comparison, has_now};
+use crate::error::{Notice, SqlError};
+
+/// The notices of a relation whose predicates are in their places.
+pub(super) fn notices(rel: &Rel, scalars: &Scalars) -> Result<Vec<Notice>, SqlError> {
+    let mut survey = Survey { scalars, open: vec![] };
+    survey.upper_bounds(rel)?;
+    Ok(survey
+        .open
+        .into_iter()
+        .map(|side| {
+            let message = format!("temporal filter on {side} has no upper bound");
+            let hint = format!(
+                "Rows dated in the future count. Add AND {side} <= now() to leave them out."
+            );
+            Notice { hint: Some(hint), ..Notice::new(message) }
+        })
+        .collect())
+}
+
+struct Survey<'a> {
+    scalars: &'a Scalars,
+    /// Row sides without an upper bound, as the text has them.
+    open: Vec<String>,
+}
+
+impl Survey<'_> {
+    /// The row sides, over the relation's columns, that are known not to be in the future.
+    fn upper_bounds(&mut self, rel: &Rel) -> Result<Vec<Expr>, SqlError> {
+        Ok(match rel {
+            Rel::Scan(_) | Rel::Constant(_) => vec![],
+            Rel::Filter(filter) => {
+                let mut bounded = self.upper_bounds(&filter.input)?;
+                let schema = filter.input.schema();
+                let mut comparisons = Vec::new();
+                for predicate in filter.predicates.iter().filter(|p| has_now(p)) {
+                    comparisons.extend(self.comparisons(predicate, &schema)?);
+                }
+                self.check(&comparisons, &mut bounded, &schema);
+                bounded
+            }
+            Rel::Project(project) => {
+                let bounded = self.upper_bounds(&project.input)?;
+                let schema = project.input.schema();
+                for expr in project.exprs.iter().filter(|expr| has_now(expr)) {
+                    let comparisons = self.comparisons(expr, &schema)?;
+                    self.check(&comparisons, &mut bounded.clone(), &schema);
+                }
+                let place = |side: &Expr| project.exprs.iter().position(|expr| expr == side);
+                bounded.iter().filter_map(place).map(column).collect()
+            }
+            Rel::Join(join) => {
+                let mut bounded = self.upper_bounds(&join.left)?;
+                let width = join.left.width() as isize;
+                let right = self.upper_bounds(&join.right)?;
+                bounded.extend(right.into_iter().map(|side| shift(side, width)));
+                bounded
+            }
+            Rel::Aggregate(aggregate) => {
+                let bounded = self.upper_bounds(&aggregate.input)?;
+                let place = |side: &Expr| {
+                    aggregate.keys.iter().position(|&key| as_column(side) == Some(key))
+                };
+                bounded.iter().filter_map(place).map(column).collect()
+            }
+            Rel::Union(union) => {
+                for input in &union.inputs {
+                    self.upper_bounds(input)?;
+                }
+                vec![]
+            }
+        })
+    }
+
+    fn comparisons(&self, expr: &Expr, schema: &SchemaRef) -> Result<Vec<Comparison>, SqlError> {
+        let analysis = Analysis { scalars: self.scalars, schema };
+        if let Some(comparisons) = analysis.conjunction(expr)? {
+            return Ok(comparisons);
+        }
+        let mut flags = Vec::new();
+        analysis.flagged(expr.clone(), &mut flags)?;
+        Ok(flags)
+    }
+
+    fn check(&mut self, comparisons: &[Comparison], bounded: &mut Vec<Expr>, schema: &SchemaRef) {
+        let upper = comparisons.iter().filter(|comparison| comparison.edge == Edge::From);
+        bounded.extend(upper.map(|comparison| comparison.value.clone()));
+        for comparison in comparisons.iter().filter(|comparison| comparison.edge == Edge::Until) {
+            let side = named(&comparison.value, schema).to_string();
+            if !bounded.contains(&comparison.value) && !self.open.contains(&side) {
+                self.open.push(side);
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What is not maintained, and what to write instead: every refusal of a materialized view (0A000).
+//!
+//! Law: what cannot be kept up to date is refused at CREATE with the reason and a way out, never
+//! run wrongly.
+
+use datafusion::common::JoinType;
+
+use crate::error::SqlError;
+
+/// The way out that is always there.
+const PLAIN: &str = "Use a plain view (CREATE VIEW) over a materialized view of the rest.";
+
+fn refused(message: String, hint: &str) -> SqlError {
+    SqlError::unsupported(message).with_hint(hint)
+}
+
+/// `what` ends the sentence "… not maintained yet".
+fn not_yet(what: &str) -> SqlError {
+    refused(format!("{what} not maintained yet"), PLAIN)
+}
+
+pub(super) fn limit() -> SqlError {
+    refused(
+        "ORDER BY … LIMIT is not maintained yet".to_owned(),
+        "Use a plain view (CREATE VIEW) with the LIMIT over a materialized view without it.",
+    )
+}
+
+pub(super) fn window() -> SqlError {
+    not_yet("window functions are")
+}
+
+pub(super) fn join(join_type: JoinType) -> SqlError {
+    match join_type {
+        JoinType::Left => not_yet("LEFT JOIN is"),
+        JoinType::Right => not_yet("RIGHT JOIN is"),
+        JoinType::Full => not_yet("FULL JOIN is"),
+        _ => not_yet("INTERSECT, EXCEPT and semi-joins are"),
+    }
+}
+
+pub(super) fn subquery() -> SqlError {
+    refused(
+        "subqueries in expressions are not maintained yet".to_owned(),
+        "Write the subquery as a joined relation in FROM, or use a plain view (CREATE VIEW).",
+    )
+}
+
+pub(super) fn lateral() -> SqlError {
+    not_yet("LATERAL is")
+}
+
+pub(super) fn recursive() -> SqlError {
+    not_yet("WITH RECURSIVE is")
+}
+
+pub(super) fn set_returning() -> SqlError {
+    not_yet("set-returning functions like unnest are")
+}
+
+pub(super) fn distinct_on() -> SqlError {
+    refused(
+        "DISTINCT ON is not maintained yet".to_owned(),
+        "Use min or max with GROUP BY, or DISTINCT ON in a plain view (CREATE VIEW) over a \
+         materialized view.",
+    )
+}
+
+pub(super) fn grouping_sets() -> SqlError {
+    refused(
+        "GROUPING SETS, ROLLUP and CUBE are not maintained yet".to_owned(),
+        "Write a GROUP BY for each grouping and put them together with UNION ALL.",
+    )
+}
+
+pub(super) fn aggregate(name: &str) -> SqlError {
+    let maintained: Vec<&str> =
+        tidemark_engine::aggregate::AGGREGATES.iter().map(|function| function.name()).collect();
+    SqlError::unsupported(format!("aggregate function {name} is not maintained yet"))
+        .with_detail(format!("Maintained are: {}.", maintained.join(", ")))
+        .with_hint(PLAIN)
+}
+
+pub(super) fn mixed_distinct() -> SqlError {
+    refused(
+        "an aggregate over DISTINCT values beside aggregates over other arguments is not \
+         maintained yet"
+            .to_owned(),
+        "Make a materialized view for each argument and join them on the GROUP BY columns.",
+    )
+}
+
+pub(super) fn system_table(name: &str) -> SqlError {
+    refused(
+        format!("system table \"{name}\" cannot be read by a materialized view"),
+        "Use a plain view (CREATE VIEW): system tables have no history to maintain from.",
+    )
+}
+
+pub(super) fn volatile(name: &str) -> SqlError {
+    refused(
+        format!("volatile function {name}() cannot be used in a materialized view"),
+        "Call it when a row is inserted (a column DEFAULT), or in a plain view (CREATE VIEW) over \
+         the materialized view.",
+    )
+}
+
+pub(super) fn of_session(name: &str) -> SqlError {
+    refused(
+        format!("function {name}() depends on who asks and cannot be used in a materialized view"),
+        "Use a plain view (CREATE VIEW) over the materialized view.",
+    )
+}
+
+pub(super) fn time_literal(text: &str) -> SqlError {
+    refused(
+        format!("the time literal '{text}' cannot be used in a materialized view"),
+        "Use now() or current_date, which are maintained in comparisons.",
+    )
+}
+
+pub(super) fn now_value() -> SqlError {
+    refused(
+        "now() outside a comparison is not maintained".to_owned(),
+        "Compare it with a column (ts > now() - INTERVAL '30 minutes'), or use now() in a plain \
+         view (CREATE VIEW) over the materialized view, where it is the time of the read.",
+    )
+    .with_detail("Its value changes at every instant.")
+}
+
+pub(super) fn now_mixed() -> SqlError {
+    refused(
+        "now() and columns on the same side of a comparison are not maintained".to_owned(),
+        "Move the columns to the other side: now() - ts < INTERVAL '30 minutes' is \
+         ts > now() - INTERVAL '30 minutes'.",
+    )
+}
+
+pub(super) fn now_twice() -> SqlError {
+    refused(
+        "now() on both sides of a comparison is not maintained".to_owned(),
+        "Write a comparison of now() with a column or a constant.",
+    )
+}
+
+pub(super) fn now_form() -> SqlError {
+    refused(
+        "this function of now() is not maintained".to_owned(),
+        "Comparable forms are now() ± a constant interval, date_trunc and date_bin of it, and \
+         current_date.",
+    )
+}
+
+pub(super) fn now_months() -> SqlError {
+    refused(
+        "now() ± an interval of months is not maintained".to_owned(),
+        "Count in days (INTERVAL '30 days'), or from the day: date_trunc('day', now()) - \
+         INTERVAL '1 month', or current_date - INTERVAL '1 month'.",
+    )
+    .with_detail(
+        "It goes back as time goes on: a month before the 31st can be earlier than a month before \
+         the 30th at a later hour.",
+    )
+}
+
+pub(super) fn now_guarded() -> SqlError {
+    refused(
+        "a comparison of now() with an expression that can fail, inside another expression, is not \
+         maintained"
+            .to_owned(),
+        "Compute the expression as a column of a subquery in FROM, or put the comparison into \
+         WHERE by itself.",
+    )
+}
+
+pub(super) fn relation(what: &str) -> SqlError {
+    not_yet(&format!("{what} is"))
+}

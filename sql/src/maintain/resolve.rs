@@ -1,0 +1,282 @@
+//! From DataFusion's logical plan to [`Rel`]: names become positions, and what is not maintained is
+//! refused.
+//!
+//! Law: nothing is moved and nothing is left out here, but for ORDER BY, which a collection doesn't
+//! have. Every node and expression that isn't named here is refused.
+
+mod aggregate;
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
+use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::utils::split_conjunction_owned;
+use datafusion::logical_expr::{
+    BinaryExpr, Distinct, Expr, LogicalPlan, Operator, TableScan, Volatility, logical_plan,
+};
+use datafusion::scalar::ScalarValue;
+
+use super::interval::cast_of;
+use super::refuse;
+use super::rel::{Aggregate, Rel, Scan, Union, column, type_of};
+use super::scalar::Scalars;
+use super::temporal::{is_now, normalized};
+use crate::error::{SqlError, state};
+use crate::rewrite::names::shown;
+
+/// What a relation of a plan is: the caller knows the catalog.
+pub(super) type Relations<'a> = &'a dyn Fn(&TableScan) -> Result<Scan, SqlError>;
+
+/// Turns a plan into a [`Rel`] with the plan's columns.
+pub(super) fn resolve(
+    plan: &LogicalPlan,
+    relations: Relations<'_>,
+    scalars: &Scalars,
+) -> Result<Rel, SqlError> {
+    Resolver { relations, scalars }.rel(plan)
+}
+
+struct Resolver<'a> {
+    relations: Relations<'a>,
+    scalars: &'a Scalars,
+}
+
+impl Resolver<'_> {
+    fn rel(&self, plan: &LogicalPlan) -> Result<Rel, SqlError> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::Projection(projection) => {
+                let input = self.rel(&projection.input)?;
+                let exprs = self.exprs(&projection.expr, projection.input.schema(), &input)?;
+                input.project(exprs, names(&projection.schema))
+            }
+            LogicalPlan::Filter(filter) => {
+                let input = self.rel(&filter.input)?;
+                let predicates = self.predicates(&filter.predicate, &filter.input, &input)?;
+                Ok(input.filter(predicates))
+            }
+            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::SubqueryAlias(alias) => self.rel(&alias.input),
+            LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.rel(&sort.input),
+            LogicalPlan::Distinct(Distinct::All(input)) => Ok(distinct(self.rel(input)?)),
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Values(values) => self.values(values),
+            LogicalPlan::EmptyRelation(empty) => Ok(constant(&empty.schema, empty.produce_one_row)),
+            LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => Err(refuse::limit()),
+            LogicalPlan::Distinct(Distinct::On(_)) => Err(refuse::distinct_on()),
+            LogicalPlan::Window(_) => Err(refuse::window()),
+            LogicalPlan::Subquery(_) => Err(refuse::lateral()),
+            LogicalPlan::Unnest(_) => Err(refuse::set_returning()),
+            LogicalPlan::RecursiveQuery(_) => Err(refuse::recursive()),
+            LogicalPlan::Extension(extension) => Err(refuse::relation(extension.node.name())),
+            LogicalPlan::Repartition(_)
+            | LogicalPlan::Statement(_)
+            | LogicalPlan::Explain(_)
+            | LogicalPlan::Analyze(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Ddl(_)
+            | LogicalPlan::Copy(_)
+            | LogicalPlan::DescribeTable(_) => {
+                Err(SqlError::internal(format!("not a query: {}", plan.display())))
+            }
+        }
+    }
+
+    fn scan(&self, scan: &TableScan) -> Result<Rel, SqlError> {
+        if scan.fetch.is_some() {
+            return Err(refuse::limit());
+        }
+        let whole = match scan.source.get_logical_plan() {
+            Some(view) => self.rel(&view)?,
+            None => Rel::Scan((self.relations)(scan)?),
+        };
+        let full = DFSchema::try_from_qualified_schema(
+            scan.table_name.clone(),
+            scan.source.schema().as_ref(),
+        )?;
+        let filters = self.exprs(&scan.filters, &full, &whole)?;
+        let rel = whole.filter(filters);
+        Ok(match &scan.projection {
+            Some(columns) => rel.select(columns),
+            None => rel,
+        })
+    }
+
+    fn join(&self, join: &logical_plan::Join) -> Result<Rel, SqlError> {
+        if join.join_type != JoinType::Inner {
+            return Err(refuse::join(join.join_type));
+        }
+        if join.null_equality != NullEquality::NullEqualsNothing {
+            return Err(refuse::join(JoinType::LeftSemi));
+        }
+        let pairs = super::rel::Join {
+            left: Box::new(self.rel(&join.left)?),
+            right: Box::new(self.rel(&join.right)?),
+            on: vec![],
+        };
+        let pairs = Rel::Join(pairs);
+        let on = join.on.iter().map(|(left, right)| {
+            let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
+            Expr::BinaryExpr(BinaryExpr::new(left, Operator::Eq, right))
+        });
+        let filter = join.filter.iter().cloned().flat_map(split_conjunction_owned);
+        let predicates: Vec<Expr> = on.chain(filter).collect();
+        let both = join.left.schema().join(join.right.schema())?;
+        let predicates = self.exprs(&predicates, &both, &pairs)?;
+        Ok(pairs.filter(predicates))
+    }
+
+    fn union(&self, union: &logical_plan::Union) -> Result<Rel, SqlError> {
+        let schema = plain_schema(&union.schema);
+        let inputs = union.inputs.iter().map(|input| cast_columns(self.rel(input)?, &schema));
+        let inputs = inputs.collect::<Result<Vec<_>, SqlError>>()?;
+        Ok(Rel::Union(Union { inputs, schema }))
+    }
+
+    /// VALUES: a relation of one row for each, so that one that fails leaves the others.
+    fn values(&self, values: &logical_plan::Values) -> Result<Rel, SqlError> {
+        let schema = plain_schema(&values.schema);
+        let rows = values.values.iter().map(|row| {
+            let one = constant(&DFSchema::empty(), true);
+            let exprs = self.exprs(row, &DFSchema::empty(), &one)?;
+            cast_columns(one.project(exprs, names(&values.schema))?, &schema)
+        });
+        let mut rows = rows.collect::<Result<Vec<_>, SqlError>>()?;
+        Ok(match rows.len() {
+            1 => rows.remove(0),
+            _ => Rel::Union(Union { inputs: rows, schema }),
+        })
+    }
+
+    /// The predicate's conjuncts, over the columns of `input`.
+    fn predicates(
+        &self,
+        predicate: &Expr,
+        plan: &LogicalPlan,
+        input: &Rel,
+    ) -> Result<Vec<Expr>, SqlError> {
+        self.exprs(&split_conjunction_owned(predicate.clone()), plan.schema(), input)
+    }
+
+    /// Expressions over `names`, the columns of `input` in its order, as expressions by position.
+    fn exprs(&self, exprs: &[Expr], names: &DFSchema, input: &Rel) -> Result<Vec<Expr>, SqlError> {
+        let schema = input.schema();
+        exprs.iter().map(|expr| self.expr(expr, names, &schema)).collect()
+    }
+
+    fn expr(&self, expr: &Expr, names: &DFSchema, schema: &Schema) -> Result<Expr, SqlError> {
+        check(expr)?;
+        let positional = expr.clone().transform_up(|expr| {
+            Ok(match expr {
+                Expr::Column(named) => Transformed::yes(column(index_of(names, &named)?)),
+                Expr::Alias(alias) => Transformed::yes(*alias.expr),
+                Expr::Literal(value, Some(_)) => Transformed::yes(Expr::Literal(value, None)),
+                other => Transformed::no(other),
+            })
+        })?;
+        let folded = self.scalars.fold(positional.data, schema)?;
+        Ok(normalized(folded, schema, self.scalars)?)
+    }
+}
+
+fn index_of(names: &DFSchema, column: &Column) -> datafusion::common::Result<usize> {
+    names.index_of_column(column)
+}
+
+/// Refuses what no materialized view may contain.
+fn check(expr: &Expr) -> Result<(), SqlError> {
+    expr.apply(|expr| {
+        let refused = match expr {
+            Expr::ScalarSubquery(_)
+            | Expr::Exists(_)
+            | Expr::InSubquery(_)
+            | Expr::SetComparison(_)
+            | Expr::OuterReferenceColumn(..) => Some(refuse::subquery()),
+            Expr::WindowFunction(_) => Some(refuse::window()),
+            Expr::Unnest(_) => Some(refuse::set_returning()),
+            Expr::GroupingSet(_) => Some(refuse::grouping_sets()),
+            Expr::Placeholder(placeholder) => {
+                let message = format!("there is no parameter {}", placeholder.id);
+                Some(SqlError::new(state::UNDEFINED_PARAMETER, message))
+            }
+            Expr::ScalarFunction(function) => {
+                let name = function.name();
+                match function.func.signature().volatility {
+                    Volatility::Volatile => Some(refuse::volatile(name)),
+                    Volatility::Stable if !is_now(expr) => Some(refuse::of_session(name)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let refused = refused.or_else(|| time_literal(expr));
+        match refused {
+            Some(error) => Err(error.into()),
+            None => Ok(TreeNodeRecursion::Continue),
+        }
+    })?;
+    Ok(())
+}
+
+/// Words for a moving time, read as a time: `'now'::timestamptz`.
+fn time_literal(expr: &Expr) -> Option<SqlError> {
+    let (inner, to) = cast_of(expr)?;
+    let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = inner else {
+        return None;
+    };
+    let word = text.trim().to_lowercase();
+    let moves = matches!(word.as_str(), "now" | "today" | "tomorrow" | "yesterday");
+    (to.is_temporal() && moves).then(|| refuse::time_literal(text))
+}
+
+/// Each row once.
+pub(super) fn distinct(input: Rel) -> Rel {
+    let schema = input.schema();
+    let keys = (0..schema.fields().len()).collect();
+    Rel::Aggregate(Aggregate { input: Box::new(input), keys, calls: vec![], schema })
+}
+
+/// No rows, or one row of no columns.
+fn constant(schema: &DFSchema, one_row: bool) -> Rel {
+    let schema = plain_schema(schema);
+    Rel::Constant(match one_row {
+        false => RecordBatch::new_empty(schema),
+        true => {
+            let options = RecordBatchOptions::new().with_row_count(Some(1));
+            let none = Arc::new(Schema::empty());
+            RecordBatch::try_new_with_options(none, vec![], &options).expect("no columns, one row")
+        }
+    })
+}
+
+fn names(schema: &DFSchema) -> Vec<String> {
+    schema.fields().iter().map(|field| shown(field.name()).to_owned()).collect()
+}
+
+/// Nullable columns without metadata.
+pub(super) fn plain_schema(schema: &DFSchema) -> SchemaRef {
+    let field = |field: &Arc<Field>| Field::new(field.name(), field.data_type().clone(), true);
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
+}
+
+/// The relation's columns with the types of `schema`.
+pub(super) fn cast_columns(rel: Rel, schema: &SchemaRef) -> Result<Rel, SqlError> {
+    let own = rel.schema();
+    let same = |(a, b): (&Arc<Field>, &Arc<Field>)| a.data_type() == b.data_type();
+    if own.fields().iter().zip(schema.fields()).all(same) {
+        return Ok(rel);
+    }
+    let casts = schema.fields().iter().enumerate().map(|(i, field)| {
+        match type_of(&column(i), &own)? == *field.data_type() {
+            true => Ok(column(i)),
+            false => Ok(Expr::Cast(Cast::new(Box::new(column(i)), field.data_type().clone()))),
+        }
+    });
+    let casts = casts.collect::<Result<Vec<_>, SqlError>>()?;
+    let names = schema.fields().iter().map(|field| field.name().clone()).collect();
+    rel.project(casts, names)
+}
