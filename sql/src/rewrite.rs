@@ -18,6 +18,7 @@ pub mod now;
 pub mod parameters;
 mod reg;
 mod types;
+mod using;
 
 pub use checked::check_overflow;
 pub use types::planner;

@@ -13,7 +13,7 @@ use sqlparser::ast::{
 use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
-use super::literal;
+use super::{literal, using};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -42,6 +42,7 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         literal::unwrap_select(select);
+        using::qualify(select);
         done(select_clauses(select))
     }
 
@@ -145,7 +146,10 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
     let args = unnamed(std::mem::take(args))?;
     *factor = match function.as_str() {
         "unnest" => derived_function("unnest", args, alias.take(), true),
-        "generate_series" | "generate_subscripts" | "regexp_split_to_table" | "string_to_table" => {
+        "generate_subscripts" => {
+            derived_function(&function, vec![subscripts(args)?], alias.take(), true)
+        }
+        "generate_series" | "regexp_split_to_table" | "string_to_table" => {
             let call = call(&function, args);
             derived_function(&function, vec![call], alias.take(), true)
         }
@@ -283,6 +287,15 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = in_subquery(left, right, true);
             Ok(())
         }
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            escape_by_backslash(pattern, escape_char)
+        }
+        Expr::InSubquery { expr: left, subquery, negated: false }
+            if matches!(**left, Expr::Tuple(_)) =>
+        {
+            *expr = row_in_subquery(left, subquery)?;
+            Ok(())
+        }
         Expr::Function(_) => function(expr),
         Expr::Value(_) => {
             literal::wrap(expr);
@@ -300,6 +313,75 @@ fn in_subquery(left: &mut Expr, right: &mut Expr, negated: bool) -> Expr {
         }
         other => other,
     }
+}
+
+/// A literal pattern with another escape character than the backslash, which alone the kernels
+/// know.
+fn escape_by_backslash(
+    pattern: &mut Expr,
+    escape: &mut Option<ast::ValueWithSpan>,
+) -> Result<(), SqlError> {
+    let Some(character) = escape.take() else { return Ok(()) };
+    let character = match character.value {
+        Value::SingleQuotedString(text) => text,
+        other => return Err(SqlError::unsupported(format!("ESCAPE {other} is not supported"))),
+    };
+    let mut characters = character.chars();
+    let (Some(escape), None) = (characters.next(), characters.next()) else {
+        let message = "ESCAPE takes a single character here";
+        return Err(SqlError::unsupported(message));
+    };
+    if escape == '\\' {
+        return Ok(());
+    }
+    let Expr::Value(value) = pattern else {
+        return Err(SqlError::unsupported("ESCAPE is supported for literal patterns only"));
+    };
+    let Value::SingleQuotedString(text) = &mut value.value else {
+        return Err(SqlError::unsupported("ESCAPE is supported for literal patterns only"));
+    };
+    let mut rewritten = String::new();
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            c if c == escape => {
+                rewritten.push('\\');
+                rewritten.extend(characters.next());
+            }
+            '\\' => rewritten.push_str("\\\\"),
+            c => rewritten.push(c),
+        }
+    }
+    *text = rewritten;
+    Ok(())
+}
+
+/// `(a, b) IN (SELECT …)` as EXISTS over the query with names for its columns.
+fn row_in_subquery(left: &mut Expr, subquery: &mut Box<Query>) -> Result<Expr, SqlError> {
+    let Expr::Tuple(row) = take(left) else {
+        return Err(SqlError::internal("not a row expression"));
+    };
+    let name = |n: usize| Ident::with_quote('"', format!("\u{2}row{n}"));
+    let columns = (0..row.len())
+        .map(|n| ast::TableAliasColumnDef { name: name(n), data_type: None })
+        .collect();
+    let alias =
+        TableAlias { explicit: true, name: Ident::with_quote('"', "\u{2}rows"), columns, at: None };
+    let names = (0..row.len()).map(|n| Expr::Identifier(name(n))).collect();
+    let condition = compare_rows(row, &BinaryOperator::Eq, names)?;
+    let relation = TableFactor::Derived {
+        lateral: false,
+        subquery: std::mem::replace(subquery, empty_query()),
+        alias: Some(alias),
+        sample: None,
+    };
+    let mut exists = empty_query();
+    if let SetExpr::Select(select) = exists.body.as_mut() {
+        select.projection = vec![SelectItem::UnnamedExpr(number(1))];
+        select.from = vec![ast::TableWithJoins { relation, joins: vec![] }];
+        select.selection = Some(condition);
+    }
+    Ok(Expr::Exists { subquery: exists, negated: false })
 }
 
 /// The operator of `OPERATOR(pg_catalog.~)`.
@@ -418,6 +500,15 @@ fn cast(expr: &mut Expr) -> Result<(), SqlError> {
     }
     let (ty, typmod) = PgType::parse(&data_type.to_string())
         .map_err(|error| SqlError::new(error.sqlstate(), error.to_string()))?;
+    if let Some(reg) = ty.element().and_then(reg_name)
+        && let Some(names) = array_literal(inner)
+    {
+        let oid = |name: String| {
+            call(&format!("to_{reg}_oid"), vec![Expr::value(Value::SingleQuotedString(name))])
+        };
+        *expr = call("make_array", names.into_iter().map(oid).collect());
+        return Ok(());
+    }
     if let Some(reg) = reg_name(ty) {
         let argument = take(inner);
         *expr = call(&format!("to_{reg}_oid"), vec![argument]);
@@ -440,6 +531,17 @@ fn cast(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
+}
+
+/// The elements of `'{a,b}'`, if it is a flat list of plain words.
+fn array_literal(expr: &Expr) -> Option<Vec<String>> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::SingleQuotedString(text) = &value.value else { return None };
+    let list = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    if list.contains(['{', '\\']) {
+        return None;
+    }
+    Some(list.split(',').map(|word| word.trim().trim_matches('"').to_string()).collect())
 }
 
 /// The reg* types, whose values are oids that are read and printed as names.
@@ -518,6 +620,13 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
         }
         return Err(SqlError::syntax("a subquery as an argument needs its own parentheses"));
     }
+    if name == "generate_subscripts"
+        && let FunctionArguments::List(list) = &mut function.args
+    {
+        let args = unnamed(std::mem::take(&mut list.args))?;
+        *expr = call("unnest", vec![subscripts(args)?]);
+        return Ok(());
+    }
     let as_type = |ty: DataType| cast_to(call("now", vec![]), ty);
     let zone = ast::TimezoneInfo::None;
     match name.as_str() {
@@ -533,6 +642,15 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
+}
+
+/// The subscripts of an array, as an array.
+fn subscripts(args: Vec<Expr>) -> Result<Expr, SqlError> {
+    if args.len() != 2 {
+        return Err(SqlError::unsupported("generate_subscripts takes an array and a dimension"));
+    }
+    let length = call("array_length", args);
+    Ok(call("generate_series", vec![cast_to(number(1), DataType::Int4(None)), length]))
 }
 
 /// `ARRAY(SELECT x …)` as an aggregate over the query; an empty array for no rows.

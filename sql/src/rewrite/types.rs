@@ -318,13 +318,10 @@ fn is_comparison(op: Operator) -> bool {
 /// The type a quoted literal takes beside an operand of type `other`.
 fn operand(op: Operator, other: &DataType, is_left: bool) -> DataType {
     match (op, other) {
-        (Operator::Plus | Operator::Minus, DataType::Timestamp(..) | DataType::Time64(_)) => {
-            match (op, is_left) {
-                (Operator::Minus, true) => other.clone(),
-                _ => DataType::Interval(IntervalUnit::MonthDayNano),
-            }
+        // Subtracted, it is of its neighbour's own type: `ts - '2026-01-01'` is an interval.
+        (Operator::Plus, DataType::Timestamp(..) | DataType::Time64(_) | DataType::Date32) => {
+            DataType::Interval(IntervalUnit::MonthDayNano)
         }
-        (Operator::Plus, DataType::Date32) => DataType::Interval(IntervalUnit::MonthDayNano),
         (Operator::Minus, DataType::LargeUtf8) => DataType::Utf8, // a key of a jsonb
         (Operator::StringConcat, DataType::List(_)) if !is_left => other.clone(),
         (Operator::StringConcat, _)
