@@ -170,6 +170,12 @@ fn parse_part(rest: &mut &str, sum: &mut Sum, seen: &mut Seen) -> Result<(), Fau
         seen.note(&[Unit::Months(12), Unit::Months(1)])?;
         *rest = &rest[1..];
         let months = read_number(rest)?;
+        if !rest.is_empty() && !rest.starts_with(super::is_space) {
+            return Err(Fault::Syntax);
+        }
+        if months.whole > 11 {
+            return Err(Fault::Range);
+        }
         let months = Number { negative: number.negative, ..months };
         sum.add(number, Unit::Months(12))?;
         return sum.add(months, Unit::Months(1));

@@ -123,7 +123,12 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
         "0.1|0.30000000000000004/0.2|0.6/0.3|0.9/0.4|0.7",
         EXACT,
     ),
-    ("left(1, 1)", "ERROR 42883: function left(bigint, bigint) does not exist", WORDS),
+    (
+        "x FROM (VALUES (interval '1 mon'), (interval '31 days'), (interval '29 days')) t(x) \
+         WHERE x >= '30 days' ORDER BY 1 LIMIT 1",
+        "31 days",
+        "intervals compare by length, but are sorted by months, then days, then time",
+    ),
     ("cbrt(27)", "3", "a better cube root than the C library's"),
     ("upper('héllo')", "HÉLLO", "characters are Unicode; the answers come from a C locale"),
     ("lower('HÉLLO')", "héllo", "characters are Unicode; the answers come from a C locale"),
