@@ -296,12 +296,34 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = row_in_subquery(left, subquery)?;
             Ok(())
         }
+        Expr::SimilarTo { negated, expr: left, pattern, escape_char: None } => {
+            let similar = call("similar_to", vec![take(left), take(pattern)]);
+            *expr = if *negated { not(similar) } else { similar };
+            Ok(())
+        }
+        Expr::UnaryOp { op, expr: operand } => {
+            if let Some(name) = prefix_function(op) {
+                *expr = call(name, vec![take(operand)]);
+            }
+            Ok(())
+        }
         Expr::Function(_) => function(expr),
         Expr::Value(_) => {
             literal::wrap(expr);
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// The function behind a prefix operator that `SqlToRel` does not know.
+fn prefix_function(op: &ast::UnaryOperator) -> Option<&'static str> {
+    match op {
+        ast::UnaryOperator::PGSquareRoot => Some("sqrt"),
+        ast::UnaryOperator::PGCubeRoot => Some("cbrt"),
+        ast::UnaryOperator::PGAbs => Some("abs"),
+        ast::UnaryOperator::BitwiseNot => Some("bit_not"),
+        _ => None,
     }
 }
 
