@@ -45,15 +45,16 @@ pub enum DemoError {
 
 /// Runs server and demo until Ctrl-C, SIGTERM or an error.
 pub async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    // Caught from the first moment on: starting and setting up may take a while.
+    let stopped = asked_to_stop()?;
     let running = Server::start(config).await.map_err(DemoError::Start)?;
-    let ended = play(running.addr).await;
+    let ended = play(running.addr, stopped).await;
     running.shutdown().await;
     Ok(ended?)
 }
 
-async fn play(addr: SocketAddr) -> Result<(), DemoError> {
-    // Caught from the first moment on: setting up may take a while, too.
-    let stopped = asked_to_stop()?;
+/// Sets up what is missing, then generates and shows until `stopped`.
+async fn play(addr: SocketAddr, stopped: impl Future<Output = ()>) -> Result<(), DemoError> {
     tokio::pin!(stopped);
     let (stop, watch_stop) = watch::channel(false);
     let setup = async {
@@ -88,9 +89,7 @@ async fn finish(generator: JoinHandle<Result<(), DemoError>>) -> Result<(), Demo
     if generator.is_finished() {
         return Ok(());
     }
-    generator
-        .await
-        .unwrap_or(Err(DemoError::Ended("generator")))
+    generator.await.unwrap_or(Err(DemoError::Ended("generator")))
 }
 
 fn failure(generated: Result<(), DemoError>) -> DemoError {
@@ -110,11 +109,7 @@ async fn show(
         let totals = rows(client, shop::TOTALS).await?;
         let top = rows(client, shop::TOP).await?;
         let statistics = statistics.borrow().clone();
-        screen.draw(&View {
-            totals: &totals,
-            top: &top,
-            statistics: &statistics,
-        })?;
+        screen.draw(&View { totals: &totals, top: &top, statistics: &statistics })?;
     }
 }
 
@@ -130,18 +125,13 @@ async fn rows(client: &Client, sql: &str) -> Result<Vec<SimpleQueryRow>, DemoErr
 
 /// The server's words, which the error itself keeps back.
 fn said(error: &tokio_postgres::Error) -> String {
-    error
-        .as_db_error()
-        .map_or_else(|| error.to_string(), ToString::to_string)
+    error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 async fn connect(addr: SocketAddr) -> Result<Client, DemoError> {
     let mut config = tokio_postgres::Config::new();
     config.host(addr.ip().to_string()).port(addr.port());
-    config
-        .user(shop::USER)
-        .dbname(shop::DATABASE)
-        .application_name("tidemark demo");
+    config.user(shop::USER).dbname(shop::DATABASE).application_name("tidemark demo");
     let connected = config.connect(NoTls).await;
     let (client, connection) = connected.map_err(|error| DemoError::Sql("connection", error))?;
     // It ends with its client; its errors reach the client's calls.
@@ -160,4 +150,41 @@ fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Item views, item views that the feature view counts, and whether its averages are those of a
+    /// query that reads all of them anew.
+    async fn state(addr: SocketAddr) -> Vec<String> {
+        let client = connect(addr).await.expect("the server is there");
+        let anew = "SELECT v.user_id, avg(i.price), count(*) FROM item_views v
+            JOIN items i ON i.item_id = v.item_id GROUP BY v.user_id";
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM item_views), (SELECT sum(items) FROM user_avg_price_30m),
+             (SELECT count(*) FROM (SELECT * FROM user_avg_price_30m EXCEPT {anew}) AS wrong)"
+        );
+        let found = rows(&client, &sql).await.expect("tables and view are there");
+        (0..3).map(|column| found[0].get(column).unwrap_or("NULL").to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_second_start_goes_on_with_what_was_there() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let mut before = 0;
+        for _ in 0..2 {
+            let running = Server::start(Config::for_test(data.path())).await;
+            let running = running.expect("a server starts");
+            let while_ = tokio::time::sleep(Duration::from_secs(2));
+            play(running.addr, while_).await.expect("nothing goes wrong");
+            let found = state(running.addr).await;
+            let events: u64 = found[0].parse().expect("a number");
+            assert!(events > before + 500, "{events} after {before}");
+            assert_eq!(found[1..], [found[0].clone(), "0".to_owned()]);
+            before = events;
+            running.shutdown().await;
+        }
+    }
 }

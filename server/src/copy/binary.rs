@@ -38,9 +38,7 @@ pub struct BinaryReader {
 
 impl BinaryReader {
     pub fn new(relation: &str, columns: Vec<Column>) -> Result<BinaryReader, SqlError> {
-        let inputs = columns
-            .iter()
-            .map(|column| receive::column(&column.data_type()));
+        let inputs = columns.iter().map(|column| receive::column(&column.data_type()));
         Ok(BinaryReader {
             relation: relation.to_owned(),
             columns: inputs.collect::<Result<_, _>>()?,
@@ -67,9 +65,7 @@ impl BinaryReader {
             return Err(bad_format("invalid COPY file header (WITH OIDS)"));
         }
         if flags >> 16 != 0 {
-            return Err(bad_format(
-                "unrecognized critical flags in COPY file header",
-            ));
+            return Err(bad_format("unrecognized critical flags in COPY file header"));
         }
         let Some(extension) = word(bytes, SIGNATURE.len() + 4) else {
             return missing("missing length");
@@ -78,11 +74,7 @@ impl BinaryReader {
             return Err(bad_format("invalid COPY file header (missing length)"));
         }
         let length = SIGNATURE.len() + 8 + extension as usize;
-        if bytes.len() < length {
-            missing("wrong length")
-        } else {
-            Ok(Some(length))
-        }
+        if bytes.len() < length { missing("wrong length") } else { Ok(Some(length)) }
     }
 
     /// The bytes of the row at the start of `bytes`, once it is complete; all of it is appended.
@@ -156,10 +148,7 @@ impl BinaryReader {
 
 /// The big-endian word at `position`.
 fn word(bytes: &[u8], position: usize) -> Option<u32> {
-    bytes
-        .get(position..)?
-        .first_chunk::<4>()
-        .map(|word| u32::from_be_bytes(*word))
+    bytes.get(position..)?.first_chunk::<4>().map(|word| u32::from_be_bytes(*word))
 }
 
 impl ReadRows for BinaryReader {
@@ -202,9 +191,6 @@ impl ReadRows for BinaryReader {
     }
 
     fn take(&mut self) -> Vec<ArrayRef> {
-        self.columns
-            .iter_mut()
-            .map(|column| column.finish())
-            .collect()
+        self.columns.iter_mut().map(|column| column.finish()).collect()
     }
 }

@@ -71,12 +71,7 @@ impl Fields {
                     self.cut_plain(line.as_bytes(), *delimiter, null.as_bytes());
                 }
             }
-            FieldSyntax::Csv {
-                delimiter,
-                null,
-                quote,
-                escape,
-            } => {
+            FieldSyntax::Csv { delimiter, null, quote, escape } => {
                 let (delimiter, null) = (*delimiter, null.as_bytes());
                 if memchr(*quote, line.as_bytes()).is_some() {
                     self.cut_csv_quoted(line.as_bytes(), delimiter, null, *quote, *escape)?;
@@ -168,10 +163,7 @@ impl Fields {
         if check {
             valid_text(&self.unescaped[output_start..])?;
         }
-        self.places.push(Place::Unescaped {
-            start: output_start,
-            end: self.unescaped.len(),
-        });
+        self.places.push(Place::Unescaped { start: output_start, end: self.unescaped.len() });
         Ok(end)
     }
 
@@ -228,10 +220,7 @@ impl Fields {
                 copied = end;
             }
         }
-        self.places.push(Place::Unescaped {
-            start: output_start,
-            end: self.unescaped.len(),
-        });
+        self.places.push(Place::Unescaped { start: output_start, end: self.unescaped.len() });
         Ok(copied)
     }
 
@@ -274,11 +263,7 @@ impl Fields {
 }
 
 fn place(line: &[u8], start: usize, end: usize, null: &[u8]) -> Place {
-    if &line[start..end] == null {
-        Place::Null
-    } else {
-        Place::Line { start, end }
-    }
+    if &line[start..end] == null { Place::Null } else { Place::Line { start, end } }
 }
 
 /// The byte that a backslash, `first` and perhaps some of `rest` stand for, and how many bytes
@@ -294,13 +279,8 @@ fn escaped_byte(first: u8, rest: &[u8]) -> (u8, usize) {
             ((value & 0xFF) as u8, count)
         }
         b'x' => {
-            let digits = rest
-                .iter()
-                .take(2)
-                .map_while(|b| char::from(*b).to_digit(16));
-            match digits.fold((0, 0), |(value, count), digit| {
-                (value * 16 + digit, count + 1)
-            }) {
+            let digits = rest.iter().take(2).map_while(|b| char::from(*b).to_digit(16));
+            match digits.fold((0, 0), |(value, count), digit| (value * 16 + digit, count + 1)) {
                 (_, 0) => (b'x', 1),
                 (value, count) => (value as u8, 1 + count),
             }

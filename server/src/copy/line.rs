@@ -112,10 +112,7 @@ impl LineScanner {
 
     fn unfinished(&self, bytes: &[u8], at_end: bool) -> Line {
         if at_end && !bytes.is_empty() {
-            Line::Complete {
-                length: bytes.len(),
-                next: bytes.len(),
-            }
+            Line::Complete { length: bytes.len(), next: bytes.len() }
         } else {
             Line::Unfinished
         }
@@ -144,11 +141,7 @@ impl LineScanner {
                 position += 1;
                 continue;
             }
-            let counted = if self.newline == Newline::Lf {
-                b'\n'
-            } else {
-                b'\r'
-            };
+            let counted = if self.newline == Newline::Lf { b'\n' } else { b'\r' };
             // After an escape the very next byte decides; otherwise jump.
             if !self.escaped {
                 let escape = escape.unwrap_or(quote);
@@ -179,10 +172,7 @@ impl LineScanner {
                 Newline::Cr | Newline::CrLf => Step::Fail(self.literal_newline()),
                 Newline::Unknown | Newline::Lf => {
                     self.newline = Newline::Lf;
-                    Step::Stop(Line::Complete {
-                        length: position,
-                        next: position + 1,
-                    })
+                    Step::Stop(Line::Complete { length: position, next: position + 1 })
                 }
             },
             b'\r' => self.carriage_return(position, next, at_end),
@@ -203,10 +193,7 @@ impl LineScanner {
                 None if !at_end => return Step::Stop(Line::Unfinished),
                 Some(b'\n') => {
                     self.newline = Newline::CrLf;
-                    return Step::Stop(Line::Complete {
-                        length: position,
-                        next: position + 2,
-                    });
+                    return Step::Stop(Line::Complete { length: position, next: position + 2 });
                 }
                 _ if self.newline == Newline::CrLf => {
                     return Step::Fail(self.literal_carriage_return());
@@ -214,10 +201,7 @@ impl LineScanner {
                 _ => self.newline = Newline::Cr,
             },
         }
-        Step::Stop(Line::Complete {
-            length: position,
-            next: position + 1,
-        })
+        Step::Stop(Line::Complete { length: position, next: position + 1 })
     }
 
     /// `\.` at `position`: the end if a newline of the right style follows.
@@ -226,11 +210,7 @@ impl LineScanner {
         let corrupt = "end-of-copy marker corrupt";
         let mismatch = "end-of-copy marker does not match previous newline style";
         let not_marker = |message: &str| {
-            if is_text {
-                Step::Fail(bad_format(message))
-            } else {
-                Step::Skip(1)
-            }
+            if is_text { Step::Fail(bad_format(message)) } else { Step::Skip(1) }
         };
         let rest = &bytes[position + 2..];
         // At the end of the input PostgreSQL sees a zero byte here.

@@ -50,19 +50,11 @@ impl Options {
     }
 
     pub fn csv() -> Options {
-        Options {
-            format: Format::Csv,
-            delimiter: b',',
-            null: String::new(),
-            ..Options::text()
-        }
+        Options { format: Format::Csv, delimiter: b',', null: String::new(), ..Options::text() }
     }
 
     pub fn binary() -> Options {
-        Options {
-            format: Format::Binary,
-            ..Options::text()
-        }
+        Options { format: Format::Binary, ..Options::text() }
     }
 
     /// The options of a statement.
@@ -70,11 +62,7 @@ impl Options {
     /// Errors: 0A000 and 22023, as PostgreSQL refuses combinations and values.
     pub fn new(format: &CopyFormat, direction: CopyDirection) -> Result<Options, SqlError> {
         let options = match format {
-            CopyFormat::Text {
-                delimiter,
-                null,
-                header,
-            } => Options {
+            CopyFormat::Text { delimiter, null, header } => Options {
                 delimiter: one_byte(*delimiter, "delimiter")?,
                 null: null.clone(),
                 header: *header,
@@ -115,14 +103,10 @@ impl Options {
         let newline = |text: &str| text.contains(['\n', '\r']);
         let delimiter = char::from(self.delimiter);
         if newline(delimiter.encode_utf8(&mut [0; 4])) {
-            return Err(invalid(
-                "COPY delimiter cannot be newline or carriage return",
-            ));
+            return Err(invalid("COPY delimiter cannot be newline or carriage return"));
         }
         if newline(&self.null) {
-            return Err(invalid(
-                "COPY null representation cannot use newline or carriage return",
-            ));
+            return Err(invalid("COPY null representation cannot use newline or carriage return"));
         }
         let unsafe_in_text = "\\.abcdefghijklmnopqrstuvwxyz0123456789";
         if !is_csv && unsafe_in_text.contains(delimiter) {
@@ -174,10 +158,7 @@ pub(super) fn flags(
         let message = format!("{option} column \"{missing}\" not referenced by COPY");
         return Err(SqlError::new(state::INVALID_COLUMN_REFERENCE, message));
     }
-    Ok(columns
-        .iter()
-        .map(|column| names.contains(column))
-        .collect())
+    Ok(columns.iter().map(|column| names.contains(column)).collect())
 }
 
 fn one_byte(character: char, what: &str) -> Result<u8, SqlError> {

@@ -84,13 +84,7 @@ impl Reader {
             Format::Binary => Box::new(BinaryReader::new(relation, columns)?),
         };
         let relation = relation.to_owned();
-        Ok(Reader {
-            relation,
-            schema,
-            rows,
-            sink: Sink::default(),
-            pending: Vec::new(),
-        })
+        Ok(Reader { relation, schema, rows, sink: Sink::default(), pending: Vec::new() })
     }
 
     pub fn schema(&self) -> SchemaRef {
@@ -150,9 +144,6 @@ impl Reader {
         let columns = self.rows.take();
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
         let batch = batch.expect("each column has one value per line, of its field's type");
-        Rows {
-            batch,
-            lines: sink.lines,
-        }
+        Rows { batch, lines: sink.lines }
     }
 }

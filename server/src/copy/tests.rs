@@ -26,26 +26,17 @@ impl<'a> Case<'a> {
             let lines = body.lines().filter(|line| !line.is_empty());
             let lines = lines.map(|line| line.split_once(':').expect("key: value"));
             let lines = lines.map(|(key, value)| (key, value.strip_prefix(' ').unwrap_or(value)));
-            Case {
-                name,
-                lines: lines.collect(),
-            }
+            Case { name, lines: lines.collect() }
         });
         cases.collect()
     }
 
     fn get(&self, key: &str) -> Option<&'a str> {
-        self.lines
-            .iter()
-            .find(|line| line.0 == key)
-            .map(|line| line.1)
+        self.lines.iter().find(|line| line.0 == key).map(|line| line.1)
     }
 
     fn bytes(&self, key: &str) -> Vec<u8> {
-        unescape(
-            self.get(key)
-                .unwrap_or_else(|| panic!("{}: no {key}", self.name)),
-        )
+        unescape(self.get(key).unwrap_or_else(|| panic!("{}: no {key}", self.name)))
     }
 
     fn columns(&self) -> Vec<Column> {
@@ -65,12 +56,7 @@ impl<'a> Case<'a> {
             let (key, value) = word.split_once('=').expect("key=value");
             let value = String::from_utf8(unescape(value)).expect("options are text");
             let byte = value.as_bytes().first().copied();
-            let names = || {
-                value
-                    .split(',')
-                    .map(str::to_owned)
-                    .filter(|name| name != "*")
-            };
+            let names = || value.split(',').map(str::to_owned).filter(|name| name != "*");
             match key {
                 "format" => {}
                 "delimiter" => options.delimiter = byte.expect("a delimiter"),
@@ -117,11 +103,7 @@ fn columns(text: &str) -> Vec<Column> {
     let columns = columns.map(|column| {
         let (name, ty) = column.rsplit_once(' ').expect("name type");
         let (ty, typmod) = PgType::parse(ty).expect("a known type");
-        Column {
-            name: name.trim_matches('"').to_owned(),
-            ty,
-            typmod,
-        }
+        Column { name: name.trim_matches('"').to_owned(), ty, typmod }
     });
     columns.collect()
 }
@@ -213,44 +195,23 @@ fn reads_as_postgres_does_however_the_bytes_are_cut() {
         let mut check = |how: String, result| {
             let (got, expected) = (shown(&result), expected(&case));
             if got != expected {
-                wrong.push(format!(
-                    "{} ({how})\n got {got}\n not {expected}",
-                    case.name
-                ));
+                wrong.push(format!("{} ({how})\n got {got}\n not {expected}", case.name));
             }
         };
-        check(
-            "whole".to_owned(),
-            read(&columns, &options, [input.as_slice()]),
-        );
+        check("whole".to_owned(), read(&columns, &options, [input.as_slice()]));
         for cut in 0..=input.len() {
             let (first, second) = input.split_at(cut);
-            check(
-                format!("cut at {cut}"),
-                read(&columns, &options, [first, second]),
-            );
+            check(format!("cut at {cut}"), read(&columns, &options, [first, second]));
         }
-        check(
-            "byte by byte".to_owned(),
-            read(&columns, &options, input.chunks(1)),
-        );
+        check("byte by byte".to_owned(), read(&columns, &options, input.chunks(1)));
     }
-    assert!(
-        wrong.is_empty(),
-        "{} wrong, the first:\n{}",
-        wrong.len(),
-        wrong[0]
-    );
+    assert!(wrong.is_empty(), "{} wrong, the first:\n{}", wrong.len(), wrong[0]);
 }
 
 #[test]
 fn writes_as_postgres_does() {
     for case in Case::all(include_str!("tests/to.txt")) {
-        let batch = read(
-            &case.columns(),
-            &Options::text(),
-            [case.bytes("input").as_slice()],
-        );
+        let batch = read(&case.columns(), &Options::text(), [case.bytes("input").as_slice()]);
         let batch = batch.expect("what COPY TO wrote");
         let options = case.options(CopyDirection::ToStdout);
         match options.and_then(|options| write(&batch, &options)) {
@@ -294,13 +255,7 @@ fn text_value() -> impl Strategy<Value = Option<String>> {
     proptest::option::of(proptest::collection::vec(piece, 0..5).prop_map(|parts| parts.concat()))
 }
 
-type Row = (
-    Option<i32>,
-    Option<String>,
-    Option<i64>,
-    Option<Vec<u8>>,
-    Option<Vec<Option<i32>>>,
-);
+type Row = (Option<i32>, Option<String>, Option<i64>, Option<Vec<u8>>, Option<Vec<Option<i32>>>);
 
 fn row() -> impl Strategy<Value = Row> {
     (
@@ -323,17 +278,9 @@ fn batch_of(rows: &[Row]) -> RecordBatch {
     }
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(rows.iter().map(|row| row.0).collect::<Int32Array>()),
-        Arc::new(
-            rows.iter()
-                .map(|row| row.1.as_deref())
-                .collect::<StringArray>(),
-        ),
+        Arc::new(rows.iter().map(|row| row.1.as_deref()).collect::<StringArray>()),
         Arc::new(decimals.with_precision_and_scale(10, 2).expect("in range")),
-        Arc::new(
-            rows.iter()
-                .map(|row| row.3.as_deref())
-                .collect::<BinaryArray>(),
-        ),
+        Arc::new(rows.iter().map(|row| row.3.as_deref()).collect::<BinaryArray>()),
         Arc::new(lists.finish()),
     ];
     let input = InputSettings::default();
@@ -343,10 +290,7 @@ fn batch_of(rows: &[Row]) -> RecordBatch {
 }
 
 fn any_options() -> impl Strategy<Value = Options> {
-    let csv = (
-        prop_oneof![Just(b','), Just(b';'), Just(b'\t')],
-        any::<[bool; 4]>(),
-    );
+    let csv = (prop_oneof![Just(b','), Just(b';'), Just(b'\t')], any::<[bool; 4]>());
     let csv = csv.prop_map(|(delimiter, [quote, escape, all, header])| Options {
         delimiter,
         quote: if quote { b'\'' } else { b'"' },
@@ -358,20 +302,12 @@ fn any_options() -> impl Strategy<Value = Options> {
             b'"'
         },
         force_quote: all.then(Vec::new),
-        header: if header {
-            Header::Present
-        } else {
-            Header::Absent
-        },
+        header: if header { Header::Present } else { Header::Absent },
         ..Options::csv()
     });
     prop_oneof![
         Just(Options::text()),
-        Just(Options {
-            delimiter: b',',
-            null: "NULL".to_owned(),
-            ..Options::text()
-        }),
+        Just(Options { delimiter: b',', null: "NULL".to_owned(), ..Options::text() }),
         csv,
         Just(Options::binary()),
     ]
@@ -418,30 +354,18 @@ fn binary_input_that_is_none() {
         format!("{} {} · {context}", error.code, error.message)
     };
     let cases: [(Vec<u8>, &str); 9] = [
-        (
-            b"1\tx\n".to_vec(),
-            "22P04 COPY file signature not recognized · -",
-        ),
-        (
-            header[..13].to_vec(),
-            "22P04 invalid COPY file header (missing flags) · -",
-        ),
+        (b"1\tx\n".to_vec(), "22P04 COPY file signature not recognized · -"),
+        (header[..13].to_vec(), "22P04 invalid COPY file header (missing flags) · -"),
         (
             b"PGCOPY\n\xff\r\n\0\0\x01\0\0\0\0\0\0".to_vec(),
             "22P04 invalid COPY file header (WITH OIDS) · -",
         ),
-        (
-            row(b"\0\x01"),
-            "22P04 row field count is 1, expected 2 · COPY t, line 1",
-        ),
+        (row(b"\0\x01"), "22P04 row field count is 1, expected 2 · COPY t, line 1"),
         (
             row(b"\0\x02\0\0\0\x04\0"),
             "22P04 unexpected EOF in COPY data · COPY t, line 1, column a",
         ),
-        (
-            row(b"\0\x02\xff\xff\xff\xfe"),
-            "22P04 invalid field size · COPY t, line 1, column a",
-        ),
+        (row(b"\0\x02\xff\xff\xff\xfe"), "22P04 invalid field size · COPY t, line 1, column a"),
         (
             row(b"\0\x02\0\0\0\x05\0\0\0\0\0\xff\xff\xff\xff"),
             "22P03 incorrect binary data format · COPY t, line 1, column a",
@@ -450,10 +374,7 @@ fn binary_input_that_is_none() {
             row(b"\0\x02\0\0\0\x02\0\0\xff\xff\xff\xff"),
             "08P01 insufficient data left in message · COPY t, line 1, column a",
         ),
-        (
-            row(b"\xff\xffx"),
-            "22P04 received copy data after EOF marker · COPY t, line 1",
-        ),
+        (row(b"\xff\xffx"), "22P04 received copy data after EOF marker · COPY t, line 1"),
     ];
     for (bytes, expected) in cases {
         assert_eq!(message(&bytes), expected);
@@ -463,17 +384,9 @@ fn binary_input_that_is_none() {
 #[test]
 fn formats_of_the_statement() {
     assert_eq!(Options::text().format, Format::Text);
-    let options = Options {
-        delimiter: b'\n',
-        ..Options::text()
-    };
-    let error = options
-        .check(CopyDirection::FromStdin)
-        .expect_err("no delimiter");
-    assert_eq!(
-        error.message,
-        "COPY delimiter cannot be newline or carriage return"
-    );
+    let options = Options { delimiter: b'\n', ..Options::text() };
+    let error = options.check(CopyDirection::FromStdin).expect_err("no delimiter");
+    assert_eq!(error.message, "COPY delimiter cannot be newline or carriage return");
 }
 
 /// `cargo test --release -p tidemark-server copy::tests::speed -- --ignored --nocapture`
@@ -493,33 +406,18 @@ fn speed() {
         ));
     }
     let start = std::time::Instant::now();
-    let batch = read(
-        &columns,
-        &Options::text(),
-        line.as_bytes().chunks(64 * 1024),
-    );
+    let batch = read(&columns, &Options::text(), line.as_bytes().chunks(64 * 1024));
     let batch = batch.expect("well formed");
     let rate = |rows: usize, start: std::time::Instant| rows as f64 / start.elapsed().as_secs_f64();
-    println!(
-        "text in    {:.2} M rows/s",
-        rate(batch.num_rows(), start) / 1e6
-    );
-    for (name, options) in [
-        ("text", Options::text()),
-        ("csv", Options::csv()),
-        ("binary", Options::binary()),
-    ] {
+    println!("text in    {:.2} M rows/s", rate(batch.num_rows(), start) / 1e6);
+    for (name, options) in
+        [("text", Options::text()), ("csv", Options::csv()), ("binary", Options::binary())]
+    {
         let start = std::time::Instant::now();
         let written = write(&batch, &options).expect("every type can be written");
-        println!(
-            "{name} out {:.2} M rows/s",
-            rate(batch.num_rows(), start) / 1e6
-        );
+        println!("{name} out {:.2} M rows/s", rate(batch.num_rows(), start) / 1e6);
         let start = std::time::Instant::now();
         let back = read(&columns, &options, written.chunks(64 * 1024)).expect("what was written");
-        println!(
-            "{name} in {:.2} M rows/s",
-            rate(back.num_rows(), start) / 1e6
-        );
+        println!("{name} in {:.2} M rows/s", rate(back.num_rows(), start) / 1e6);
     }
 }

@@ -60,29 +60,15 @@ impl TextReader {
         let targets = columns.into_iter().zip(null.into_iter().zip(not_null));
         let targets = targets.map(|(column, (force_null, force_not_null))| {
             let parser = column_parser(&column.data_type(), input, ROWS_EXPECTED)?;
-            let limit = column
-                .characters_max()
-                .map(|n| (n, column.ty.format(column.typmod)));
-            Ok(Target {
-                name: column.name,
-                parser,
-                limit,
-                force_null,
-                force_not_null,
-            })
+            let limit = column.characters_max().map(|n| (n, column.ty.format(column.typmod)));
+            Ok(Target { name: column.name, parser, limit, force_null, force_not_null })
         });
         let (quote, escape) = (options.quote, options.separate_escape());
         let (delimiter, null) = (options.delimiter, options.null.clone());
         let (lines, syntax) = match options.format {
-            Format::Csv => (
-                Syntax::Csv { quote, escape },
-                FieldSyntax::Csv {
-                    delimiter,
-                    null,
-                    quote,
-                    escape,
-                },
-            ),
+            Format::Csv => {
+                (Syntax::Csv { quote, escape }, FieldSyntax::Csv { delimiter, null, quote, escape })
+            }
             _ => (Syntax::Text, FieldSyntax::Text { delimiter, null }),
         };
         Ok(TextReader {
@@ -172,10 +158,7 @@ impl TextReader {
 
     fn in_line(&self, error: SqlError, line: &str) -> SqlError {
         let shown = shortened(line);
-        error.with_context(format!(
-            "COPY {}, line {}: \"{shown}\"",
-            self.relation, self.line
-        ))
+        error.with_context(format!("COPY {}, line {}: \"{shown}\"", self.relation, self.line))
     }
 
     fn in_field(&self, error: SqlError, index: usize, field: Option<&str>) -> SqlError {
@@ -184,9 +167,7 @@ impl TextReader {
             None => "null input".to_owned(),
         };
         let (relation, line, column) = (&self.relation, self.line, &self.targets[index].name);
-        error.with_context(format!(
-            "COPY {relation}, line {line}, column {column}: {shown}"
-        ))
+        error.with_context(format!("COPY {relation}, line {line}, column {column}: {shown}"))
     }
 }
 
@@ -229,10 +210,7 @@ impl ReadRows for TextReader {
     }
 
     fn take(&mut self) -> Vec<ArrayRef> {
-        self.targets
-            .iter_mut()
-            .map(|target| target.parser.finish())
-            .collect()
+        self.targets.iter_mut().map(|target| target.parser.finish()).collect()
     }
 }
 

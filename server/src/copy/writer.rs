@@ -87,12 +87,7 @@ impl Writer {
         let columns = batch.columns().iter();
         let columns = columns.map(|array| ColumnEncoder::new(array, format, &self.settings));
         let columns = columns.collect::<Result<_, _>>()?;
-        Ok(BatchWriter {
-            columns,
-            row: 0,
-            rows: batch.num_rows(),
-            writer: self,
-        })
+        Ok(BatchWriter { columns, row: 0, rows: batch.num_rows(), writer: self })
     }
 
     /// What comes after the rows: the trailer of the binary format.
@@ -142,12 +137,7 @@ impl BatchWriter<'_> {
     }
 
     fn text_row(&mut self, out: &mut BytesMut) {
-        let Writer {
-            options,
-            scratch,
-            force_quote,
-            ..
-        } = &mut *self.writer;
+        let Writer { options, scratch, force_quote, .. } = &mut *self.writer;
         let single = self.columns.len() == 1;
         for (index, column) in self.columns.iter_mut().enumerate() {
             separate(index, options, out);

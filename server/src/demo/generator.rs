@@ -51,13 +51,7 @@ pub struct Statistics {
 impl Statistics {
     pub fn new(before: u64) -> Statistics {
         let (since, lags) = (Instant::now(), VecDeque::new());
-        Statistics {
-            before,
-            events: 0,
-            commits: 0,
-            since,
-            lags,
-        }
+        Statistics { before, events: 0, commits: 0, since, lags }
     }
 
     /// Events a second since the start.
@@ -69,9 +63,7 @@ impl Statistics {
     pub fn lag(&self, percent: usize) -> Option<Duration> {
         let mut sorted: Vec<_> = self.lags.iter().copied().collect();
         sorted.sort_unstable();
-        sorted
-            .get((sorted.len().saturating_sub(1)) * percent / 100)
-            .copied()
+        sorted.get((sorted.len().saturating_sub(1)) * percent / 100).copied()
     }
 
     fn add(&mut self, events: u64, lag: Duration) {
@@ -94,11 +86,7 @@ struct Events {
 impl Events {
     fn new(before: u64) -> Events {
         let random = StdRng::seed_from_u64(SEED ^ before);
-        Events {
-            random,
-            lines: String::new(),
-            last_user: 1,
-        }
+        Events { random, lines: String::new(), last_user: 1 }
     }
 
     /// Lines of COPY for `count` events, spread evenly over (from, to]; µs since 1970.
@@ -198,11 +186,7 @@ mod tests {
     #[test]
     fn lines_are_as_copy_wants_them() {
         let mut events = Events::new(0);
-        let last = events
-            .make(2, 1_000_000, 1_500_000)
-            .lines()
-            .last()
-            .map(str::to_owned);
+        let last = events.make(2, 1_000_000, 1_500_000).lines().last().map(str::to_owned);
         let last = last.expect("two lines");
         assert!(last.ends_with("\t1970-01-01 00:00:01.5+00"), "{last}");
         assert!(last.starts_with(&format!("{}\t", events.last_user)));

@@ -37,11 +37,7 @@ impl Screen {
     /// Says what runs and what to try.
     pub fn open(addr: SocketAddr) -> std::io::Result<Screen> {
         let is_terminal = std::io::stdout().is_terminal();
-        let mut screen = Screen {
-            is_terminal,
-            drawn: 0,
-            open: true,
-        };
+        let mut screen = Screen { is_terminal, drawn: 0, open: true };
         let mut text = format!(
             "Tidemark demo: {} users look at {} items, about {} item views a second.\n\
              Ctrl-C stops it; the next start goes on with what is there. Look around with\n\n  \
@@ -118,12 +114,7 @@ impl Drop for Screen {
 /// The numbers above the table.
 fn headline(view: &View<'_>) -> [String; 2] {
     let statistics = view.statistics;
-    let total = |column| {
-        view.totals
-            .first()
-            .and_then(|row| row.get(column))
-            .unwrap_or("0")
-    };
+    let total = |column| view.totals.first().and_then(|row| row.get(column)).unwrap_or("0");
     let number = |text: &str| text.parse().map_or(text.to_owned(), grouped);
     let lag = |percent| statistics.lag(percent).map_or("-".to_owned(), milliseconds);
     [
@@ -134,11 +125,7 @@ fn headline(view: &View<'_>) -> [String; 2] {
             number(total(1)),
             number(total(0)),
         ),
-        format!(
-            "lag from commit to visible: median {}, 99% within {}",
-            lag(50),
-            lag(99)
-        ),
+        format!("lag from commit to visible: median {}, 99% within {}", lag(50), lag(99)),
     ]
 }
 
@@ -146,10 +133,7 @@ fn table(view: &View<'_>) -> Vec<String> {
     let mut lines = Vec::from(headline(view));
     lines.push(String::new());
     lines.push("user_avg_price_30m, the busiest users:".to_owned());
-    lines.push(format!(
-        "{:>10} {:>12} {:>8}",
-        "user_id", "avg_price", "items"
-    ));
+    lines.push(format!("{:>10} {:>12} {:>8}", "user_id", "avg_price", "items"));
     for row in view.top {
         let value = |column| row.get(column).unwrap_or("");
         lines.push(format!("{:>10} {:>12} {:>8}", value(0), value(1), value(2)));
@@ -180,27 +164,16 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        assert_eq!(
-            ["0", "999", "1,000", "1,234,567"],
-            [0, 999, 1000, 1_234_567].map(grouped)
-        );
+        assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1000, 1_234_567].map(grouped));
         assert_eq!(milliseconds(Duration::from_micros(1250)), "1.2 ms");
     }
 
     #[test]
     fn lines_fit_a_terminal() {
         let statistics = Statistics::new(999_999_999);
-        for line in headline(&View {
-            totals: &[],
-            top: &[],
-            statistics: &statistics,
-        }) {
+        for line in headline(&View { totals: &[], top: &[], statistics: &statistics }) {
             assert!(line.len() < 80, "{line}");
         }
-        assert!(
-            shop::TRY_NEXT
-                .iter()
-                .all(|line| line.len() < 78 || line.contains("GROUP BY"))
-        );
+        assert!(shop::TRY_NEXT.iter().all(|line| line.len() < 78 || line.contains("GROUP BY")));
     }
 }

@@ -65,16 +65,11 @@ pub async fn create(client: &Client) -> Result<u64, DemoError> {
 }
 
 async fn execute(client: &Client, sql: &str) -> Result<(), DemoError> {
-    client
-        .batch_execute(sql)
-        .await
-        .map_err(|error| DemoError::Sql("set-up", error))
+    client.batch_execute(sql).await.map_err(|error| DemoError::Sql("set-up", error))
 }
 
 async fn count(client: &Client, table: &str) -> Result<u64, DemoError> {
-    let messages = client
-        .simple_query(&format!("SELECT count(*) FROM {table}"))
-        .await;
+    let messages = client.simple_query(&format!("SELECT count(*) FROM {table}")).await;
     let messages = messages.map_err(|error| DemoError::Sql("set-up", error))?;
     let count = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
@@ -83,9 +78,8 @@ async fn count(client: &Client, table: &str) -> Result<u64, DemoError> {
     count.ok_or(DemoError::Ended("set-up"))
 }
 
-const QUALITIES: [&str; 10] = [
-    "plain", "oak", "brass", "linen", "striped", "foldable", "tiny", "heavy", "blue", "woollen",
-];
+const QUALITIES: [&str; 10] =
+    ["plain", "oak", "brass", "linen", "striped", "foldable", "tiny", "heavy", "blue", "woollen"];
 const THINGS: [(&str, &str, u64); 10] = [
     ("lamp", "home", 40),
     ("kettle", "kitchen", 30),
@@ -120,16 +114,10 @@ mod tests {
     #[test]
     fn the_set_up_is_sql() {
         for statement in SCHEMA {
-            assert_eq!(
-                tidemark_sql::parse(statement).map(|parsed| parsed.len()),
-                Ok(1)
-            );
+            assert_eq!(tidemark_sql::parse(statement).map(|parsed| parsed.len()), Ok(1));
         }
         for statement in [TOTALS, TOP, &insert_items()] {
-            assert_eq!(
-                tidemark_sql::parse(statement).map(|parsed| parsed.len()),
-                Ok(1)
-            );
+            assert_eq!(tidemark_sql::parse(statement).map(|parsed| parsed.len()), Ok(1));
         }
         let next = TRY_NEXT[1..].join("\n");
         assert_eq!(tidemark_sql::parse(&next).map(|parsed| parsed.len()), Ok(3));

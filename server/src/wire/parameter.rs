@@ -45,10 +45,7 @@ fn parameter_formats(codes: &[i16], values: usize) -> Result<Vec<FieldFormat>, S
     super::encode::result_formats(codes, values).map_err(|error| match error.code {
         state::PROTOCOL_VIOLATION => SqlError::new(
             state::PROTOCOL_VIOLATION,
-            format!(
-                "bind message has {} parameter formats but {values} parameters",
-                codes.len()
-            ),
+            format!("bind message has {} parameter formats but {values} parameters", codes.len()),
         ),
         _ => error,
     })

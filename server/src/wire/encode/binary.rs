@@ -144,10 +144,7 @@ fn list(array: &ArrayRef) -> Result<Encode<'_>, SqlError> {
     let (element, _) = element.ok_or_else(|| no_type(array.data_type()))?;
     let element_oid = element.oid().0;
     let values = array.values();
-    let mut elements = ColumnEncoder {
-        nulls: values.logical_nulls(),
-        encode: encoder(values)?,
-    };
+    let mut elements = ColumnEncoder { nulls: values.logical_nulls(), encode: encoder(values)? };
     Ok(Box::new(move |row, out| {
         let offsets = array.value_offsets();
         let (start, end) = (offsets[row] as usize, offsets[row + 1] as usize);

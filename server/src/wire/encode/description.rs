@@ -55,17 +55,13 @@ pub fn field_info(
     let (pg_type, typmod) = PgType::from_arrow(data_type).ok_or_else(|| no_type(data_type))?;
     let oid = pg_type.oid().0;
     let wire_type = Type::from_oid(oid).expect("every type of the table is built into PostgreSQL");
-    Ok(
-        FieldInfo::new(name.to_owned(), None, None, wire_type, format)
-            .with_type_size(pg_type.typlen())
-            .with_type_modifier(typmod),
-    )
+    Ok(FieldInfo::new(name.to_owned(), None, None, wire_type, format)
+        .with_type_size(pg_type.typlen())
+        .with_type_modifier(typmod))
 }
 
 /// The error for an Arrow type outside the table of types.
 pub fn no_type(data_type: &DataType) -> SqlError {
-    SqlError::unsupported(format!(
-        "a value of type {data_type} can't be sent to a client"
-    ))
-    .with_hint("Cast it to a type that PostgreSQL has.")
+    SqlError::unsupported(format!("a value of type {data_type} can't be sent to a client"))
+        .with_hint("Cast it to a type that PostgreSQL has.")
 }

@@ -43,10 +43,7 @@ impl<'a> ColumnEncoder<'a> {
             FieldFormat::Text => text::encoder(array, settings)?,
             FieldFormat::Binary => binary::encoder(array)?,
         };
-        Ok(ColumnEncoder {
-            nulls: array.logical_nulls(),
-            encode,
-        })
+        Ok(ColumnEncoder { nulls: array.logical_nulls(), encode })
     }
 
     pub fn is_null(&self, row: usize) -> bool {
@@ -89,9 +86,7 @@ impl<'a> RowEncoder<'a> {
         assert_eq!(formats.len(), batch.num_columns(), "one format per column");
         let columns = batch.columns().iter().zip(formats);
         let columns = columns.map(|(array, format)| ColumnEncoder::new(array, *format, settings));
-        Ok(RowEncoder {
-            columns: columns.collect::<Result<_, _>>()?,
-        })
+        Ok(RowEncoder { columns: columns.collect::<Result<_, _>>()? })
     }
 
     /// Appends a row as a whole DataRow message.

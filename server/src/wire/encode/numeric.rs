@@ -37,20 +37,10 @@ pub fn send(value: i128, scale: i8, out: &mut BytesMut) {
     let mut groups = [0u16; GROUPS_MAX + 10];
     let (count, fraction_groups) = split(value.unsigned_abs(), scale, &mut groups);
     // `groups` has the least significant group first; zeros at both ends are not sent.
-    let first = groups[..count]
-        .iter()
-        .position(|g| *g != 0)
-        .unwrap_or(count);
-    let last = groups[..count]
-        .iter()
-        .rposition(|g| *g != 0)
-        .map_or(first, |i| i + 1);
+    let first = groups[..count].iter().position(|g| *g != 0).unwrap_or(count);
+    let last = groups[..count].iter().rposition(|g| *g != 0).map_or(first, |i| i + 1);
     let digits = &groups[first..last];
-    let weight = if digits.is_empty() {
-        0
-    } else {
-        last as i16 - 1 - fraction_groups as i16
-    };
+    let weight = if digits.is_empty() { 0 } else { last as i16 - 1 - fraction_groups as i16 };
     out.put_i16(digits.len() as i16);
     out.put_i16(weight);
     out.put_u16(if value < 0 { NEGATIVE } else { POSITIVE });
@@ -127,12 +117,7 @@ pub fn receive(bytes: &[u8]) -> Result<Received<'_>, NumericError> {
     if !(0..=0x3FFF).contains(&display_scale) {
         return Err(NumericError::Malformed);
     }
-    Ok(Received {
-        digits,
-        weight: i32::from(word(1) as i16),
-        negative,
-        display_scale,
-    })
+    Ok(Received { digits, weight: i32::from(word(1) as i16), negative, display_scale })
 }
 
 impl Received<'_> {
@@ -157,9 +142,7 @@ impl Received<'_> {
                 39.. => return Err(NumericError::OutOfRange),
                 -4..=-1 => {
                     let unit = power_of_ten(exponent.unsigned_abs());
-                    sum = sum
-                        .checked_add(digit / unit)
-                        .ok_or(NumericError::OutOfRange)?;
+                    sum = sum.checked_add(digit / unit).ok_or(NumericError::OutOfRange)?;
                     round_up = digit % unit * 2 >= unit;
                 }
                 _ => {}
@@ -178,9 +161,7 @@ mod tests {
     fn sent(value: i128, scale: i8) -> Vec<i16> {
         let mut out = BytesMut::new();
         send(value, scale, &mut out);
-        out.chunks(2)
-            .map(|pair| i16::from_be_bytes([pair[0], pair[1]]))
-            .collect()
+        out.chunks(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]])).collect()
     }
 
     /// Each expectation is `encode(numeric_send(x), 'hex')` of PostgreSQL 15.
@@ -216,18 +197,9 @@ mod tests {
     #[test]
     fn refuses_damage() {
         assert_eq!(receive(&[0; 7]).err(), Some(NumericError::Length));
-        assert_eq!(
-            receive(&[0, 1, 0, 0, 0, 0, 0, 0]).err(),
-            Some(NumericError::Length)
-        );
-        assert_eq!(
-            receive(&[0, 0, 0, 0, 0xC0, 0, 0, 0]).err(),
-            Some(NumericError::OutOfRange)
-        );
-        assert_eq!(
-            receive(&[0, 0, 0, 0, 0x12, 0, 0, 0]).err(),
-            Some(NumericError::Malformed)
-        );
+        assert_eq!(receive(&[0, 1, 0, 0, 0, 0, 0, 0]).err(), Some(NumericError::Length));
+        assert_eq!(receive(&[0, 0, 0, 0, 0xC0, 0, 0, 0]).err(), Some(NumericError::OutOfRange));
+        assert_eq!(receive(&[0, 0, 0, 0, 0x12, 0, 0, 0]).err(), Some(NumericError::Malformed));
         let digit = receive(&[0, 1, 0, 0, 0, 0, 0, 0, 0x27, 0x10]).expect("header is fine");
         assert_eq!(digit.scaled(0), Err(NumericError::Malformed));
         let huge = receive(&[0, 1, 0, 20, 0, 0, 0, 0, 0, 1]).expect("header is fine");

@@ -15,19 +15,13 @@ use crate::wire::parameter::receive;
 fn encoded(array: &ArrayRef, format: FieldFormat) -> BytesMut {
     let mut encoder = ColumnEncoder::new(array, format, &OutputSettings::default());
     let mut out = BytesMut::new();
-    encoder
-        .as_mut()
-        .expect("a PostgreSQL type")
-        .encode(0, &mut out);
+    encoder.as_mut().expect("a PostgreSQL type").encode(0, &mut out);
     out
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u32> = hex.chars().map(|c| c.to_digit(16).expect("hex")).collect();
-    digits
-        .chunks(2)
-        .map(|pair| (pair[0] * 16 + pair[1]) as u8)
-        .collect()
+    digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
 }
 
 #[test]
@@ -43,11 +37,7 @@ fn values_as_postgres_sends_them_and_back() {
         let array = parser.finish();
 
         let printed = encoded(&array, FieldFormat::Text);
-        let wire = if type_name == "bool" {
-            &text[..1]
-        } else {
-            text
-        };
+        let wire = if type_name == "bool" { &text[..1] } else { text };
         assert_eq!(String::from_utf8_lossy(&printed), wire, "{line}");
 
         assert_eq!(encoded(&array, FieldFormat::Binary), bytes(hex), "{line}");
@@ -78,16 +68,10 @@ fn a_row_is_a_message() {
     let mut rows = RowEncoder::new(&batch, &formats, &OutputSettings::default()).expect("types");
     let mut out = BytesMut::new();
     rows.data_row(0, &mut out);
-    assert_eq!(
-        &out[..],
-        b"D\0\0\0\x13\0\x03\xff\xff\xff\xff\0\0\0\x01x\xff\xff\xff\xff"
-    );
+    assert_eq!(&out[..], b"D\0\0\0\x13\0\x03\xff\xff\xff\xff\0\0\0\x01x\xff\xff\xff\xff");
     out.clear();
     rows.data_row(1, &mut out);
-    assert_eq!(
-        &out[..],
-        b"D\0\0\0\x16\0\x03\0\0\0\x04\xff\xff\xff\xf9\0\0\0\0\xff\xff\xff\xff"
-    );
+    assert_eq!(&out[..], b"D\0\0\0\x16\0\x03\0\0\0\x04\xff\xff\xff\xf9\0\0\0\0\xff\xff\xff\xff");
 }
 
 #[test]
@@ -101,21 +85,10 @@ fn columns_are_described_by_their_types() {
     ]);
     let fields = fields(&schema, &[FieldFormat::Text; 3]).expect("known types");
     let seen = fields.iter();
-    let seen = seen.map(|f| {
-        (
-            f.name(),
-            f.datatype().oid(),
-            f.type_size(),
-            f.type_modifier(),
-        )
-    });
+    let seen = seen.map(|f| (f.name(), f.datatype().oid(), f.type_size(), f.type_modifier()));
     assert_eq!(
         seen.collect::<Vec<_>>(),
-        [
-            ("n", 1700, -1, (10 << 16) + 2 + 4),
-            ("l", 1007, -1, -1),
-            ("u", 25, -1, -1)
-        ]
+        [("n", 1700, -1, (10 << 16) + 2 + 4), ("l", 1007, -1, -1), ("u", 25, -1, -1)]
     );
     let unknown = Schema::new(vec![Field::new("x", DataType::Float16, true)]);
     let error = super::fields(&unknown, &[FieldFormat::Text]).expect_err("no such type");
@@ -127,13 +100,7 @@ fn formats_of_a_bind_message() {
     let binary = FieldFormat::Binary;
     assert_eq!(result_formats(&[], 2), Ok(vec![FieldFormat::Text; 2]));
     assert_eq!(result_formats(&[1], 2), Ok(vec![binary; 2]));
-    assert_eq!(
-        result_formats(&[0, 1], 2),
-        Ok(vec![FieldFormat::Text, binary])
-    );
-    assert_eq!(
-        result_formats(&[0, 1], 3).expect_err("too few").code,
-        "08P01"
-    );
+    assert_eq!(result_formats(&[0, 1], 2), Ok(vec![FieldFormat::Text, binary]));
+    assert_eq!(result_formats(&[0, 1], 3).expect_err("too few").code, "08P01");
     assert_eq!(result_formats(&[2], 1).expect_err("unknown").code, "22023");
 }

@@ -33,10 +33,7 @@ pub struct Primitives<T: ArrowPrimitiveType, R> {
 impl<T: ArrowPrimitiveType, R> Primitives<T, R> {
     /// `data_type` completes what `T` leaves open: time zone, precision and scale.
     pub fn new(data_type: &DataType, read: R) -> Self {
-        Primitives {
-            builder: PrimitiveBuilder::new().with_data_type(data_type.clone()),
-            read,
-        }
+        Primitives { builder: PrimitiveBuilder::new().with_data_type(data_type.clone()), read }
     }
 }
 
@@ -106,8 +103,7 @@ pub struct Jsonbs {
 impl ColumnInput for Jsonbs {
     fn append(&mut self, value: &[u8]) -> Result<(), SqlError> {
         self.canonical.clear();
-        self.canonicalizer
-            .append(jsonb_text(value)?, &mut self.canonical)?;
+        self.canonicalizer.append(jsonb_text(value)?, &mut self.canonical)?;
         self.builder.append_value(&self.canonical);
         Ok(())
     }
@@ -144,9 +140,7 @@ pub struct Uuids(pub FixedSizeBinaryBuilder);
 
 impl ColumnInput for Uuids {
     fn append(&mut self, value: &[u8]) -> Result<(), SqlError> {
-        self.0
-            .append_value(exact::<16>(value)?)
-            .map_err(SqlError::from)
+        self.0.append_value(exact::<16>(value)?).map_err(SqlError::from)
     }
 
     fn append_null(&mut self) {

@@ -66,44 +66,29 @@ pub fn column(data_type: &DataType) -> Result<Box<dyn ColumnInput>, SqlError> {
 
 /// 22P03.
 pub fn malformed() -> SqlError {
-    SqlError::new(
-        state::INVALID_BINARY_REPRESENTATION,
-        "incorrect binary data format",
-    )
+    SqlError::new(state::INVALID_BINARY_REPRESENTATION, "incorrect binary data format")
 }
 
 /// 08P01.
 fn insufficient() -> SqlError {
-    SqlError::new(
-        state::PROTOCOL_VIOLATION,
-        "insufficient data left in message",
-    )
+    SqlError::new(state::PROTOCOL_VIOLATION, "insufficient data left in message")
 }
 
 fn out_of_range(what: &str) -> SqlError {
-    SqlError::new(
-        state::DATETIME_FIELD_OVERFLOW,
-        format!("{what} out of range"),
-    )
+    SqlError::new(state::DATETIME_FIELD_OVERFLOW, format!("{what} out of range"))
 }
 
 /// All of the bytes, which must be `N`.
 pub fn exact<const N: usize>(bytes: &[u8]) -> Result<[u8; N], SqlError> {
     let (value, rest) = bytes.split_first_chunk::<N>().ok_or_else(insufficient)?;
-    if rest.is_empty() {
-        Ok(*value)
-    } else {
-        Err(malformed())
-    }
+    if rest.is_empty() { Ok(*value) } else { Err(malformed()) }
 }
 
 fn fixed<T: ArrowPrimitiveType, const N: usize>(
     data_type: &DataType,
     read: impl Fn([u8; N]) -> Result<T::Native, SqlError> + Send + 'static,
 ) -> Box<dyn ColumnInput> {
-    Box::new(Primitives::<T, _>::new(data_type, move |bytes: &[u8]| {
-        read(exact::<N>(bytes)?)
-    }))
+    Box::new(Primitives::<T, _>::new(data_type, move |bytes: &[u8]| read(exact::<N>(bytes)?)))
 }
 
 fn date(days: i32) -> Result<i32, SqlError> {
@@ -115,19 +100,15 @@ fn date(days: i32) -> Result<i32, SqlError> {
 }
 
 fn time(us: i64) -> Result<i64, SqlError> {
-    if (0..=DAY_US).contains(&us) {
-        Ok(us)
-    } else {
-        Err(out_of_range("time"))
-    }
+    if (0..=DAY_US).contains(&us) { Ok(us) } else { Err(out_of_range("time")) }
 }
 
 fn timestamp(us: i64) -> Result<i64, SqlError> {
     match us {
         i64::MAX | i64::MIN => Ok(us),
-        us if us >= i64::from(DAYS.start) * DAY_US => us
-            .checked_add(EPOCH_US)
-            .ok_or_else(|| out_of_range("timestamp")),
+        us if us >= i64::from(DAYS.start) * DAY_US => {
+            us.checked_add(EPOCH_US).ok_or_else(|| out_of_range("timestamp"))
+        }
         _ => Err(out_of_range("timestamp")),
     }
 }
@@ -135,14 +116,8 @@ fn timestamp(us: i64) -> Result<i64, SqlError> {
 fn interval(bytes: [u8; 16]) -> Result<IntervalMonthDayNano, SqlError> {
     let value = i128::from_be_bytes(bytes);
     let us = (value >> 64) as i64;
-    let nanoseconds = us
-        .checked_mul(1000)
-        .ok_or_else(|| out_of_range("interval"))?;
-    Ok(IntervalMonthDayNano::new(
-        value as i32,
-        (value >> 32) as i32,
-        nanoseconds,
-    ))
+    let nanoseconds = us.checked_mul(1000).ok_or_else(|| out_of_range("interval"))?;
+    Ok(IntervalMonthDayNano::new(value as i32, (value >> 32) as i32, nanoseconds))
 }
 
 fn decimal(data_type: &DataType, precision: u8, scale: i8) -> Box<dyn ColumnInput> {
@@ -167,9 +142,9 @@ pub fn jsonb_text(bytes: &[u8]) -> Result<&str, SqlError> {
     match bytes.split_first() {
         None => Err(insufficient()),
         Some((&JSONB_VERSION, text)) => valid_text(text),
-        Some((version, _)) => Err(SqlError::internal(format!(
-            "unsupported jsonb version number {version}"
-        ))),
+        Some((version, _)) => {
+            Err(SqlError::internal(format!("unsupported jsonb version number {version}")))
+        }
     }
 }
 
@@ -194,10 +169,7 @@ pub fn valid_text(bytes: &[u8]) -> Result<&str, SqlError> {
         }
     };
     let shown: Vec<String> = bad.iter().map(|byte| format!("0x{byte:02x}")).collect();
-    let message = format!(
-        "invalid byte sequence for encoding \"UTF8\": {}",
-        shown.join(" ")
-    );
+    let message = format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" "));
     Err(SqlError::new("22021", message))
 }
 
@@ -260,10 +232,7 @@ impl ColumnInput for Lists {
             return Err(dimensions_refused(dimensions));
         }
         if !(0..=1).contains(&word()?) {
-            return Err(SqlError::new(
-                state::INVALID_BINARY_REPRESENTATION,
-                "invalid array flags",
-            ));
+            return Err(SqlError::new(state::INVALID_BINARY_REPRESENTATION, "invalid array flags"));
         }
         let element = word()? as u32;
         let length = if dimensions == 1 { word()? } else { 0 };
@@ -293,8 +262,7 @@ impl ColumnInput for Lists {
             return Err(malformed());
         }
         let end = self.end().checked_add(length);
-        self.offsets
-            .push(end.ok_or_else(|| SqlError::internal("too many array elements"))?);
+        self.offsets.push(end.ok_or_else(|| SqlError::internal("too many array elements"))?);
         self.nulls.append_non_null();
         Ok(())
     }
@@ -308,12 +276,7 @@ impl ColumnInput for Lists {
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
         let nulls = self.nulls.finish();
-        Arc::new(ListArray::new(
-            self.item.clone(),
-            offsets,
-            self.elements.finish(),
-            nulls,
-        ))
+        Arc::new(ListArray::new(self.item.clone(), offsets, self.elements.finish(), nulls))
     }
 }
 

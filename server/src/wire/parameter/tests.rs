@@ -23,12 +23,7 @@ fn message(types: &[DataType], formats: &[i16], values: &[Option<&[u8]>]) -> Str
 
 #[test]
 fn text_and_binary_mix() {
-    let types = [
-        DataType::Int16,
-        DataType::Utf8,
-        DataType::Int64,
-        DataType::Boolean,
-    ];
+    let types = [DataType::Int16, DataType::Utf8, DataType::Int64, DataType::Boolean];
     let values: [Option<&[u8]>; 4] = [Some(b"\0\x07"), Some("é".as_bytes()), Some(b" 12"), None];
     assert_eq!(
         decoded(&types, &[1, 0, 0, 1], &values),
@@ -74,10 +69,7 @@ fn what_is_no_value_is_refused() {
         message(&int, &[1], &[Some(b"\0\0\0\0\0")]),
         "22P03 incorrect binary data format in bind parameter 1"
     );
-    assert_eq!(
-        message(&int, &[1], &[Some(b"\0")]),
-        "08P01 insufficient data left in message"
-    );
+    assert_eq!(message(&int, &[1], &[Some(b"\0")]), "08P01 insufficient data left in message");
     assert_eq!(
         message(&[DataType::Utf8], &[0], &[Some(b"a\xffb")]),
         "22021 invalid byte sequence for encoding \"UTF8\": 0xff"
@@ -88,10 +80,7 @@ fn what_is_no_value_is_refused() {
     );
     let timestamp = DataType::Timestamp(TimeUnit::Microsecond, None);
     let early = (i64::MIN + 1).to_be_bytes();
-    assert_eq!(
-        message(&[timestamp], &[1], &[Some(&early)]),
-        "22008 timestamp out of range"
-    );
+    assert_eq!(message(&[timestamp], &[1], &[Some(&early)]), "22008 timestamp out of range");
     assert_eq!(
         message(&[DataType::LargeUtf8], &[1], &[Some(b"\x02{}")]),
         "XX000 unsupported jsonb version number 2"
@@ -116,30 +105,19 @@ fn arrays_are_checked() {
     use std::sync::Arc;
     let item = Arc::new(arrow::datatypes::Field::new("item", DataType::Int32, true));
     let list = [DataType::List(item)];
-    let array = |words: &[i32]| {
-        words
-            .iter()
-            .flat_map(|w| w.to_be_bytes())
-            .collect::<Vec<u8>>()
-    };
+    let array = |words: &[i32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
     let refused = |words: &[i32]| message(&list, &[1], &[Some(&array(words))]);
     assert_eq!(
         refused(&[1, 0, 25, 1, 1, 1, 0]),
         "42804 binary data has array element type 25 (text) instead of expected 23 (int4)"
     );
-    assert_eq!(
-        refused(&[2, 0, 23, 1, 1, 1, 1, 4, 7]).split(' ').next(),
-        Some("0A000")
-    );
+    assert_eq!(refused(&[2, 0, 23, 1, 1, 1, 1, 4, 7]).split(' ').next(), Some("0A000"));
     assert_eq!(
         refused(&[9, 0, 23]),
         "54000 number of array dimensions (9) exceeds the maximum allowed (6)"
     );
     assert_eq!(refused(&[1, 5, 23, 0, 1]), "22P03 invalid array flags");
-    assert_eq!(
-        refused(&[1, 0, 23, 1_000_000, 1]),
-        "08P01 insufficient data left in message"
-    );
+    assert_eq!(refused(&[1, 0, 23, 1_000_000, 1]), "08P01 insufficient data left in message");
     assert_eq!(
         refused(&[1, 0, 23, 1, 1, 4, 7, 7]),
         "22P03 incorrect binary data format in bind parameter 1"
