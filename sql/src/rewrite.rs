@@ -17,6 +17,7 @@ pub mod names;
 pub mod now;
 pub mod parameters;
 mod reg;
+mod rows;
 mod types;
 mod using;
 

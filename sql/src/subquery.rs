@@ -9,6 +9,8 @@
 //! is 21000; IN and NOT IN follow three-valued logic. It is slow for many distinct tuples, and
 //! right.
 
+mod lateral;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
@@ -16,7 +18,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, ListArray, RecordBatch, StructArray, new_empty_array};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
@@ -45,6 +48,10 @@ pub fn by_row(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
             let rewriter = Rewriter { schema, state, projects };
             rewriter.expression(expr, joins)
         })?;
+        let node = match node {
+            LogicalPlan::Join(join) => lateral::by_row(join, state)?,
+            node => node,
+        };
         Ok(Transformed::yes(node))
     })?;
     Ok(plan.data)
@@ -53,6 +60,7 @@ pub fn by_row(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
 fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply(|node| {
+        found |= matches!(node, LogicalPlan::Subquery(_));
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 found |=
@@ -295,8 +303,16 @@ fn is_equality(expr: &Expr) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Scalar,
-    Exists { negated: bool },
-    In { negated: bool },
+    /// All rows, as a list of structs; NULL instead of an empty one if `outer`.
+    Rows {
+        outer: bool,
+    },
+    Exists {
+        negated: bool,
+    },
+    In {
+        negated: bool,
+    },
 }
 
 /// A subquery as a function of the outer columns it refers to; for IN, of the value sought before
@@ -366,7 +382,7 @@ impl ScalarUDFImpl for ByRow {
                     Kind::Exists { negated } => {
                         Ok(ScalarValue::Boolean(Some(found.is_empty() == negated)))
                     }
-                    Kind::Scalar => self.single(&found),
+                    Kind::Scalar | Kind::Rows { .. } => self.single(&found),
                 }
             })
             .collect::<Result<_>>()?;
@@ -378,6 +394,34 @@ impl ScalarUDFImpl for ByRow {
 }
 
 impl ByRow {
+    /// The rows of a LATERAL subquery in one value.
+    fn list(&self, batches: &[RecordBatch], outer: bool) -> Result<ScalarValue> {
+        let DataType::List(item) = &self.ty else {
+            return Err(SqlError::internal("rows are a list").into());
+        };
+        let DataType::Struct(fields) = item.data_type() else {
+            return Err(SqlError::internal("rows are structs").into());
+        };
+        let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+        if rows == 0 && outer {
+            return ScalarValue::try_from(&self.ty);
+        }
+        let columns = (0..fields.len())
+            .map(|n| {
+                let parts: Vec<&dyn Array> =
+                    batches.iter().map(|batch| batch.column(n).as_ref()).collect();
+                match parts.as_slice() {
+                    [] => Ok(new_empty_array(fields[n].data_type())),
+                    parts => arrow::compute::concat(parts),
+                }
+            })
+            .collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
+        let structs = StructArray::try_new_with_length(fields.clone(), columns, None, rows)?;
+        let offsets = OffsetBuffer::from_lengths([rows]);
+        let list = ListArray::try_new(Arc::clone(item), offsets, Arc::new(structs), None)?;
+        Ok(ScalarValue::List(Arc::new(list)))
+    }
+
     fn single(&self, rows: &[ScalarValue]) -> Result<ScalarValue> {
         match rows {
             [] => ScalarValue::try_from(&self.ty),
@@ -424,6 +468,9 @@ impl ByRow {
             let exec = Box::pin(physical(&self.state, plan)).await?;
             collect(execute_stream(exec, self.state.task_ctx())?).await
         }))?;
+        if let Kind::Rows { outer } = self.kind {
+            return Ok(vec![self.list(&batches, outer)?]);
+        }
         let mut rows = Vec::new();
         for batch in &batches {
             for row in 0..batch.num_rows() {

@@ -13,6 +13,7 @@ use sqlparser::ast::{
 use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
+use super::rows::{compare_rows, row_in_subquery, rows_in_list};
 use super::{literal, using};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
@@ -187,11 +188,8 @@ fn derived_function(
         columns: vec![],
         at: None,
     });
-    let calls: Vec<Expr> = if sets {
-        args.into_iter().map(|arg| call("unnest", vec![arg])).collect()
-    } else {
-        vec![call(function, args)]
-    };
+    let calls: Vec<Expr> =
+        if sets { args.into_iter().map(unnest).collect() } else { vec![call(function, args)] };
     if alias.columns.is_empty() && calls.len() == 1 {
         // A scalar function's column is called like the alias.
         alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
@@ -378,34 +376,6 @@ fn escape_by_backslash(
     Ok(())
 }
 
-/// `(a, b) IN (SELECT …)` as EXISTS over the query with names for its columns.
-fn row_in_subquery(left: &mut Expr, subquery: &mut Box<Query>) -> Result<Expr, SqlError> {
-    let Expr::Tuple(row) = take(left) else {
-        return Err(SqlError::internal("not a row expression"));
-    };
-    let name = |n: usize| Ident::with_quote('"', format!("\u{2}row{n}"));
-    let columns = (0..row.len())
-        .map(|n| ast::TableAliasColumnDef { name: name(n), data_type: None })
-        .collect();
-    let alias =
-        TableAlias { explicit: true, name: Ident::with_quote('"', "\u{2}rows"), columns, at: None };
-    let names = (0..row.len()).map(|n| Expr::Identifier(name(n))).collect();
-    let condition = compare_rows(row, &BinaryOperator::Eq, names)?;
-    let relation = TableFactor::Derived {
-        lateral: false,
-        subquery: std::mem::replace(subquery, empty_query()),
-        alias: Some(alias),
-        sample: None,
-    };
-    let mut exists = empty_query();
-    if let SetExpr::Select(select) = exists.body.as_mut() {
-        select.projection = vec![SelectItem::UnnamedExpr(number(1))];
-        select.from = vec![ast::TableWithJoins { relation, joins: vec![] }];
-        select.selection = Some(condition);
-    }
-    Ok(Expr::Exists { subquery: exists, negated: false })
-}
-
 /// The operator of `OPERATOR(pg_catalog.~)`.
 fn named_operator(parts: &[String]) -> Result<BinaryOperator, SqlError> {
     let symbol = parts.last().map(String::as_str).unwrap_or_default();
@@ -457,61 +427,6 @@ fn comparison(op: &BinaryOperator) -> Result<String, SqlError> {
             Err(SqlError::unsupported(format!("{other} ANY/ALL over arrays is not supported")))
         }
     }
-}
-
-/// `(a, b) = (c, d)` column by column; only (in)equality, whose meaning is a conjunction.
-fn compare_rows(left: Vec<Expr>, op: &BinaryOperator, right: Vec<Expr>) -> Result<Expr, SqlError> {
-    if left.len() != right.len() {
-        return Err(SqlError::syntax("unequal number of entries in row expressions"));
-    }
-    let equal = |(l, r): (Expr, Expr)| binary(l, BinaryOperator::Eq, r);
-    let all = left.clone().into_iter().zip(right.clone()).map(equal);
-    let all = all.reduce(|a, b| binary(a, BinaryOperator::And, b));
-    let all = all.ok_or_else(|| SqlError::unsupported("cannot compare rows of zero length"))?;
-    match op {
-        BinaryOperator::Eq => Ok(Expr::Nested(Box::new(all))),
-        BinaryOperator::NotEq => Ok(not(all)),
-        BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq => {
-            Ok(Expr::Nested(Box::new(row_order(&left, op, &right))))
-        }
-        other => {
-            Err(SqlError::unsupported(format!("operator {other} between rows is not supported")))
-        }
-    }
-}
-
-/// `a < c OR (a = c AND (b, …) < (d, …))`.
-fn row_order(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Expr {
-    let (l, r) = (left[0].clone(), right[0].clone());
-    if left.len() == 1 {
-        return binary(l, op.clone(), r);
-    }
-    let strict = match op {
-        BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
-        _ => BinaryOperator::Gt,
-    };
-    let rest = Expr::Nested(Box::new(row_order(&left[1..], op, &right[1..])));
-    let tie = binary(binary(l.clone(), BinaryOperator::Eq, r.clone()), BinaryOperator::And, rest);
-    binary(binary(l, strict, r), BinaryOperator::Or, Expr::Nested(Box::new(tie)))
-}
-
-fn rows_in_list(left: &mut Expr, list: Vec<Expr>, negated: bool) -> Result<Expr, SqlError> {
-    let Expr::Tuple(left) = left else {
-        return Err(SqlError::internal("not a row expression"));
-    };
-    let mut any: Option<Expr> = None;
-    for row in list {
-        let Expr::Tuple(row) = row else {
-            return Err(SqlError::syntax("a list of rows must consist of rows"));
-        };
-        let equal = compare_rows(left.clone(), &BinaryOperator::Eq, row)?;
-        any = Some(match any {
-            Some(any) => binary(any, BinaryOperator::Or, equal),
-            None => equal,
-        });
-    }
-    let any = any.ok_or_else(|| SqlError::syntax("an IN list cannot be empty"))?;
-    Ok(if negated { not(any) } else { Expr::Nested(Box::new(any)) })
 }
 
 /// Casts with a meaning beyond their Arrow type: reg* types, and lengths of text.
@@ -646,7 +561,15 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
         && let FunctionArguments::List(list) = &mut function.args
     {
         let args = unnamed(std::mem::take(&mut list.args))?;
-        *expr = call("unnest", vec![subscripts(args)?]);
+        *expr = unnest(subscripts(args)?);
+        return Ok(());
+    }
+    if name == "unnest"
+        && let FunctionArguments::List(list) = &mut function.args
+        && list.args.len() == 1
+    {
+        let arg = unnamed(std::mem::take(&mut list.args))?.remove(0);
+        *expr = unnest(arg);
         return Ok(());
     }
     let as_type = |ty: DataType| cast_to(call("now", vec![]), ty);
@@ -664,6 +587,12 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
+}
+
+/// The elements of an array as rows: none of a NULL array, where DataFusion would make a row of
+/// NULL.
+fn unnest(array: Expr) -> Expr {
+    call("unnest", vec![call("array_or_empty", vec![array])])
 }
 
 /// The subscripts of an array, as an array.
@@ -765,19 +694,19 @@ pub fn cast_to(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
-fn not(expr: Expr) -> Expr {
+pub(super) fn not(expr: Expr) -> Expr {
     let expr = Box::new(Expr::Nested(Box::new(expr)));
     Expr::UnaryOp { op: ast::UnaryOperator::Not, expr }
 }
 
-fn number(n: i64) -> Expr {
+pub(super) fn number(n: i64) -> Expr {
     Expr::value(Value::Number(n.to_string(), false))
 }
 
-fn take(expr: &mut Expr) -> Expr {
+pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::value(Value::Null))
 }
