@@ -41,10 +41,8 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
     for token in tokens {
         match &token.token {
             Token::LParen | Token::LBracket => chains.push(0),
-            Token::RParen | Token::RBracket => {
-                if chains.len() > 1 {
-                    chains.pop();
-                }
+            Token::RParen | Token::RBracket if chains.len() > 1 => {
+                chains.pop();
             }
             Token::Comma => {
                 if let Some(last) = chains.last_mut() {
