@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::Cast;
+use datafusion::logical_expr::expr::{Between, Case, Cast, InList};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Union,
@@ -85,62 +85,13 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             Ok(Expr::Literal(ScalarValue::Decimal128(Some(i128::from(n)), 20, 0), metadata))
         }
         Expr::BinaryExpr(binary) => operator(binary, schema),
-        Expr::InList(mut list) => {
-            let ty = known_type(&list.expr, schema)
-                .or_else(|| list.list.iter().find_map(|item| known_type(item, schema)));
-            if let Some(ty) = ty {
-                adopt(&mut list.expr, &ty)?;
-                for item in &mut list.list {
-                    adopt(item, &ty)?;
-                    comparable(Operator::Eq, &list.expr, item, schema)?;
-                }
-            }
-            Ok(Expr::InList(list))
-        }
-        Expr::Between(mut between) => {
-            let ty = [&between.expr, &between.low, &between.high]
-                .into_iter()
-                .find_map(|expr| known_type(expr, schema));
-            if let Some(ty) = ty {
-                adopt(&mut between.expr, &ty)?;
-                adopt(&mut between.low, &ty)?;
-                adopt(&mut between.high, &ty)?;
-                comparable(Operator::GtEq, &between.expr, &between.low, schema)?;
-                comparable(Operator::LtEq, &between.expr, &between.high, schema)?;
-            }
-            Ok(Expr::Between(between))
-        }
-        Expr::Case(mut case) => {
-            if let Some(operand) = &mut case.expr {
-                let ty = known_type(operand, schema).or_else(|| {
-                    case.when_then_expr.iter().find_map(|(when, _)| known_type(when, schema))
-                });
-                if let Some(ty) = ty {
-                    adopt(operand, &ty)?;
-                    for (when, _) in &mut case.when_then_expr {
-                        adopt(when, &ty)?;
-                    }
-                }
-            }
-            let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
-            let ty = results
-                .chain(case.else_expr.as_deref())
-                .find_map(|result| known_type(result, schema));
-            if let Some(ty) = ty {
-                for (_, then) in &mut case.when_then_expr {
-                    adopt(then, &ty)?;
-                }
-                if let Some(result) = &mut case.else_expr {
-                    adopt(result, &ty)?;
-                }
-            }
-            Ok(Expr::Case(case))
-        }
+        Expr::InList(list) => in_list(list, schema),
+        Expr::Between(between) => self::between(between, schema),
+        Expr::Case(case) => self::case(case, schema),
         Expr::InSubquery(mut subquery) => {
-            let ty =
-                subquery.subquery.subquery.schema().fields().first().map(|f| f.data_type().clone());
-            if let Some(ty) = ty {
-                adopt(&mut subquery.expr, &ty)?;
+            let column = subquery.subquery.subquery.schema().fields().first().cloned();
+            if let Some(column) = column {
+                adopt(&mut subquery.expr, column.data_type())?;
             }
             Ok(Expr::InSubquery(subquery))
         }
@@ -150,36 +101,10 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         Expr::ScalarFunction(mut call) => {
             match call.name() {
                 "compare_any" | "compare_all" if call.args.len() == 3 => {
-                    let (left, right) =
-                        (known_type(&call.args[1], schema), known_type(&call.args[2], schema));
-                    match (left, right) {
-                        (_, Some(DataType::List(field))) => {
-                            adopt(&mut call.args[1], field.data_type())?
-                        }
-                        (Some(left), None) => {
-                            adopt(&mut call.args[2], &DataType::new_list(left, true))?
-                        }
-                        (None, None) => {
-                            let texts = DataType::new_list(DataType::Utf8, true);
-                            adopt(&mut call.args[2], &texts)?;
-                        }
-                        _ => {}
-                    }
-                    match known_type(&call.args[2], schema) {
-                        None | Some(DataType::List(_)) => {}
-                        Some(_) => {
-                            let message = "op ANY/ALL (array) requires array on right side";
-                            return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message).into());
-                        }
-                    }
+                    array_operands(&mut call.args, schema)?;
                 }
                 "coalesce" | "nullif" | "greatest" | "least" | "make_array" => {
-                    let ty = call.args.iter().find_map(|arg| known_type(arg, schema));
-                    if let Some(ty) = ty {
-                        for arg in &mut call.args {
-                            adopt(arg, &ty)?;
-                        }
-                    }
+                    adopt_common(call.args.iter_mut().collect(), schema)?;
                 }
                 _ => {}
             }
@@ -187,6 +112,50 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         }
         expr => Ok(expr),
     }
+}
+
+fn in_list(mut list: InList, schema: &DFSchema) -> Result<Expr> {
+    adopt_common(std::iter::once(&mut *list.expr).chain(&mut list.list).collect(), schema)?;
+    for item in &list.list {
+        comparable(Operator::Eq, &list.expr, item, schema)?;
+    }
+    Ok(Expr::InList(list))
+}
+
+fn between(mut between: Between, schema: &DFSchema) -> Result<Expr> {
+    adopt_common(vec![&mut between.expr, &mut between.low, &mut between.high], schema)?;
+    comparable(Operator::GtEq, &between.expr, &between.low, schema)?;
+    comparable(Operator::LtEq, &between.expr, &between.high, schema)?;
+    Ok(Expr::Between(between))
+}
+
+fn case(mut case: Case, schema: &DFSchema) -> Result<Expr> {
+    if let Some(operand) = &mut case.expr {
+        let whens = case.when_then_expr.iter_mut().map(|(when, _)| &mut **when);
+        adopt_common(std::iter::once(&mut **operand).chain(whens).collect(), schema)?;
+    }
+    let results = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
+    adopt_common(results.chain(case.else_expr.as_deref_mut()).collect(), schema)?;
+    Ok(Expr::Case(case))
+}
+
+/// The value and the array of `compare_any` and `compare_all`.
+fn array_operands(args: &mut [Expr], schema: &DFSchema) -> Result<()> {
+    match (known_type(&args[1], schema), known_type(&args[2], schema)) {
+        (_, Some(DataType::List(field))) => adopt(&mut args[1], field.data_type()),
+        (_, Some(_)) => {
+            let message = "op ANY/ALL (array) requires array on right side";
+            Err(SqlError::new(state::WRONG_OBJECT_TYPE, message).into())
+        }
+        (Some(left), None) => adopt(&mut args[2], &DataType::new_list(left, true)),
+        (None, None) => adopt(&mut args[2], &DataType::new_list(DataType::Utf8, true)),
+    }
+}
+
+/// Gives literals the type that the first other expression has.
+fn adopt_common(exprs: Vec<&mut Expr>, schema: &DFSchema) -> Result<()> {
+    let Some(ty) = exprs.iter().find_map(|expr| known_type(expr, schema)) else { return Ok(()) };
+    exprs.into_iter().try_for_each(|expr| adopt(expr, &ty))
 }
 
 /// A literal under a cast is read at once, by the type's input function.
