@@ -12,6 +12,7 @@ mod array_or_empty;
 pub mod ast;
 mod casts;
 mod checked;
+mod float_zero;
 mod literal;
 pub mod names;
 pub mod now;
@@ -22,6 +23,7 @@ mod types;
 mod using;
 
 pub use checked::check_overflow;
+pub use float_zero::one_zero;
 pub use types::planner;
 
 use std::sync::Arc;
