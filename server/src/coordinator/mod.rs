@@ -114,8 +114,12 @@ impl Coordinator {
         }
         let complete = session.cancel.guard(self.engine.wait_for(&views, at)).await?;
         complete.map_err(|_| {
-            let message = "a materialized view was dropped while the statement ran";
-            SqlError::new(state::UNDEFINED_TABLE, message)
+            // Its rows would be wrong, so there are none.
+            let message = "a materialized view that the statement reads is not maintained";
+            SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(
+                "It was dropped meanwhile, or could not be planned at the last start: see the \
+                 server's log.",
+            )
         })
     }
 }
