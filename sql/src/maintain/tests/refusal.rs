@@ -68,72 +68,93 @@ fn operators() {
             SELECT id FROM t ORDER BY id
               maintained
             SELECT id FROM t ORDER BY id LIMIT 3
-              0A000 ORDER BY … LIMIT is not maintained yet
+              0A000
+                ORDER BY … LIMIT is not maintained yet
                 Use a plain view (CREATE VIEW) with the LIMIT over a materialized view
                 without it.
             SELECT id FROM t OFFSET 1
-              0A000 ORDER BY … LIMIT is not maintained yet
+              0A000
+                ORDER BY … LIMIT is not maintained yet
                 Use a plain view (CREATE VIEW) with the LIMIT over a materialized view
                 without it.
             SELECT t.id FROM t LEFT JOIN u ON t.k = u.k
-              0A000 LEFT JOIN is not maintained yet
+              0A000
+                LEFT JOIN is not maintained yet
                 Use a plain view (CREATE VIEW) over a materialized view of the rest.
             SELECT t.id FROM t RIGHT JOIN u ON t.k = u.k
-              0A000 RIGHT JOIN is not maintained yet
+              0A000
+                RIGHT JOIN is not maintained yet
                 Use a plain view (CREATE VIEW) over a materialized view of the rest.
             SELECT t.id FROM t FULL JOIN u ON t.k = u.k
-              0A000 FULL JOIN is not maintained yet
+              0A000
+                FULL JOIN is not maintained yet
                 Use a plain view (CREATE VIEW) over a materialized view of the rest.
             SELECT id FROM t WHERE k IN (SELECT k FROM u)
-              0A000 subqueries in expressions are not maintained yet
+              0A000
+                subqueries in expressions are not maintained yet
                 Write the subquery as a joined relation in FROM, or use a plain view (CREATE
                 VIEW).
             SELECT id FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.k = t.k)
-              0A000 subqueries in expressions are not maintained yet
+              0A000
+                subqueries in expressions are not maintained yet
                 Write the subquery as a joined relation in FROM, or use a plain view (CREATE
                 VIEW).
             SELECT id, (SELECT max(w) FROM u) FROM t
-              0A000 subqueries in expressions are not maintained yet
+              0A000
+                subqueries in expressions are not maintained yet
                 Write the subquery as a joined relation in FROM, or use a plain view (CREATE
                 VIEW).
             SELECT k FROM t EXCEPT SELECT k FROM u
-              0A000 INTERSECT, EXCEPT and semi-joins are not maintained yet
+              0A000
+                INTERSECT, EXCEPT and semi-joins are not maintained yet
                 Use a plain view (CREATE VIEW) over a materialized view of the rest.
             SELECT k FROM t INTERSECT SELECT k FROM u
-              0A000 INTERSECT, EXCEPT and semi-joins are not maintained yet
+              0A000
+                INTERSECT, EXCEPT and semi-joins are not maintained yet
                 Use a plain view (CREATE VIEW) over a materialized view of the rest.
             SELECT DISTINCT ON (k) k, v FROM t ORDER BY k, v
-              0A000 DISTINCT ON is not maintained yet
+              0A000
+                DISTINCT ON is not maintained yet
                 Use min or max with GROUP BY, or DISTINCT ON in a plain view (CREATE VIEW)
                 over a materialized view.
             SELECT id, row_number() OVER (ORDER BY id) FROM t
-              0A000 window functions are not maintained yet
+              0A000
+                window functions are not maintained yet
                 Use a plain view (CREATE VIEW) over a materialized view of the rest.
             SELECT k, sum(v) FROM t GROUP BY ROLLUP (k)
-              0A000 GROUPING SETS, ROLLUP and CUBE are not maintained yet
+              0A000
+                GROUPING SETS, ROLLUP and CUBE are not maintained yet
                 Write a GROUP BY for each grouping and put them together with UNION ALL.
             SELECT string_agg(s, ',') FROM t
-              0A000 aggregate function string_agg is not maintained yet
+              0A000
+                aggregate function string_agg is not maintained yet
                 Use a plain view (CREATE VIEW) over a materialized view of the rest.
             SELECT count(DISTINCT s), sum(v) FROM t
-              0A000 an aggregate over DISTINCT values beside aggregates over other arguments is not maintained yet
+              0A000
+                an aggregate over DISTINCT values beside aggregates over other arguments
+                is not maintained yet
                 Make a materialized view for each argument and join them on the GROUP BY
                 columns.
             WITH RECURSIVE r AS (SELECT 1 AS n UNION SELECT n + 1 FROM r) SELECT n FROM r
-              0A000 WITH RECURSIVE is not maintained yet
+              0A000
+                WITH RECURSIVE is not maintained yet
                 Use a plain view (CREATE VIEW) over a materialized view of the rest.
             SELECT unnest(ARRAY[1, 2])
-              0A000 set-returning functions like unnest are not maintained yet
+              0A000
+                set-returning functions like unnest are not maintained yet
                 Use a plain view (CREATE VIEW) over a materialized view of the rest.
             SELECT * FROM generate_series(1, 3)
-              0A000 set-returning functions like unnest are not maintained yet
+              0A000
+                set-returning functions like unnest are not maintained yet
                 Use a plain view (CREATE VIEW) over a materialized view of the rest.
             SELECT relname FROM pg_catalog.pg_class
-              0A000 system table "pg_class" cannot be read by a materialized view
+              0A000
+                system table "pg_class" cannot be read by a materialized view
                 Use a plain view (CREATE VIEW): system tables have no history to maintain
                 from.
             SELECT * FROM t FOR SYSTEM_TIME AS OF now()
-              42601 syntax error at or near "SYSTEM_TIME"
+              42601
+                syntax error at or near "SYSTEM_TIME"
         "#]],
     );
 }
@@ -152,24 +173,32 @@ fn functions() {
         ],
         expect![[r#"
             SELECT random() FROM t
-              0A000 volatile function random() cannot be used in a materialized view
+              0A000
+                volatile function random() cannot be used in a materialized view
                 Call it when a row is inserted (a column DEFAULT), or in a plain view (CREATE
                 VIEW) over the materialized view.
             SELECT id FROM t WHERE ts > clock_timestamp()
-              0A000 volatile function clock_timestamp() cannot be used in a materialized view
+              0A000
+                volatile function clock_timestamp() cannot be used in a materialized view
                 Call it when a row is inserted (a column DEFAULT), or in a plain view (CREATE
                 VIEW) over the materialized view.
             SELECT current_user FROM t
-              0A000 function current_user() depends on who asks and cannot be used in a materialized view
+              0A000
+                function current_user() depends on who asks and cannot be used in a materialized
+                view
                 Use a plain view (CREATE VIEW) over the materialized view.
             SELECT id FROM t WHERE ts > 'now'::timestamptz
-              0A000 "now" is not allowed here
+              0A000
+                "now" is not allowed here
             SELECT id FROM t WHERE ts > 'now'
-              0A000 "now" is not allowed here
+              0A000
+                "now" is not allowed here
             SELECT id FROM t WHERE ts > TIMESTAMPTZ 'today'
-              0A000 "today" is not allowed here
+              0A000
+                "today" is not allowed here
             SELECT id FROM t WHERE k = $1
-              42P02 there is no parameter $1
+              42P02
+                there is no parameter $1
         "#]],
     );
 }
@@ -190,37 +219,46 @@ fn now() {
         ],
         expect![[r#"
             SELECT now() FROM t
-              0A000 now() outside a comparison is not maintained
+              0A000
+                now() outside a comparison is not maintained
                 Compare it with a column (ts > now() - INTERVAL '30 minutes'), or use now()
                 in a plain view (CREATE VIEW) over the materialized view, where it is the
                 time of the read.
             SELECT now() - ts FROM t
-              0A000 now() outside a comparison is not maintained
+              0A000
+                now() outside a comparison is not maintained
                 Compare it with a column (ts > now() - INTERVAL '30 minutes'), or use now()
                 in a plain view (CREATE VIEW) over the materialized view, where it is the
                 time of the read.
             SELECT id FROM t WHERE ts > now() - v * INTERVAL '1 minute'
-              0A000 now() and columns on the same side of a comparison are not maintained
+              0A000
+                now() and columns on the same side of a comparison are not maintained
                 Move the columns to the other side: now() - ts < INTERVAL '30 minutes'
                 is ts > now() - INTERVAL '30 minutes'.
             SELECT id FROM t WHERE ts > now() - INTERVAL '1 month'
-              0A000 now() ± an interval of months is not maintained
+              0A000
+                now() ± an interval of months is not maintained
                 Count in days (INTERVAL '30 days'), or from the day: date_trunc('day',
                 now()) - INTERVAL '1 month', or current_date - INTERVAL '1 month'.
             SELECT id FROM t WHERE extract(hour FROM now()) > 3
-              0A000 this function of now() is not maintained
+              0A000
+                this function of now() is not maintained
                 Comparable forms are now() ± a constant interval, date_trunc and date_bin
                 of it, and current_date.
             SELECT k FROM t GROUP BY k, date_trunc('day', now())
-              0A000 now() outside a comparison is not maintained
+              0A000
+                now() outside a comparison is not maintained
                 Compare it with a column (ts > now() - INTERVAL '30 minutes'), or use now()
                 in a plain view (CREATE VIEW) over the materialized view, where it is the
                 time of the read.
             SELECT id FROM t WHERE now() - INTERVAL '1 hour' < now()
-              0A000 now() on both sides of a comparison is not maintained
+              0A000
+                now() on both sides of a comparison is not maintained
                 Write a comparison of now() with a column or a constant.
             SELECT id FROM t WHERE k = 1 OR s::timestamptz > now()
-              0A000 a comparison of now() with an expression that can fail, inside another expression, is not maintained
+              0A000
+                a comparison of now() with an expression that can fail, inside another
+                expression, is not maintained
                 Compute the expression as a column of a subquery in FROM, or put the comparison
                 into WHERE by itself.
             SELECT id FROM t WHERE s::timestamptz > now()
@@ -240,13 +278,16 @@ fn columns() {
         ],
         expect![[r#"
             SELECT k, k FROM t
-              42701 column "k" specified more than once
+              42701
+                column "k" specified more than once
             SELECT count(*), count(*) FROM t
-              42701 column "count" specified more than once
+              42701
+                column "count" specified more than once
             SELECT NULL AS nothing, 1 / 0 AS fails
               maintained
             SELECT nothing FROM t
-              42703 column "nothing" does not exist
+              42703
+                column "nothing" does not exist
         "#]],
     );
 }
