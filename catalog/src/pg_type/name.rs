@@ -100,7 +100,9 @@ impl PgType {
         let mut tokens = tokenize(text).ok_or_else(syntax)?;
         let is_array = strip_array(&mut tokens);
         let modifiers = take_modifiers(&mut tokens).ok_or_else(syntax)?;
-        if let [Token::Word(schema), Token::Symbol('.'), ..] = tokens.as_slice() {
+        if let [Token::Word(schema) | Token::Quoted(schema), Token::Symbol('.'), ..] =
+            tokens.as_slice()
+        {
             if schema != "pg_catalog" {
                 return Err(TypeNameError::Unknown(text.trim().to_owned()));
             }

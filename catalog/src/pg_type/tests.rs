@@ -118,6 +118,7 @@ fn spellings_are_read() {
     check("int", "integer");
     check(" INT4 ", "integer");
     check("pg_catalog.int4", "integer");
+    check("\"pg_catalog\".\"int4\"", "integer");
     check("\"char\"", "\"char\"");
     check("char", "character(1)");
     check("bpchar", "bpchar");
