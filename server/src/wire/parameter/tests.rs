@@ -91,7 +91,7 @@ fn what_is_no_value_is_refused() {
 fn counts_must_agree() {
     let int = DataType::Int32;
     assert_eq!(
-        message(&[int.clone()], &[], &[None, None]),
+        message(std::slice::from_ref(&int), &[], &[None, None]),
         "08P01 bind message supplies 2 parameters, but 1 are required"
     );
     assert_eq!(
