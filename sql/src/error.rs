@@ -89,11 +89,20 @@ pub struct SqlError {
     pub hint: Option<String>,
     /// Character of the statement's text, from 1.
     pub position: Option<usize>,
+    /// Where it happened, when that is not in the statement: `COPY t, line 3, column x: "abc"`.
+    pub context: Option<Box<str>>,
 }
 
 impl SqlError {
     pub fn new(code: SqlState, message: impl Into<String>) -> Self {
-        SqlError { code, message: message.into(), detail: None, hint: None, position: None }
+        SqlError {
+            code,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            position: None,
+            context: None,
+        }
     }
 
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
@@ -103,6 +112,11 @@ impl SqlError {
 
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn with_context(mut self, context: impl Into<Box<str>>) -> Self {
+        self.context = Some(context.into());
         self
     }
 
