@@ -209,3 +209,6 @@ fn start_expiry(
     let builder = std::thread::Builder::new().name("expiry".into());
     builder.spawn(run).expect("the system has threads")
 }
+
+#[cfg(test)]
+mod tests;

@@ -219,4 +219,6 @@ fn bound_holds(bound: &Bound, value: &ScalarValue, at: Timestamp) -> Option<bool
 }
 
 #[cfg(test)]
+pub(crate) mod random;
+#[cfg(test)]
 mod tests;

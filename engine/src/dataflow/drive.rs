@@ -170,12 +170,12 @@ fn take_before(
 
 /// The updates before `upper`, and those from it on.
 fn split_at_time(updates: Updates, upper: u64) -> (Updates, Updates) {
-    let rows = 0..updates.len() as u32;
-    let (before, rest): (Vec<u32>, Vec<u32>) =
-        rows.partition(|&row| updates.times[row as usize] < upper);
-    if rest.is_empty() {
+    if updates.times.iter().all(|&time| time < upper) {
         let none = updates.slice(0, 0);
         return (updates, none);
     }
+    let rows = 0..updates.len() as u32;
+    let (before, rest): (Vec<u32>, Vec<u32>) =
+        rows.partition(|&row| updates.times[row as usize] < upper);
     (updates.take(&before), updates.take(&rest))
 }

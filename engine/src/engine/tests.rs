@@ -1,0 +1,214 @@
+//! The whole engine against the oracle: real threads, a real log, real time.
+//!
+//! Four roads to the same V(t): a view made before its rows, half-way, after them, and after a
+//! restart; with one to four workers, and views that read views.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use datafusion::common::ScalarValue;
+use futures::executor::block_on;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::{Engine, EngineConfig, Recovered};
+use crate::commit::{Change, CommitError, TableDef, TableWrite, ViewDef};
+use crate::oracle::random::{Scale, random_plan, random_value, table_schema};
+use crate::oracle::{evaluate, multiset, rows_of};
+use crate::plan::{FilterPlan, InputPlan, Plan};
+use crate::time::{CollectionId, RowId, Timestamp};
+use crate::updates::batch_of;
+
+struct Harness {
+    _directory: tempfile::TempDir,
+    config: EngineConfig,
+    engine: std::sync::Arc<Engine>,
+    views: BTreeMap<CollectionId, Plan>,
+    scale: Scale,
+}
+
+#[test]
+fn views_equal_the_oracle_on_every_road() {
+    match std::env::var("TIDEMARK_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => four_roads(seed),
+        None => (0..24).for_each(four_roads),
+    }
+}
+
+#[test]
+fn a_duplicate_key_leaves_nothing() {
+    let mut harness = Harness::open(2);
+    let schema = table_schema(2);
+    let def = TableDef { id: CollectionId(9), schema: schema.clone(), primary_key: vec![0] };
+    let change = Change { create_tables: vec![def], ..Change::default() };
+    harness.commit(change).expect("a table");
+    let mut random = StdRng::seed_from_u64(1);
+    let row = random_rows(&mut random, 9, 1, harness.scale);
+    let write =
+        |insert: RecordBatch| TableWrite { table: CollectionId(9), delete: vec![], insert };
+    let change = |writes| Change { writes, ..Change::default() };
+    harness.commit(change(vec![write(row.clone())])).expect("the first of its key");
+    let error = harness.commit(change(vec![write(row)])).expect_err("the second");
+    assert!(matches!(error, CommitError::DuplicateKey { row: 0, .. }), "{error}");
+    let read = harness.engine.begin_read();
+    let table = harness.engine.relation(CollectionId(9)).expect("made above");
+    assert_eq!(table.count(read.at), 1);
+}
+
+fn four_roads(seed: u64) {
+    eprintln!("TIDEMARK_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut harness = Harness::open(1 + (seed % 4) as usize);
+    let tables = [1, 2].map(|id| TableDef {
+        id: CollectionId(id),
+        schema: table_schema(id),
+        primary_key: vec![],
+    });
+    let change = Change { create_tables: tables.into(), ..Change::default() };
+    harness.commit(change).expect("tables");
+    let plan = random_plan(&mut random, 1 + (seed % 3) as u32, harness.scale);
+    harness.create_view(10, plan.clone());
+    harness.create_view(11, over(10, &plan));
+    for _ in 0..12 {
+        harness.random_commit(&mut random);
+    }
+    harness.check();
+    harness.create_view(12, plan.clone());
+    for _ in 0..12 {
+        harness.random_commit(&mut random);
+        harness.check();
+    }
+    harness.create_view(13, over(12, &plan));
+    harness.create_view(14, plan.clone());
+    harness.check();
+    harness.drop_view(13);
+    harness.restart(1 + (seed / 2 % 4) as usize);
+    harness.check();
+    harness.random_commit(&mut random);
+    harness.check();
+}
+
+/// A view that reads a view.
+fn over(id: u64, plan: &Plan) -> Plan {
+    let schema = plan.schema();
+    let input = Plan::Input(InputPlan { id: CollectionId(id), schema: schema.clone() });
+    let column = datafusion::physical_expr::expressions::Column::new(schema.field(0).name(), 0);
+    let predicate = datafusion::physical_expr::expressions::IsNotNullExpr::new(
+        std::sync::Arc::new(column),
+    );
+    Plan::Filter(Box::new(FilterPlan { input, predicate: std::sync::Arc::new(predicate) }))
+}
+
+fn random_rows(random: &mut StdRng, table: u64, rows: usize, scale: Scale) -> RecordBatch {
+    let schema = table_schema(table);
+    if rows == 0 {
+        return RecordBatch::new_empty(schema);
+    }
+    let columns = schema.fields().iter().map(|field| {
+        let values = (0..rows).map(|_| random_value(random, field.data_type(), scale));
+        let values: Vec<ScalarValue> = values.collect();
+        ScalarValue::iter_to_array(values).expect("values of one type")
+    });
+    batch_of(schema.clone(), columns.collect(), rows)
+}
+
+impl Harness {
+    fn open(workers: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config =
+            EngineConfig { data: directory.path().to_owned(), workers, fsync: false };
+        let (engine, Recovered { ddl }) = Engine::open(config.clone()).expect("an empty directory");
+        assert!(ddl.is_empty());
+        // Rows come and go while the test runs: steps of two milliseconds from now on.
+        let scale = Scale { base: engine.begin_read().at.0 as i64, step: 2_000 };
+        Harness { _directory: directory, config, engine, views: BTreeMap::new(), scale }
+    }
+
+    fn restart(&mut self, workers: usize) {
+        self.engine.shutdown();
+        self.config.workers = workers;
+        self.engine = Engine::open(self.config.clone()).expect("what was just closed").0;
+        for (id, plan) in self.views.clone() {
+            self.create_view(id.0, plan);
+        }
+    }
+
+    fn commit(&self, change: Change) -> Result<Timestamp, CommitError> {
+        let (send, receive) = mpsc::channel();
+        let done = Box::new(move |result| send.send(result).expect("the test waits"));
+        self.engine.submit(Box::new(move |_| Ok(change)), done);
+        receive.recv().expect("every commit is answered")
+    }
+
+    fn create_view(&mut self, id: u64, plan: Plan) {
+        let def = ViewDef { id: CollectionId(id), plan: plan.clone(), key: None };
+        self.commit(Change { create_views: vec![def], ..Change::default() }).expect("a view");
+        self.views.insert(CollectionId(id), plan);
+    }
+
+    fn drop_view(&mut self, id: u64) {
+        let id = CollectionId(id);
+        self.commit(Change { drop_views: vec![id], ..Change::default() }).expect("a view");
+        self.views.remove(&id);
+    }
+
+    /// Deletes and inserts in one or both tables.
+    fn random_commit(&self, random: &mut StdRng) {
+        let mut change = Change::default();
+        let read = self.engine.begin_read();
+        for table in 1..3 {
+            if random.random_bool(0.3) {
+                continue;
+            }
+            let relation = self.engine.relation(CollectionId(table)).expect("a table");
+            let mut delete = Vec::new();
+            for rows in relation.scan(read.at) {
+                let ids = rows.ids.values().iter().map(|&id| RowId(id));
+                delete.extend(ids.filter(|_| random.random_bool(0.25)));
+            }
+            let count = random.random_range(0..6);
+            let insert = random_rows(random, table, count, self.scale);
+            change.writes.push(TableWrite { table: CollectionId(table), delete, insert });
+        }
+        self.commit(change).expect("no constraint to break");
+    }
+
+    fn rows(&self, id: CollectionId, at: Timestamp) -> RecordBatch {
+        let relation = self.engine.relation(id).expect("it exists");
+        let batches: Vec<RecordBatch> = relation.batches(at).collect();
+        concat_batches(&relation.schema(), &batches).expect("of one schema")
+    }
+
+    /// Every view at a time of now equals the oracle over the tables at that time.
+    fn check(&self) {
+        let ids: Vec<CollectionId> = self.views.keys().copied().collect();
+        let read = self.engine.begin_read();
+        block_on(self.engine.wait_for(&ids, read.at)).expect("no view is dropped");
+        for (id, plan) in &self.views {
+            let expected = self.oracle(plan, read.at);
+            let got = multiset(rows_of(&self.rows(*id, read.at)));
+            assert_eq!(got, multiset(expected), "view {id:?} at {:?}:\n{plan}", read.at);
+        }
+    }
+
+    fn oracle(&self, plan: &Plan, at: Timestamp) -> Vec<crate::oracle::Row> {
+        let input = |id: CollectionId| match self.views.get(&id) {
+            None => self.rows(id, at),
+            Some(view) => {
+                let rows = self.oracle(view, at);
+                let schema = view.schema();
+                if rows.is_empty() {
+                    return RecordBatch::new_empty(schema);
+                }
+                let columns = (0..schema.fields().len()).map(|column| {
+                    let values = rows.iter().map(|row| row[column].clone());
+                    ScalarValue::iter_to_array(values).expect("values of one type")
+                });
+                batch_of(schema.clone(), columns.collect(), rows.len())
+            }
+        };
+        evaluate(plan, &input, at).rows
+    }
+}

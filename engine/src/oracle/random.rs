@@ -1,0 +1,278 @@
+//! Random tables, changes and plans, for tests.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, IsNotNullExpr, Literal};
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+use super::Row;
+use crate::aggregate::AGGREGATES;
+use crate::expression::Expr;
+use crate::operator::testing::input;
+use crate::plan::{
+    AggregateCall, AggregatePlan, Bound, ConstantPlan, Edge, FilterPlan, JoinPlan, NowSide, Plan,
+    ProjectPlan, TemporalMode, TemporalPlan, UnionPlan, schema_of,
+};
+use crate::updates::{Updates, batch_of};
+
+/// Where the random timestamps lie: `base` plus up to fifty steps, in microseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
+    pub base: i64,
+    pub step: i64,
+}
+
+/// The times of [`random_updates`] are below it.
+pub(crate) const TIMES: u64 = 40;
+
+fn timestamp() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
+}
+
+/// Tables 1 and 2.
+pub(crate) fn table_schema(id: u64) -> SchemaRef {
+    match id {
+        1 => schema_of([
+            ("k", DataType::Int64),
+            ("v", DataType::Int32),
+            ("s", DataType::Utf8),
+            ("x", DataType::Float64),
+            ("ts", timestamp()),
+        ]),
+        _ => schema_of([
+            ("k", DataType::Int64),
+            ("d", DataType::Decimal128(12, 2)),
+            ("y", DataType::Float32),
+            ("at", timestamp()),
+        ]),
+    }
+}
+
+/// A value of a column of type `ty`.
+pub(crate) fn random_value(random: &mut StdRng, ty: &DataType, scale: Scale) -> ScalarValue {
+    if random.random_bool(0.15) {
+        return ScalarValue::try_from(ty).expect("every type has a NULL");
+    }
+    let float = [0.1, -0.0, 0.0, 1e300, -1e300, 1.5, f64::NAN, f64::INFINITY, 3e-310, 0.2];
+    match ty {
+        DataType::Int64 => ScalarValue::Int64(Some(random.random_range(0..4))),
+        DataType::Int32 => ScalarValue::Int32(Some(random.random_range(-2..4))),
+        DataType::Utf8 => {
+            ScalarValue::Utf8(Some(["", "a", "b", "ab"][random.random_range(0..4)].to_string()))
+        }
+        DataType::Float64 => ScalarValue::Float64(Some(float[random.random_range(0..10)])),
+        DataType::Float32 => ScalarValue::Float32(Some(float[random.random_range(0..8)] as f32)),
+        DataType::Decimal128(p, s) => {
+            ScalarValue::Decimal128(Some(random.random_range(-500..500)), *p, *s)
+        }
+        DataType::Boolean => ScalarValue::Boolean(Some(random.random_bool(0.5))),
+        DataType::Timestamp(..) => ScalarValue::TimestampMicrosecond(
+            Some(scale.base + random.random_range(-5..TIMES as i64 + 10) * scale.step),
+            Some("+00:00".into()),
+        ),
+        other => unreachable!("no table has a column of type {other}"),
+    }
+}
+
+/// Inserts and deletes of what is there, many at one time, some at no distance, in random order.
+pub(crate) fn random_updates(
+    random: &mut StdRng,
+    schema: &SchemaRef,
+    scale: Scale,
+) -> Updates {
+    let mut present: Vec<Row> = Vec::new();
+    let mut changes: Vec<(Row, u64, i64)> = Vec::new();
+    let mut time = 0;
+    while time < TIMES {
+        if !present.is_empty() && random.random_bool(0.4) {
+            let row = present.swap_remove(random.random_range(0..present.len()));
+            changes.push((row, time, -1));
+        } else {
+            let new: Row = schema
+                .fields()
+                .iter()
+                .map(|field| random_value(random, field.data_type(), scale))
+                .collect();
+            let copy = present.last().filter(|_| random.random_bool(0.2)).cloned();
+            let row = copy.unwrap_or(new);
+            present.push(row.clone());
+            changes.push((row, time, 1));
+        }
+        if random.random_bool(0.4) {
+            time += random.random_range(1..6);
+        }
+    }
+    changes.shuffle(random);
+    let rows = changes.len();
+    let columns = (0..schema.fields().len()).map(|column| {
+        let values = changes.iter().map(|(row, _, _)| row[column].clone());
+        ScalarValue::iter_to_array(values).expect("values of one type")
+    });
+    let data = batch_of(schema.clone(), columns.collect(), rows);
+    let times: Vec<u64> = changes.iter().map(|(_, time, _)| *time).collect();
+    let diffs: Vec<i64> = changes.iter().map(|(_, _, diff)| *diff).collect();
+    Updates::new(data, times, diffs)
+}
+
+/// A plan of up to so many operators on a path.
+pub(crate) fn random_plan(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+    if depth == 0 {
+        let id = random.random_range(1..3);
+        return input(id, &table_schema(id));
+    }
+    match random.random_range(0..12) {
+        0 => random_filter(random, depth, scale),
+        1 | 2 => random_project(random, depth, scale),
+        3..=5 => random_temporal(random, depth, scale),
+        6 | 7 => random_join(random, depth, scale),
+        8..=10 => random_aggregate(random, depth, scale),
+        _ => random_union(random, depth, scale),
+    }
+}
+
+fn columns_where(schema: &SchemaRef, wanted: impl Fn(&DataType) -> bool) -> Vec<usize> {
+    let fields = schema.fields().iter().enumerate();
+    fields.filter(|(_, field)| wanted(field.data_type())).map(|(i, _)| i).collect()
+}
+
+fn pick<T: Copy>(random: &mut StdRng, from: &[T]) -> Option<T> {
+    (!from.is_empty()).then(|| from[random.random_range(0..from.len())])
+}
+
+fn column(schema: &SchemaRef, index: usize) -> Expr {
+    Arc::new(Column::new(schema.field(index).name(), index))
+}
+
+fn random_predicate(random: &mut StdRng, schema: &SchemaRef, scale: Scale) -> Expr {
+    let any = random.random_range(0..schema.fields().len());
+    let value = random_value(random, schema.field(any).data_type(), scale);
+    let comparable = !matches!(schema.field(any).data_type(), DataType::Boolean);
+    if random.random_bool(0.3) || !comparable {
+        return Arc::new(IsNotNullExpr::new(column(schema, any)));
+    }
+    let operator = [Operator::Gt, Operator::LtEq, Operator::NotEq][random.random_range(0..3)];
+    let literal = Arc::new(Literal::new(value));
+    Arc::new(BinaryExpr::new(column(schema, any), operator, literal))
+}
+
+fn random_filter(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+    let input = random_plan(random, depth - 1, scale);
+    let predicate = random_predicate(random, &input.schema(), scale);
+    Plan::Filter(Box::new(FilterPlan { input, predicate }))
+}
+
+fn random_project(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+    let input = random_plan(random, depth - 1, scale);
+    let schema = input.schema();
+    let mut exprs: Vec<Expr> = Vec::new();
+    for i in 0..schema.fields().len() {
+        if random.random_bool(0.7) {
+            exprs.push(column(&schema, i));
+        }
+    }
+    let integers = columns_where(&schema, |ty| matches!(ty, DataType::Int64 | DataType::Int32));
+    if let Some(i) = pick(random, &integers) {
+        let hundred = match schema.field(i).data_type() {
+            DataType::Int64 => ScalarValue::Int64(Some(100)),
+            _ => ScalarValue::Int32(Some(100)),
+        };
+        let literal = Arc::new(Literal::new(hundred));
+        let operator = [Operator::Divide, Operator::Multiply][random.random_range(0..2)];
+        let expr = BinaryExpr::new(literal, operator, column(&schema, i));
+        exprs.push(Arc::new(expr.with_fail_on_overflow(true)));
+    }
+    if random.random_bool(0.5) {
+        exprs.push(random_predicate(random, &schema, scale));
+    }
+    if exprs.is_empty() {
+        exprs.push(column(&schema, 0));
+    }
+    let types = exprs.iter().map(|expr| expr.data_type(&schema).expect("typed"));
+    let schema = schema_of(types.map(|ty| ("p", ty)));
+    Plan::Project(Box::new(ProjectPlan { input, exprs, schema }))
+}
+
+fn random_temporal(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+    let input = random_plan(random, depth - 1, scale);
+    let schema = input.schema();
+    let stamps = columns_where(&schema, |ty| matches!(ty, DataType::Timestamp(..)));
+    if stamps.is_empty() {
+        return input;
+    }
+    let bounds = (0..random.random_range(1..4)).map(|_| Bound {
+        edge: [Edge::From, Edge::Until][random.random_range(0..2)],
+        strict: random.random_bool(0.5),
+        now: match random.random_bool(0.8) {
+            true => NowSide::Offset(random.random_range(-20..5) * scale.step),
+            false => NowSide::Monotone(Arc::new(Column::new("now", 0))),
+        },
+        value: column(&schema, pick(random, &stamps).expect("not empty")),
+    });
+    let bounds = bounds.collect();
+    let mode = [TemporalMode::Filter, TemporalMode::Flags][random.random_range(0..2)];
+    Plan::Temporal(Box::new(TemporalPlan { input, bounds, mode }))
+}
+
+fn random_join(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+    let left = random_plan(random, depth - 1, scale);
+    let other_depth = random.random_range(0..depth.min(2));
+    let right = random_plan(random, other_depth, scale);
+    let (left_schema, right_schema) = (left.schema(), right.schema());
+    let (mut left_keys, mut right_keys) = (vec![], vec![]);
+    for l in 0..left_schema.fields().len() {
+        let ty = left_schema.field(l).data_type();
+        let same = columns_where(&right_schema, |other| other == ty);
+        if let Some(r) = pick(random, &same)
+            && random.random_bool(0.4)
+        {
+            left_keys.push(l);
+            right_keys.push(r);
+        }
+    }
+    let fields = left_schema.fields().iter().chain(right_schema.fields());
+    let schema = schema_of(fields.map(|field| (field.name().as_str(), field.data_type().clone())));
+    Plan::Join(Box::new(JoinPlan { left, right, left_keys, right_keys, schema }))
+}
+
+fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+    let input = random_plan(random, depth - 1, scale);
+    let schema = input.schema();
+    let keys: Vec<usize> =
+        (0..schema.fields().len()).filter(|_| random.random_bool(0.3)).collect();
+    let flags = columns_where(&schema, |ty| *ty == DataType::Boolean);
+    let mut calls = Vec::new();
+    for &function in AGGREGATES {
+        for i in 0..schema.fields().len() {
+            let defined = function.return_type(&[schema.field(i).data_type().clone()]).is_some();
+            if defined && random.random_bool(0.3) {
+                let filter = pick(random, &flags).filter(|_| random.random_bool(0.5));
+                calls.push(AggregateCall { function, arguments: vec![i], filter });
+            }
+        }
+    }
+    let types = calls.iter().map(|call| {
+        let argument = schema.field(call.arguments[0]).data_type().clone();
+        ("a", call.function.return_type(&[argument]).expect("defined"))
+    });
+    let keys_of = keys.iter().map(|&key| ("k", schema.field(key).data_type().clone()));
+    let out = schema_of(keys_of.chain(types));
+    Plan::Aggregate(Box::new(AggregatePlan { input, keys, calls, schema: out }))
+}
+
+fn random_union(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+    let first = random_plan(random, depth - 1, scale);
+    let schema = first.schema();
+    let predicate = random_predicate(random, &schema, scale);
+    let second = Plan::Filter(Box::new(FilterPlan { input: first.clone(), predicate }));
+    let columns = schema.fields().iter().map(|field| {
+        random_value(random, field.data_type(), scale).to_array().expect("one value")
+    });
+    let rows = batch_of(schema.clone(), columns.collect(), 1);
+    let constant = Plan::Constant(ConstantPlan { rows });
+    Plan::Union(UnionPlan { inputs: vec![first, second, constant], schema })
+}
