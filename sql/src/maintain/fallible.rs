@@ -46,8 +46,8 @@ const TIME_FIELDS: &[&str] = &[
     "millennium",
 ];
 
-/// Whether evaluating the expression over rows of `schema` can fail. Of a comparison with now() only
-/// the row's side is evaluated for rows: planning has made sure that the other has a value.
+/// Whether evaluating the expression over rows of `schema` can fail. Of a comparison with now()
+/// only the row's side is evaluated for rows: planning makes sure that the other has a value.
 pub(super) fn is_fallible(expr: &Expr, schema: &Schema) -> bool {
     if let Some((_, _, value)) = now_comparison(expr) {
         return is_fallible(value, schema);

@@ -2,7 +2,7 @@
 //!
 //! Law      an expression made here means what the same expression means ad hoc: both come out of
 //!          `rewrite::postgres_semantics` and are evaluated by the same physical expressions
-//! Errors   a constant that fails (1/0) stays as it is and fails for each row that reaches it (S10);
+//! Errors   a constant that fails (1/0) stays and fails for each row that reaches it (S10);
 //!          AND and OR don't evaluate what can fail for rows that are decided already
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! Law      `now side OP row side` becomes the edges of an interval of time ([`Bound`]); a now side
 //!          is accepted only where it provably never falls as time rises
-//! Forms    now(); a cast of a form to timestamp, timestamptz or date; a form ± a constant interval;
+//! Forms    now(); a cast of a form to timestamp(tz) or date; a form ± a constant interval;
 //!          date ± a constant; date_trunc and date_bin of a form
 //! Missing  months on a form with a changing time of day: it falls at the end of a month. Refused
 

@@ -1,7 +1,7 @@
 //! GROUP BY and aggregate calls, with everything they compute as columns below them.
 //!
-//! Law: keys, arguments and FILTERs are computed once for each row. An argument that can fail is not
-//! computed for a row that its FILTER removes (S10).
+//! Law: keys, arguments and FILTERs are computed once for each row. An argument that can fail is
+//! not computed for a row that its FILTER removes (S10).
 //!
 //! DISTINCT of one argument is two aggregates: the distinct arguments of each group, then the
 //! functions over them.
