@@ -20,7 +20,7 @@ use crate::quarantine::Quarantine;
 use crate::render::Renderer;
 use crate::store::{ReadGuard, Relation, Writer};
 use crate::time::{CollectionId, Timestamp};
-use crate::updates::Updates;
+use crate::updates::{Updates, take_rows};
 
 /// What the maintenance tells every worker.
 #[derive(Clone)]
@@ -122,6 +122,8 @@ struct WorkerState {
     quarantine: Arc<Quarantine>,
 }
 
+/// Runs of 2^this ids are backfilled by one worker.
+const BACKFILL_BLOCK_BITS: u32 = 13;
 /// Rows of a table's change below which one worker takes all of them.
 const SPLIT_ROWS_MIN: usize = 1024;
 
@@ -243,13 +245,19 @@ fn on_sink_advance(
     })
 }
 
-/// Gives `source` this worker's part of the table as it stood at `as_of`.
+/// Gives `source` this worker's part of the table as it stood at `as_of`: the rows of some ids. Every
+/// worker looks at a moment of its own, and the store may have put its chunks together differently
+/// in between; only the ids stay.
 fn backfill(worker: &Worker, table: &Relation, as_of: Timestamp, source: &Source) {
     let mut source = source.borrow_mut();
-    for (number, batch) in table.batches(as_of).enumerate() {
-        if number % worker.peers() == worker.index() {
-            source.push(Updates::at(batch, as_of.0, 1));
-        }
+    let is_mine = |id: u64| (id >> BACKFILL_BLOCK_BITS) as usize % worker.peers() == worker.index();
+    for rows in table.scan(as_of) {
+        let ids = rows.ids.values();
+        let mine: Vec<u32> =
+            (0..ids.len() as u32).filter(|&row| is_mine(ids[row as usize])).collect();
+        let batch =
+            if mine.len() == ids.len() { rows.batch } else { take_rows(&rows.batch, &mine) };
+        source.push(Updates::at(batch, as_of.0, 1));
     }
     source.advance(as_of.0 + 1);
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use tidemark_catalog::ObjectId;
-use tidemark_engine::{Change, EvaluateContext, TableWrite};
+use tidemark_engine::{Change, CollectionId, EvaluateContext, TableWrite};
 use tidemark_sql::error::SqlError;
 use tidemark_sql::{DmlPlan, DmlResult, ParsedStatement, PlanContext, ReadView, plan_dml, run_dml};
 
@@ -68,6 +68,7 @@ async fn in_transaction(
     query::wait(session, &plan.views, &read).await?;
     let run = run_dml(&ctx, &parsed.statement, &read, parameters);
     let result = session.cancel.clone().guard(run).await??;
+    query::check_present(session, &ctx, &plan.reads)?;
     session.open_transaction()?.stage_writes(&result.writes);
     Ok(result)
 }
@@ -80,7 +81,7 @@ pub async fn lock_for_write(session: &mut Session, tables: &[ObjectId]) -> Resul
     for table in sorted {
         let transaction = session.open_transaction()?;
         let known = transaction.catalog().get(table).cloned();
-        let overlay = transaction.staged.overlay.table(tidemark_engine::CollectionId(table.0));
+        let overlay = transaction.staged.overlay.table(CollectionId(table.0));
         if overlay.is_some_and(|overlay| overlay.created) {
             continue;
         }
@@ -111,7 +112,7 @@ async fn alone(
             continue;
         }
         let result = if plan.views.is_empty() {
-            on_committer(session, ctx, parsed, parameters).await
+            on_committer(session, ctx, parsed, plan.reads, parameters).await
         } else {
             over_views(session, ctx, parsed, &plan, parameters).await
         };
@@ -145,6 +146,7 @@ async fn on_committer(
     session: &Session,
     ctx: PlanContext,
     parsed: &Arc<ParsedStatement>,
+    reads: Vec<ObjectId>,
     parameters: Vec<ScalarValue>,
 ) -> Result<DmlResult, SqlError> {
     let slot = Arc::new(Mutex::new(None));
@@ -157,6 +159,10 @@ async fn on_committer(
         let ran = panic::contain(|| runtime.block_on(cancel.guard(run)));
         let ran = ran.map_err(SqlError::internal).and_then(|guarded| guarded?);
         let ran = ran.map_err(|error| Box::new(error) as BoxError)?;
+        let gone = |id: &&ObjectId| run_ctx.engine.relation(CollectionId(id.0)).is_none();
+        if let Some(id) = reads.iter().find(gone) {
+            return Err(Box::new(query::dropped(&run_ctx, *id)) as BoxError);
+        }
         let writes = ran.writes.clone();
         *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
         Ok(Change { writes, ..Change::default() })
@@ -179,6 +185,7 @@ async fn over_views(
     query::wait(session, &plan.views, &read).await?;
     let run = run_dml(&ctx, &parsed.statement, &read, parameters);
     let result = session.cancel.clone().guard(run).await??;
+    query::check_present(session, &ctx, &plan.reads)?;
     let change = Change { writes: result.writes.clone(), ..Change::default() };
     let committed = session.coordinator.submit(move |_| Ok(change)).await;
     committed.map_err(|error| tidemark_sql::commit_error(&ctx, error, &result.writes))?;

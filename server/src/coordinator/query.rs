@@ -11,7 +11,7 @@ use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use tidemark_catalog::ObjectId;
 use tidemark_engine::{CollectionId, ReadGuard};
-use tidemark_sql::error::SqlError;
+use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{PlanContext, QueryPlan, ReadView};
 
 use super::{Outcome, set};
@@ -83,7 +83,39 @@ pub async fn rows(
     wait(session, &plan.views, &read).await?;
     let run = tidemark_sql::run_query(ctx, plan, &read, parameters);
     let stream = session.cancel.clone().guard(run).await??;
+    check_present(session, ctx, &plan.reads)?;
     Ok(Rows::stream(Arc::clone(&plan.schema), stream, guard))
+}
+
+/// 42P01 if something that a statement has just been bound to is gone: without a lock it may have been
+/// dropped after it was planned, and then been read as if it were empty.
+pub fn check_present(
+    session: &Session,
+    ctx: &PlanContext,
+    reads: &[ObjectId],
+) -> Result<(), SqlError> {
+    let staged = session.transaction.as_ref().map(|transaction| &transaction.staged);
+    let is_own = |id: CollectionId| {
+        staged.is_some_and(|staged| {
+            staged.overlay.table(id).is_some_and(|table| table.created)
+                || staged.create_views.iter().any(|view| view.id == id)
+        })
+    };
+    let gone = |id: &&ObjectId| {
+        let id = CollectionId(id.0);
+        !is_own(id) && ctx.engine.relation(id).is_none()
+    };
+    match reads.iter().find(gone) {
+        Some(id) => Err(dropped(ctx, *id)),
+        None => Ok(()),
+    }
+}
+
+/// The error for a relation that was there when the statement was planned.
+pub fn dropped(ctx: &PlanContext, id: ObjectId) -> SqlError {
+    let name = ctx.catalog.get(id).map_or_else(|| id.to_string(), |object| object.name.clone());
+    let message = format!("relation \"{name}\" was dropped while the statement ran");
+    SqlError::new(state::UNDEFINED_TABLE, message)
 }
 
 /// What the session's next statement reads, and the guard that keeps it.
