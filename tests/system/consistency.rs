@@ -143,3 +143,55 @@ async fn read_everything(client: Client, stop: Arc<AtomicBool>) -> u64 {
     }
     reads
 }
+
+/// A view made in the midst of writes says the same as the table at once, and goes on doing so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_made_while_others_write_is_right() {
+    const COMPARE: &str = "
+        SELECT (SELECT count(*) FROM t), (SELECT coalesce(sum(n), 0) FROM v),
+               (SELECT coalesce(sum(id), 0) FROM t), (SELECT coalesce(sum(s), 0) FROM v)";
+    let server = server().await;
+    let client = server.client().await;
+    client.batch_execute("CREATE TABLE t (id int PRIMARY KEY, g int)").await.expect("a table");
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut writers = Vec::new();
+    for seed in 0..WRITERS {
+        let (client, stop) = (server.client().await, stop.clone());
+        writers.push(tokio::spawn(churn(client, seed, stop)));
+    }
+    let create =
+        "CREATE MATERIALIZED VIEW v AS SELECT g, count(*) AS n, sum(id) AS s FROM t GROUP BY g";
+    let end = Instant::now() + Duration::from_secs(5);
+    let mut made = 0;
+    while Instant::now() < end {
+        client.batch_execute(create).await.expect(create);
+        for _ in 0..3 {
+            let compared = value(&client, COMPARE).await;
+            let values: Vec<&str> = compared.split('|').collect();
+            assert_eq!((values[0], values[2]), (values[1], values[3]), "view {made}");
+        }
+        client.batch_execute("DROP MATERIALIZED VIEW v").await.expect("a drop");
+        made += 1;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.expect("writers don't fail");
+    }
+    assert!(made > 5, "only {made} views");
+}
+
+/// Keeps a small table changing, so that its chunks are merged all the time.
+async fn churn(client: Client, seed: u64, stop: Arc<AtomicBool>) {
+    let mut random = StdRng::seed_from_u64(seed);
+    while !stop.load(Ordering::Relaxed) {
+        let (id, n) = (random.random_range(0..1000), random.random_range(0..10));
+        let statement = match random.random_range(0..5) {
+            0 => format!("UPDATE t SET g = g + 1 WHERE id % 7 = {}", n % 7),
+            1 => format!("DELETE FROM t WHERE id % 11 = {n}"),
+            _ => format!(
+                "INSERT INTO t VALUES ({id}, {n}) ON CONFLICT (id) DO UPDATE SET g = excluded.g"
+            ),
+        };
+        client.batch_execute(&statement).await.expect("a write");
+    }
+}
