@@ -12,9 +12,11 @@ use crate::error::{SqlError, state};
 const TEXT_BYTES_MAX: usize = 64 << 20;
 /// Most tokens in a query string, about 100 bytes of memory each before the syntax tree.
 const TOKENS_MAX: usize = 4_000_000;
-/// Longest chain of operators without a comma or parenthesis between them: each is a level of the
-/// tree.
-const CHAIN_MAX: usize = 3_000;
+/// Longest chain of conditions without a comma or parenthesis between them, comparisons included: about a thousand
+/// alternatives. Each is a level of the tree.
+const CONDITIONS_MAX: usize = 2_000;
+/// Longest chain of arithmetic and casts: planning one takes time that grows with its square.
+const ARITHMETIC_MAX: usize = 250;
 /// Deepest nesting of parentheses and subqueries.
 pub const DEPTH_MAX: usize = 120;
 
@@ -37,30 +39,54 @@ pub fn check_text(text: &str) -> Result<(), SqlError> {
 
 /// Checks the depth of one statement's tree before it is made.
 pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
-    let mut chains = vec![0usize];
+    let mut chains = vec![Chain::default()];
     for token in tokens {
+        let top = chains.len() - 1;
         match &token.token {
-            Token::LParen | Token::LBracket => chains.push(0),
-            Token::RParen | Token::RBracket if chains.len() > 1 => {
-                chains.pop();
+            Token::LBracket | Token::LParen => {
+                chains[top].arithmetic += usize::from(token.token == Token::LBracket);
+                chains.push(Chain::default());
             }
-            Token::Comma => {
-                if let Some(last) = chains.last_mut() {
-                    *last = 0;
-                }
-            }
-            token if is_operator(token) => {
-                if let Some(last) = chains.last_mut() {
-                    *last += 1;
-                    if *last > CHAIN_MAX {
-                        return Err(too_complex());
-                    }
-                }
-            }
-            _ => {}
+            Token::RParen | Token::RBracket if top > 0 => drop(chains.pop()),
+            Token::Comma => chains[top] = Chain::default(),
+            token => chains[top].add(token),
+        }
+        if chains.last().is_some_and(Chain::is_too_long) {
+            return Err(too_complex());
         }
     }
     Ok(())
+}
+
+/// Operators since the last comma or opening parenthesis.
+#[derive(Default)]
+struct Chain {
+    conditions: usize,
+    arithmetic: usize,
+}
+
+impl Chain {
+    fn add(&mut self, token: &Token) {
+        use sqlparser::keywords::Keyword::{
+            AND, EXCEPT, INTERSECT, IS, JOIN, LIKE, NOT, OR, UNION,
+        };
+        let (links, ends_arithmetic) = match token {
+            Token::Word(word) => match word.keyword {
+                AND | OR | NOT | IS | LIKE => (1, true),
+                UNION | INTERSECT | EXCEPT | JOIN => (8, true), // a plan of its own each
+                _ => return,
+            },
+            Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq => (1, true),
+            token if is_arithmetic(token) => (0, false),
+            _ => return,
+        };
+        self.conditions += links;
+        self.arithmetic = if ends_arithmetic { 0 } else { self.arithmetic + 1 };
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.conditions > CONDITIONS_MAX || self.arithmetic > ARITHMETIC_MAX
+    }
 }
 
 /// 54001, as PostgreSQL calls a statement that needs more stack than there is.
@@ -70,31 +96,21 @@ pub fn too_complex() -> SqlError {
     )
 }
 
-fn is_operator(token: &Token) -> bool {
-    match token {
-        Token::Word(word) => {
-            use sqlparser::keywords::Keyword::*;
-            matches!(word.keyword, AND | OR | NOT | UNION | INTERSECT | EXCEPT | JOIN | IS | LIKE)
-        }
+fn is_arithmetic(token: &Token) -> bool {
+    matches!(
+        token,
         Token::Plus
-        | Token::Minus
-        | Token::Mul
-        | Token::Div
-        | Token::Mod
-        | Token::Caret
-        | Token::StringConcat
-        | Token::Eq
-        | Token::Neq
-        | Token::Lt
-        | Token::Gt
-        | Token::LtEq
-        | Token::GtEq
-        | Token::DoubleColon
-        | Token::Tilde
-        | Token::Arrow
-        | Token::LongArrow => true,
-        _ => false,
-    }
+            | Token::Minus
+            | Token::Mul
+            | Token::Div
+            | Token::Mod
+            | Token::Caret
+            | Token::StringConcat
+            | Token::DoubleColon
+            | Token::Tilde
+            | Token::Arrow
+            | Token::LongArrow
+    )
 }
 
 /// Words, numbers and symbols outside quotes; white space counts for nothing. Never below the true

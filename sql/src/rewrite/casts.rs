@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
 use crate::error::{SqlError, state};
 use crate::function;
@@ -37,6 +37,10 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 return Err(SqlError::new(state::CANNOT_COERCE, message).into());
             }
             Ok(Transformed::yes(function::cast::cast(&to).call(vec![*cast.expr])))
+        }
+        // Not worth asking the whole of a long chain for its type.
+        expr @ Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. }) => {
+            Ok(Transformed::no(expr))
         }
         Expr::BinaryExpr(binary) => {
             let (left, right) = (binary.left.get_type(schema)?, binary.right.get_type(schema)?);

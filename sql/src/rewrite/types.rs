@@ -305,6 +305,11 @@ fn known_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
     if is_unknown(expr) {
         return None;
     }
+    if let Expr::BinaryExpr(binary) = expr
+        && (is_comparison(binary.op) || matches!(binary.op, Operator::And | Operator::Or))
+    {
+        return Some(DataType::Boolean); // without asking each link of a long chain
+    }
     expr.get_type(schema).ok().filter(|ty| *ty != DataType::Null)
 }
 

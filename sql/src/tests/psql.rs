@@ -41,7 +41,8 @@ fn relations_are_listed_and_described() {
     super::check_file("describe.txt", include_str!("describe.txt"), session);
 }
 
-/// Queries of other clients, from a file of the same form: run with TIDEMARK_QUERIES=path to see which fail.
+/// Queries of other clients, from a file of the same form: run with TIDEMARK_QUERIES=path to see
+/// which fail.
 #[test]
 fn queries_of_a_file_run() {
     let Ok(path) = std::env::var("TIDEMARK_QUERIES") else { return };
