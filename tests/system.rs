@@ -1,5 +1,5 @@
-//! What must be true of a whole server, proved from outside over its wire: one binary, as each links
-//! all of DataFusion.
+//! What must be true of a whole server, proved from outside over its wire: one binary, as each
+//! links all of DataFusion.
 //!
 //! `cargo test --release --test system` runs all, `-- --ignored` the long forms as well.
 

@@ -87,8 +87,8 @@ pub async fn rows(
     Ok(Rows::stream(Arc::clone(&plan.schema), stream, guard))
 }
 
-/// 42P01 if something that a statement has just been bound to is gone: without a lock it may have been
-/// dropped after it was planned, and then been read as if it were empty.
+/// 42P01 if something that a statement has just been bound to is gone: without a lock it may have
+/// been dropped after it was planned, and then been read as if it were empty.
 pub fn check_present(
     session: &Session,
     ctx: &PlanContext,
