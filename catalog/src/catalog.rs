@@ -120,18 +120,11 @@ impl Catalog {
     pub fn new() -> Self {
         let schema = |name: &str, oid, comment: Option<&str>| {
             let comment = comment.map(str::to_owned);
-            let schema = Schema {
-                name: name.to_owned(),
-                oid,
-                comment,
-                names: BTreeMap::new(),
-            };
+            let schema = Schema { name: name.to_owned(), oid, comment, names: BTreeMap::new() };
             (name.to_owned(), Arc::new(schema))
         };
-        let mut schemas: BTreeMap<_, _> = SYSTEM_SCHEMAS
-            .into_iter()
-            .map(|(name, oid, text)| schema(name, oid, text))
-            .collect();
+        let mut schemas: BTreeMap<_, _> =
+            SYSTEM_SCHEMAS.into_iter().map(|(name, oid, text)| schema(name, oid, text)).collect();
         schemas.extend([schema(PUBLIC, PUBLIC_OID, Some("standard public schema"))]);
         Catalog {
             version: 0,
@@ -204,10 +197,7 @@ impl Catalog {
         }
         if let Some(id) = ObjectId::from_derived(Derived::PrimaryKeyIndex, oid) {
             let table = self.get(id)?;
-            return table
-                .table()?
-                .primary_key_name()
-                .map(|_| Found::PrimaryKeyIndex(table));
+            return table.table()?.primary_key_name().map(|_| Found::PrimaryKeyIndex(table));
         }
         system::find_oid(oid).map(Found::System)
     }
@@ -259,8 +249,5 @@ pub fn is_system_schema(name: &str) -> bool {
 /// The schemas a bare name is looked for in, in order.
 pub fn effective_path(search_path: &[String]) -> impl Iterator<Item = &str> {
     let implicit = !search_path.iter().any(|schema| schema == PG_CATALOG);
-    implicit
-        .then_some(PG_CATALOG)
-        .into_iter()
-        .chain(search_path.iter().map(String::as_str))
+    implicit.then_some(PG_CATALOG).into_iter().chain(search_path.iter().map(String::as_str))
 }

@@ -40,10 +40,7 @@ pub struct Entry {
 pub enum DurableError {
     /// The log itself holds an op that can't be read or applied.
     #[error("op {position} of the log's catalog: {error}")]
-    Log {
-        position: usize,
-        error: CatalogError,
-    },
+    Log { position: usize, error: CatalogError },
     #[error("catalog store {} is in use by another process", .0.display())]
     Locked(PathBuf),
     /// Not even an empty store can be made.
@@ -94,9 +91,7 @@ pub fn open(path: &Path, log: &[Entry]) -> Result<(Durable, Catalog), DurableErr
             recreate(path)?
         }
     };
-    let stored = usize::try_from(durable.length)
-        .unwrap_or(usize::MAX)
-        .min(log.len());
+    let stored = usize::try_from(durable.length).unwrap_or(usize::MAX).min(log.len());
     for entry in &log[stored..] {
         durable.append(entry);
     }
@@ -148,22 +143,12 @@ fn open_agreeing(path: &Path, log: &[Entry]) -> Result<Durable, Damage> {
     }
     let ops = open_store(path)?;
     let stored = guarded(|| read_all(&ops)).map_err(Damage::Unreadable)?;
-    let agreeing = stored
-        .iter()
-        .zip(log)
-        .take_while(|(stored, logged)| stored == logged)
-        .count();
+    let agreeing = stored.iter().zip(log).take_while(|(stored, logged)| stored == logged).count();
     if agreeing < stored.len() {
-        return Err(Damage::Different(
-            u64::try_from(agreeing).unwrap_or(u64::MAX),
-        ));
+        return Err(Damage::Different(u64::try_from(agreeing).unwrap_or(u64::MAX)));
     }
     let length = u64::try_from(stored.len()).expect("it fits memory");
-    Ok(Durable {
-        path: path.to_owned(),
-        ops: Some(ops),
-        length,
-    })
+    Ok(Durable { path: path.to_owned(), ops: Some(ops), length })
 }
 
 fn open_store(path: &Path) -> Result<Ops, Damage> {
@@ -199,10 +184,7 @@ fn trees(database: sled::Db) -> Result<Ops, Damage> {
         Ok(Some(database.open_tree("ops")?))
     });
     match opened.map_err(Damage::Unreadable)? {
-        Some(tree) => Ok(Ops {
-            _database: database,
-            tree,
-        }),
+        Some(tree) => Ok(Ops { _database: database, tree }),
         None => Err(Damage::Unreadable("it has another format".to_owned())),
     }
 }
@@ -211,25 +193,17 @@ fn read_all(ops: &Ops) -> sled::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for (position, pair) in (0u64..).zip(ops.tree.iter()) {
         let (key, value) = pair?;
-        let time = value
-            .first_chunk()
-            .map(|bytes| CommitTime(u64::from_be_bytes(*bytes)));
+        let time = value.first_chunk().map(|bytes| CommitTime(u64::from_be_bytes(*bytes)));
         let (true, Some(at)) = (key.as_ref() == position.to_be_bytes(), time) else {
             return Err(sled::Error::Corruption { at: None, bt: () });
         };
-        entries.push(Entry {
-            at,
-            record: value[8..].to_vec(),
-        });
+        entries.push(Entry { at, record: value[8..].to_vec() });
     }
     Ok(entries)
 }
 
 fn recreate(path: &Path) -> Result<Durable, DurableError> {
-    let failed = |error: String| DurableError::Store {
-        path: path.to_owned(),
-        error,
-    };
+    let failed = |error: String| DurableError::Store { path: path.to_owned(), error };
     let removed = match fs::metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
@@ -238,11 +212,7 @@ fn recreate(path: &Path) -> Result<Durable, DurableError> {
     };
     removed.map_err(|error| failed(error.to_string()))?;
     match open_store(path) {
-        Ok(ops) => Ok(Durable {
-            path: path.to_owned(),
-            ops: Some(ops),
-            length: 0,
-        }),
+        Ok(ops) => Ok(Durable { path: path.to_owned(), ops: Some(ops), length: 0 }),
         Err(Damage::Locked) => Err(DurableError::Locked(path.to_owned())),
         Err(Damage::Unreadable(error)) => Err(failed(error)),
         Err(Damage::Missing | Damage::Different(_)) => {

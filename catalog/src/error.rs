@@ -32,10 +32,7 @@ pub enum CatalogError {
     #[error("{0}")]
     InvalidReplacement(String),
     #[error("\"{name}\" is not a {expected}")]
-    WrongKind {
-        name: String,
-        expected: &'static str,
-    },
+    WrongKind { name: String, expected: &'static str },
     #[error("infinite recursion detected in rules for relation \"{0}\"")]
     Recursion(String),
     /// Two ops claim one id: whoever made the later one did not ask for the next.

@@ -83,18 +83,13 @@ impl Derived {
 
 impl ObjectId {
     pub fn oid(self) -> Oid {
-        assert!(
-            self.0 < u64::from(DERIVED - FIRST_USER),
-            "object ids are exhausted"
-        );
+        assert!(self.0 < u64::from(DERIVED - FIRST_USER), "object ids are exhausted");
         Oid(FIRST_USER + u32::try_from(self.0).expect("just checked"))
     }
 
     /// The object of this oid, `None` for system oids and derived ones.
     pub fn from_oid(oid: Oid) -> Option<ObjectId> {
-        (FIRST_USER..DERIVED)
-            .contains(&oid.0)
-            .then(|| ObjectId(u64::from(oid.0 - FIRST_USER)))
+        (FIRST_USER..DERIVED).contains(&oid.0).then(|| ObjectId(u64::from(oid.0 - FIRST_USER)))
     }
 
     pub fn derived(self, what: Derived) -> Oid {
@@ -252,21 +247,13 @@ impl ObjectKind {
 impl Table {
     /// The name of the primary key's constraint and index, if there is a key.
     pub fn primary_key_name(&self) -> Option<&str> {
-        self.primary_key_name
-            .as_deref()
-            .filter(|_| !self.primary_key.is_empty())
+        self.primary_key_name.as_deref().filter(|_| !self.primary_key.is_empty())
     }
 }
 
 impl Column {
     pub fn new(name: &str, ty: PgType) -> Self {
-        Column {
-            name: name.to_owned(),
-            ty,
-            typmod: -1,
-            not_null: false,
-            default: None,
-        }
+        Column { name: name.to_owned(), ty, typmod: -1, not_null: false, default: None }
     }
 
     /// The Arrow field of the column: nullable unless NOT NULL.
@@ -279,10 +266,7 @@ impl Column {
 impl View {
     /// Whether `other` says the same: replacing by it makes no new version.
     pub fn same_definition(&self, other: &View) -> bool {
-        let numbered_alike = View {
-            version: self.version,
-            ..other.clone()
-        };
+        let numbered_alike = View { version: self.version, ..other.clone() };
         *self == numbered_alike
     }
 }

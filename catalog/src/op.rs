@@ -70,11 +70,8 @@ struct RecordIn {
 impl Op {
     /// The record: `{"format":1,"op":{"DropObject":7}}`.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(&RecordOut {
-            format: FORMAT_VERSION,
-            op: self,
-        })
-        .expect("ops hold strings, numbers and maps with number keys: all of it is JSON")
+        serde_json::to_vec(&RecordOut { format: FORMAT_VERSION, op: self })
+            .expect("ops hold strings, numbers and maps with number keys: all of it is JSON")
     }
 
     /// Reads a record; one of a newer format is refused by its number, not misread.

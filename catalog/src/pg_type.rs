@@ -112,15 +112,7 @@ const fn t(
     io: [u32; 4],
 ) -> Scalar {
     let io = [Oid(io[0]), Oid(io[1]), Oid(io[2]), Oid(io[3])];
-    Scalar {
-        ty,
-        array_name,
-        oid: Oid(oids[0]),
-        array_oid: Oid(oids[1]),
-        len,
-        category,
-        io,
-    }
+    Scalar { ty, array_name, oid: Oid(oids[0]), array_oid: Oid(oids[1]), len, category, io }
 }
 
 #[rustfmt::skip] // one line per type, as a table
@@ -191,10 +183,7 @@ static BY_TYPNAME: LazyLock<HashMap<&'static str, PgType>> =
 impl PgType {
     /// Every type, scalars in order of their oids, each followed by its array type.
     pub fn all() -> impl Iterator<Item = PgType> {
-        SCALARS
-            .iter()
-            .flat_map(|scalar| [Some(scalar.ty), scalar.ty.array()])
-            .flatten()
+        SCALARS.iter().flat_map(|scalar| [Some(scalar.ty), scalar.ty.array()]).flatten()
     }
 
     pub fn from_oid(oid: Oid) -> Option<PgType> {
@@ -267,19 +256,12 @@ impl PgType {
     /// Preferred in its category when Postgres has to choose one.
     pub fn is_preferred(self) -> bool {
         use PgType::{Bool, Float8, Inet, Interval, Oid, Text, Timestamptz};
-        matches!(
-            self,
-            Bool | Float8 | Inet | Interval | Oid | Text | Timestamptz
-        )
+        matches!(self, Bool | Float8 | Inet | Interval | Oid | Text | Timestamptz)
     }
 
     /// pg_type.typtype: `b` base or `p` pseudo.
     pub fn typtype(self) -> char {
-        if matches!(self.category(), 'P' | 'X') {
-            'p'
-        } else {
-            'b'
-        }
+        if matches!(self.category(), 'P' | 'X') { 'p' } else { 'b' }
     }
 
     pub fn is_by_value(self) -> bool {
@@ -343,9 +325,7 @@ impl PgType {
     }
 
     fn scalar(self) -> &'static Scalar {
-        BY_TYPE
-            .get(&self)
-            .expect("every variant but Array has its line in SCALARS")
+        BY_TYPE.get(&self).expect("every variant but Array has its line in SCALARS")
     }
 }
 

@@ -100,10 +100,7 @@ mod tests {
             ("größe", "\"größe\""),
         ] {
             assert_eq!(quote_identifier(name), quoted);
-            assert_eq!(
-                fold_identifier(quoted),
-                Some((name.to_owned(), quoted.len()))
-            );
+            assert_eq!(fold_identifier(quoted), Some((name.to_owned(), quoted.len())));
         }
     }
 

@@ -66,9 +66,7 @@ impl SystemTable {
         let field = |column: SystemColumn| {
             Field::new(column.name, column.ty.to_arrow(-1), !column.not_null)
         };
-        Arc::new(Schema::new(
-            self.columns().into_iter().map(field).collect::<Vec<_>>(),
-        ))
+        Arc::new(Schema::new(self.columns().into_iter().map(field).collect::<Vec<_>>()))
     }
 
     /// Every row, in no particular order.
@@ -84,22 +82,15 @@ impl SystemTable {
 /// The system relation of this name.
 pub fn find(schema: &str, name: &str) -> Option<&'static SystemTable> {
     static BY_NAME: LazyLock<HashMap<(&str, &str), &SystemTable>> = LazyLock::new(|| {
-        SYSTEM_TABLES
-            .iter()
-            .map(|table| ((table.schema, table.name), table))
-            .collect()
+        SYSTEM_TABLES.iter().map(|table| ((table.schema, table.name), table)).collect()
     });
     BY_NAME.get(&(schema, name)).copied()
 }
 
 /// The system relation of this oid.
 pub fn find_oid(oid: Oid) -> Option<&'static SystemTable> {
-    static BY_OID: LazyLock<HashMap<Oid, &SystemTable>> = LazyLock::new(|| {
-        SYSTEM_TABLES
-            .iter()
-            .map(|table| (table.oid, table))
-            .collect()
-    });
+    static BY_OID: LazyLock<HashMap<Oid, &SystemTable>> =
+        LazyLock::new(|| SYSTEM_TABLES.iter().map(|table| (table.oid, table)).collect());
     BY_OID.get(&oid).copied()
 }
 

@@ -87,8 +87,7 @@ impl Engine {
         let (stop_expiry, stopped) = unbounded();
         let expiry = start_expiry(&maintenance, &horizon, &clock, stopped);
         let running = Mutex::new(Some(Running { workers, expiry, stop_expiry }));
-        let engine =
-            Engine { clock, horizon, tables, maintenance, quarantine, committer, running };
+        let engine = Engine { clock, horizon, tables, maintenance, quarantine, committer, running };
         Ok((Arc::new(engine), Recovered { ddl }))
     }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::concat;
+use arrow::error::ArrowError;
+use datafusion::common::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 
 /// A scalar expression over the columns of its operator's input, by index.
@@ -68,10 +70,20 @@ pub fn select(predicate: &Expr, batch: &RecordBatch) -> (Option<Vec<u32>>, Vec<R
     (Some(rows), evaluated.errors)
 }
 
-fn evaluate_all(
-    exprs: &[Expr],
-    batch: &RecordBatch,
-) -> datafusion::common::Result<Vec<ArrayRef>> {
+/// What to tell of an evaluation error: what went wrong, without who noticed it.
+pub(crate) fn message(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::DivideByZero => "division by zero".to_string(),
+            ArrowError::ArithmeticOverflow(_) => "value out of range: overflow".to_string(),
+            other => other.to_string(),
+        },
+        DataFusionError::External(error) => error.to_string(),
+        other => other.strip_backtrace(),
+    }
+}
+
+fn evaluate_all(exprs: &[Expr], batch: &RecordBatch) -> datafusion::common::Result<Vec<ArrayRef>> {
     exprs.iter().map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows())).collect()
 }
 
@@ -90,7 +102,7 @@ fn halve(
             rows.extend(first..first + length as u32);
         }
         Err(error) if length == 1 => {
-            errors.push(RowError::new(first, error.strip_backtrace()));
+            errors.push(RowError::new(first, message(&error)));
         }
         Err(_) => {
             let middle = length / 2;

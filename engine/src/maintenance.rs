@@ -126,8 +126,12 @@ impl Maintenance {
     /// Moves the views that are due forward to `at`, a time that is closed.
     pub fn expire(&self, at: Timestamp) {
         let mut state = self.lock();
-        let due: Vec<CollectionId> =
-            state.views.iter().filter(|(_, view)| view.is_behind(at.0)).map(|(id, _)| *id).collect();
+        let due: Vec<CollectionId> = state
+            .views
+            .iter()
+            .filter(|(_, view)| view.is_behind(at.0))
+            .map(|(id, _)| *id)
+            .collect();
         for view in due {
             self.demand(&mut state, view, at.0);
         }
@@ -196,8 +200,13 @@ impl Maintenance {
         table: &dyn Fn(CollectionId) -> Option<Arc<Relation>>,
     ) {
         let schema = def.plan.schema();
-        let (relation, writers) =
-            Relation::new(def.id, schema.clone(), def.key.clone(), self.workers.len(), &self.horizon);
+        let (relation, writers) = Relation::new(
+            def.id,
+            schema.clone(),
+            def.key.clone(),
+            self.workers.len(),
+            &self.horizon,
+        );
         let mut tables = BTreeMap::new();
         let mut upstream = BTreeSet::new();
         let mut below = BTreeSet::new();

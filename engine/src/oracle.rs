@@ -13,9 +13,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 
-use crate::expression::Expr;
+use crate::expression::{Expr, message};
 use crate::operator::temporal::now_batch;
-use crate::plan::{AggregatePlan, Bound, Edge, JoinPlan, NowSide, Plan, TemporalMode, TemporalPlan};
+use crate::plan::{
+    AggregatePlan, Bound, Edge, JoinPlan, NowSide, Plan, TemporalMode, TemporalPlan,
+};
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::{Updates, batch_of};
 
@@ -109,7 +111,7 @@ impl Oracle<'_> {
             .iter()
             .map(|expr| ScalarValue::try_from_array(&expr.evaluate(&batch)?.into_array(1)?, 0))
             .collect();
-        values.map_err(|error| self.errors.push(error.strip_backtrace())).ok()
+        values.map_err(|error| self.errors.push(message(&error))).ok()
     }
 
     fn temporal(&mut self, plan: &TemporalPlan) -> Vec<Row> {

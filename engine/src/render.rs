@@ -103,12 +103,7 @@ impl<'s> Renderer<'s> {
         stream
     }
 
-    fn unary(
-        &mut self,
-        name: &str,
-        input: &Plan,
-        operator: Box<dyn Operator>,
-    ) -> UpdateStream<'s> {
+    fn unary(&mut self, name: &str, input: &Plan, operator: Box<dyn Operator>) -> UpdateStream<'s> {
         let input = self.routed(input, Routing::Stay);
         self.operator(name, vec![input], operator, false, None)
     }

@@ -1,10 +1,12 @@
-//! What a client is told when a statement fails: SQLSTATE, message, detail, hint, position, as PostgreSQL says them.
+//! What a client is told when a statement fails: SQLSTATE, message, detail, hint, position, as
+//! PostgreSQL says them.
 //!
 //! Law: every failure of this crate is a [`SqlError`]. One of ours may travel through DataFusion as
-//! `DataFusionError::External` and comes out unchanged; everything DataFusion says by itself is translated in
-//! [`datafusion`], the one place that knows its wordings.
+//! `DataFusionError::External` and comes out unchanged; everything DataFusion says by itself is
+//! translated in [`datafusion`], the one place that knows its wordings.
 //!
-//! Messages are lower case without a final period; positions count characters of the statement's text from 1.
+//! Messages are lower case without a final period; positions count characters of the statement's
+//! text from 1.
 
 pub mod datafusion;
 

@@ -94,11 +94,7 @@ impl Catalog {
         }
         self.take_id(object.id);
         self.add_names(&object);
-        let entry = Entry {
-            object,
-            from: at,
-            earlier: Vec::new(),
-        };
+        let entry = Entry { object, from: at, earlier: Vec::new() };
         Arc::make_mut(&mut self.objects).insert(entry.object.id, Arc::new(entry));
         Ok(())
     }
@@ -168,17 +164,9 @@ impl Catalog {
 
     /// A table that gains its key by REPLACE gets the key's name now.
     fn name_replaced_key(&self, old: &Object, new: &mut Object) -> Result<(), CatalogError> {
-        let had_key = old
-            .table()
-            .is_some_and(|table| table.primary_key_name().is_some());
-        let has_key = new
-            .table()
-            .is_some_and(|table| !table.primary_key.is_empty());
-        if had_key && has_key {
-            Ok(())
-        } else {
-            self.name_primary_key(new)
-        }
+        let had_key = old.table().is_some_and(|table| table.primary_key_name().is_some());
+        let has_key = new.table().is_some_and(|table| !table.primary_key.is_empty());
+        if had_key && has_key { Ok(()) } else { self.name_primary_key(new) }
     }
 
     fn drop_object(&mut self, id: ObjectId) -> Result<(), CatalogError> {
@@ -213,10 +201,7 @@ impl Catalog {
             CommentTarget::Column(id, column) => {
                 let object = self.require(*id)?;
                 if *column >= object.columns().len() {
-                    return Err(CatalogError::UndefinedColumn(
-                        object.name.clone(),
-                        *column + 1,
-                    ));
+                    return Err(CatalogError::UndefinedColumn(object.name.clone(), *column + 1));
                 }
                 let comments = &mut self.entry_mut(*id).object.column_comments;
                 match text {
@@ -233,8 +218,7 @@ impl Catalog {
     }
 
     fn require_schema(&self, name: &str) -> Result<&Schema, CatalogError> {
-        self.schema(name)
-            .ok_or_else(|| CatalogError::UndefinedSchema(name.to_owned()))
+        self.schema(name).ok_or_else(|| CatalogError::UndefinedSchema(name.to_owned()))
     }
 
     fn check_free(&self, schema: &str, name: &str) -> Result<(), CatalogError> {
@@ -246,10 +230,7 @@ impl Catalog {
 
     /// What a view reads must be there, or dropping it later would find no end to hold.
     fn check_inputs(&self, object: &Object) -> Result<(), CatalogError> {
-        object
-            .depends_on()
-            .iter()
-            .try_for_each(|id| self.require(*id).map(|_| ()))
+        object.depends_on().iter().try_for_each(|id| self.require(*id).map(|_| ()))
     }
 
     /// A replaced view could be made to read what reads it.
@@ -263,22 +244,14 @@ impl Catalog {
     }
 
     fn check_id(&self, id: ObjectId) -> Result<(), CatalogError> {
-        if id < self.next_id {
-            Err(CatalogError::IdTaken(id))
-        } else {
-            Ok(())
-        }
+        if id < self.next_id { Err(CatalogError::IdTaken(id)) } else { Ok(()) }
     }
 
     fn add_names(&mut self, object: &Object) {
         let schema = self.schema_mut(&object.schema);
-        schema
-            .names
-            .insert(object.name.clone(), Name::Object(object.id));
+        schema.names.insert(object.name.clone(), Name::Object(object.id));
         if let Some(key) = object.table().and_then(|table| table.primary_key_name()) {
-            schema
-                .names
-                .insert(key.to_owned(), Name::PrimaryKeyIndex(object.id));
+            schema.names.insert(key.to_owned(), Name::PrimaryKeyIndex(object.id));
         }
     }
 
@@ -296,20 +269,12 @@ impl Catalog {
 
     fn schema_mut(&mut self, name: &str) -> &mut Schema {
         let schemas = Arc::make_mut(&mut self.schemas);
-        Arc::make_mut(
-            schemas
-                .get_mut(name)
-                .expect("callers have looked the schema up"),
-        )
+        Arc::make_mut(schemas.get_mut(name).expect("callers have looked the schema up"))
     }
 
     fn entry_mut(&mut self, id: ObjectId) -> &mut Entry {
         let objects = Arc::make_mut(&mut self.objects);
-        Arc::make_mut(
-            objects
-                .get_mut(&id)
-                .expect("callers have looked the object up"),
-        )
+        Arc::make_mut(objects.get_mut(&id).expect("callers have looked the object up"))
     }
 }
 
@@ -322,11 +287,7 @@ fn check_schema_name(name: &str) -> Result<(), CatalogError> {
 
 fn check_columns(object: &Object) -> Result<(), CatalogError> {
     let mut seen = BTreeSet::new();
-    match object
-        .columns()
-        .iter()
-        .find(|column| !seen.insert(&column.name))
-    {
+    match object.columns().iter().find(|column| !seen.insert(&column.name)) {
         Some(twice) => Err(CatalogError::DuplicateColumn(twice.name.clone())),
         None => Ok(()),
     }
@@ -338,19 +299,12 @@ fn check_replacement(before: &View, after: &View) -> Result<(), CatalogError> {
         let message = "cannot drop columns from view".to_owned();
         return Err(CatalogError::InvalidReplacement(message));
     }
-    before
-        .columns
-        .iter()
-        .zip(&after.columns)
-        .try_for_each(|(old, new)| check_column(old, new))
+    before.columns.iter().zip(&after.columns).try_for_each(|(old, new)| check_column(old, new))
 }
 
 fn check_column(old: &Column, new: &Column) -> Result<(), CatalogError> {
     let message = if old.name != new.name {
-        format!(
-            "cannot change name of view column \"{}\" to \"{}\"",
-            old.name, new.name
-        )
+        format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name)
     } else if (old.ty, old.typmod) != (new.ty, new.typmod) {
         format!(
             "cannot change data type of view column \"{}\" from {} to {}",

@@ -39,20 +39,13 @@ impl Catalog {
     /// The views that read this object directly, by their present definitions.
     pub fn dependents(&self, id: ObjectId) -> Vec<ObjectId> {
         let reads = |object: &&Object| object.depends_on().contains(&id);
-        self.objects()
-            .filter(reads)
-            .map(|object| object.id)
-            .collect()
+        self.objects().filter(reads).map(|object| object.id).collect()
     }
 
     /// All that would go with this object, dependents after what they stand on; without itself.
     pub fn dependents_transitive(&self, id: ObjectId) -> Vec<ObjectId> {
         let walk = self.walk(&[id]);
-        walk.iter()
-            .rev()
-            .map(|step| step.id)
-            .filter(|found| *found != id)
-            .collect()
+        walk.iter().rev().map(|step| step.id).filter(|found| *found != id).collect()
     }
 
     /// The former definitions that read this object: views with the number of the version. Dropping
@@ -90,14 +83,8 @@ impl Catalog {
         if !cascade {
             self.check_nothing_added(roots, &added, search_path)?;
         }
-        let cascaded = added
-            .iter()
-            .map(|(_, id)| self.describe(*id, search_path))
-            .collect();
-        Ok(Dropped {
-            order: walk.into_iter().map(|step| step.id).collect(),
-            cascaded,
-        })
+        let cascaded = added.iter().map(|(_, id)| self.describe(*id, search_path)).collect();
+        Ok(Dropped { order: walk.into_iter().map(|step| step.id).collect(), cascaded })
     }
 
     /// `view v`, `table s.t`: how messages name an object.
@@ -105,11 +92,7 @@ impl Catalog {
         let Some(object) = self.get(id) else {
             return format!("object {id}");
         };
-        format!(
-            "{} {}",
-            object.kind.noun(),
-            self.display_name(object, search_path)
-        )
+        format!("{} {}", object.kind.noun(), self.display_name(object, search_path))
     }
 
     /// The object's name, with its schema where the search path does not lead to it.
@@ -132,9 +115,8 @@ impl Catalog {
     }
 
     pub(super) fn check_schema_empty(&self, name: &str) -> Result<(), CatalogError> {
-        let schema = self
-            .schema(name)
-            .ok_or_else(|| CatalogError::UndefinedSchema(name.to_owned()))?;
+        let schema =
+            self.schema(name).ok_or_else(|| CatalogError::UndefinedSchema(name.to_owned()))?;
         let schema_name = quote_identifier(name);
         let lines = schema
             .objects()
@@ -144,11 +126,7 @@ impl Catalog {
             return Ok(());
         }
         let what = format!("schema {schema_name}");
-        Err(CatalogError::Dependents {
-            what,
-            pronoun: "it",
-            detail: detail.join("\n"),
-        })
+        Err(CatalogError::Dependents { what, pronoun: "it", detail: detail.join("\n") })
     }
 
     fn check_nothing_added(
@@ -188,11 +166,7 @@ impl Catalog {
             [one] => (describe(*one), "it"),
             _ => ("desired object(s)".to_owned(), "them"),
         };
-        CatalogError::Dependents {
-            what,
-            pronoun,
-            detail: lines.join("\n"),
-        }
+        CatalogError::Dependents { what, pronoun, detail: lines.join("\n") }
     }
 
     /// The roots and all that stands on them, each after its own dependents: the order to drop in.
@@ -201,14 +175,7 @@ impl Catalog {
         let mut seen = BTreeSet::new();
         let mut steps = Vec::new();
         for root in roots {
-            self.walk_from(
-                Step {
-                    id: *root,
-                    on: None,
-                },
-                &mut seen,
-                &mut steps,
-            );
+            self.walk_from(Step { id: *root, on: None }, &mut seen, &mut steps);
         }
         steps
     }
@@ -218,14 +185,7 @@ impl Catalog {
             return;
         }
         for dependent in self.dependents(step.id).into_iter().rev() {
-            self.walk_from(
-                Step {
-                    id: dependent,
-                    on: Some(step.id),
-                },
-                seen,
-                steps,
-            );
+            self.walk_from(Step { id: dependent, on: Some(step.id) }, seen, steps);
         }
         steps.push(step);
     }

@@ -20,30 +20,15 @@ fn public() -> Vec<String> {
 
 /// A table with an integer key column `id`.
 fn table(id: u64, schema: &str, name: &str) -> Op {
-    let columns = vec![
-        Column::new("id", PgType::Int4),
-        Column::new("v", PgType::Text),
-    ];
-    let table = Table {
-        columns,
-        primary_key: vec![0],
-        primary_key_name: None,
-    };
-    Op::CreateObject(Object::new(
-        ObjectId(id),
-        schema,
-        name,
-        ObjectKind::Table(table),
-    ))
+    let columns = vec![Column::new("id", PgType::Int4), Column::new("v", PgType::Text)];
+    let table = Table { columns, primary_key: vec![0], primary_key_name: None };
+    Op::CreateObject(Object::new(ObjectId(id), schema, name, ObjectKind::Table(table)))
 }
 
 fn definition(sql: &str, columns: &[(&str, PgType)], reads: &[u64]) -> View {
     View {
         sql: sql.to_owned(),
-        columns: columns
-            .iter()
-            .map(|(name, ty)| Column::new(name, *ty))
-            .collect(),
+        columns: columns.iter().map(|(name, ty)| Column::new(name, *ty)).collect(),
         depends_on: reads.iter().copied().map(ObjectId).collect(),
         key: None,
         version: 0,
@@ -65,9 +50,7 @@ fn view(id: u64, name: &str, reads: &[u64]) -> Op {
 fn catalog(ops: &[Op]) -> Catalog {
     let mut catalog = Catalog::new();
     for (at, op) in (1..).zip(ops) {
-        catalog
-            .apply_at(op, CommitTime(at * 10))
-            .expect("the script is right");
+        catalog.apply_at(op, CommitTime(at * 10)).expect("the script is right");
     }
     catalog
 }
@@ -80,20 +63,14 @@ fn refused(catalog: &Catalog, op: &Op, expected: Expect) {
 }
 
 fn told(error: &CatalogError) -> String {
-    let detail = error
-        .detail()
-        .map(|detail| format!("\n{detail}"))
-        .unwrap_or_default();
+    let detail = error.detail().map(|detail| format!("\n{detail}")).unwrap_or_default();
     format!("{} {error}{detail}", error.sqlstate())
 }
 
 #[test]
 fn names_are_found_along_the_search_path() {
     let catalog = catalog(&[
-        Op::CreateSchema {
-            id: ObjectId(1),
-            name: "s".to_owned(),
-        },
+        Op::CreateSchema { id: ObjectId(1), name: "s".to_owned() },
         table(2, "public", "t"),
         table(3, "s", "t"),
         table(4, "public", "pg_class"),
@@ -106,49 +83,26 @@ fn names_are_found_along_the_search_path() {
     assert_eq!(id(Some("s"), "T", &public()), None);
     // The system's comes first unless the path says otherwise.
     assert_eq!(id(None, "pg_class", &public()), None);
-    assert_eq!(
-        id(None, "pg_class", &path(&["public", "pg_catalog"])),
-        Some(ObjectId(4))
-    );
-    let found = catalog
-        .lookup(None, "pg_class", &public())
-        .map(|found| found.oid());
+    assert_eq!(id(None, "pg_class", &path(&["public", "pg_catalog"])), Some(ObjectId(4)));
+    let found = catalog.lookup(None, "pg_class", &public()).map(|found| found.oid());
     assert_eq!(found, Some(Oid(1259)));
-    assert!(matches!(
-        catalog.lookup(None, "t_pkey", &public()),
-        Some(Found::PrimaryKeyIndex(_))
-    ));
+    assert!(matches!(catalog.lookup(None, "t_pkey", &public()), Some(Found::PrimaryKeyIndex(_))));
     assert!(catalog.is_visible(ObjectId(2).oid(), &public()));
     assert!(!catalog.is_visible(ObjectId(3).oid(), &public()));
     assert!(!catalog.is_visible(ObjectId(3).oid(), &path(&["public", "s"])));
-    assert_eq!(
-        catalog.creation_schema(&path(&["nowhere", "s", "public"])),
-        Some("s")
-    );
+    assert_eq!(catalog.creation_schema(&path(&["nowhere", "s", "public"])), Some("s"));
     assert_eq!(catalog.next_id(), ObjectId(5));
 }
 
 fn crowded() -> Catalog {
-    let schema = Op::CreateSchema {
-        id: ObjectId(3),
-        name: "s".to_owned(),
-    };
-    catalog(&[
-        table(1, "public", "t"),
-        view(2, "v", &[1]),
-        schema,
-        table(4, "s", "t"),
-    ])
+    let schema = Op::CreateSchema { id: ObjectId(3), name: "s".to_owned() };
+    catalog(&[table(1, "public", "t"), view(2, "v", &[1]), schema, table(4, "s", "t")])
 }
 
 #[test]
 fn impossible_relations_are_refused_with_postgres_words() {
     let catalog = crowded();
-    refused(
-        &catalog,
-        &table(9, "public", "t"),
-        expect![[r#"42P07 relation "t" already exists"#]],
-    );
+    refused(&catalog, &table(9, "public", "t"), expect![[r#"42P07 relation "t" already exists"#]]);
     refused(
         &catalog,
         &table(9, "public", "t_pkey"),
@@ -166,11 +120,7 @@ fn impossible_relations_are_refused_with_postgres_words() {
         42501 permission denied to create "pg_catalog.t"
         System catalog modifications are currently disallowed."#]],
     );
-    refused(
-        &catalog,
-        &view(9, "w", &[77]),
-        expect!["42P01 relation with id 77 does not exist"],
-    );
+    refused(&catalog, &view(9, "w", &[77]), expect!["42P01 relation with id 77 does not exist"]);
     refused(
         &catalog,
         &Op::DropObject(ObjectId(77)),
@@ -185,10 +135,7 @@ fn impossible_relations_are_refused_with_postgres_words() {
     );
     refused(
         &catalog,
-        &Op::Rename {
-            id: ObjectId(1),
-            to: "v".to_owned(),
-        },
+        &Op::Rename { id: ObjectId(1), to: "v".to_owned() },
         expect![[r#"42P07 relation "v" already exists"#]],
     );
     let on = CommentTarget::Column(ObjectId(1), 2);
@@ -199,11 +146,7 @@ fn impossible_relations_are_refused_with_postgres_words() {
     );
     let twice = [("a", PgType::Int4), ("a", PgType::Int4)];
     let twice = Op::CreateObject(view_object(9, "w", definition("", &twice, &[])));
-    refused(
-        &catalog,
-        &twice,
-        expect![[r#"42701 column "a" specified more than once"#]],
-    );
+    refused(&catalog, &twice, expect![[r#"42701 column "a" specified more than once"#]]);
 }
 
 #[test]
@@ -219,27 +162,19 @@ fn impossible_schemas_are_refused_with_postgres_words() {
     );
     refused(
         &catalog,
-        &Op::DropSchema {
-            name: name("pg_catalog"),
-        },
+        &Op::DropSchema { name: name("pg_catalog") },
         expect![
             "2BP01 cannot drop schema pg_catalog because it is required by the database system"
         ],
     );
     refused(
         &catalog,
-        &Op::CreateSchema {
-            id: ObjectId(9),
-            name: name("s"),
-        },
+        &Op::CreateSchema { id: ObjectId(9), name: name("s") },
         expect![[r#"42P06 schema "s" already exists"#]],
     );
     refused(
         &catalog,
-        &Op::CreateSchema {
-            id: ObjectId(9),
-            name: name("pg_x"),
-        },
+        &Op::CreateSchema { id: ObjectId(9), name: name("pg_x") },
         expect![[r#"
             42939 unacceptable schema name "pg_x"
             The prefix "pg_" is reserved for system schemas."#]],
@@ -250,25 +185,15 @@ fn impossible_schemas_are_refused_with_postgres_words() {
 fn a_primary_key_gets_a_free_name_and_keeps_it() {
     let mut catalog = catalog(&[table(1, "public", "t_pkey"), table(2, "public", "t")]);
     let key = |catalog: &Catalog| {
-        let table = catalog
-            .get(ObjectId(2))
-            .and_then(Object::table)
-            .expect("made above");
+        let table = catalog.get(ObjectId(2)).and_then(Object::table).expect("made above");
         table.primary_key_name().map(str::to_owned)
     };
     assert_eq!(key(&catalog).as_deref(), Some("t_pkey1"));
-    catalog
-        .apply(&Op::Rename {
-            id: ObjectId(2),
-            to: "u".to_owned(),
-        })
-        .expect("free");
+    catalog.apply(&Op::Rename { id: ObjectId(2), to: "u".to_owned() }).expect("free");
     assert_eq!(key(&catalog).as_deref(), Some("t_pkey1"));
     assert!(catalog.resolve(None, "u", &public()).is_some());
     assert!(catalog.resolve(None, "t", &public()).is_none());
-    catalog
-        .apply(&Op::DropObject(ObjectId(2)))
-        .expect("nothing stands on it");
+    catalog.apply(&Op::DropObject(ObjectId(2))).expect("nothing stands on it");
     assert!(catalog.lookup(None, "t_pkey1", &public()).is_none());
     assert_eq!(catalog.next_id(), ObjectId(3), "ids are never given twice");
 }
@@ -283,19 +208,13 @@ fn drops_go_from_the_leaves_to_the_roots() {
         table(5, "public", "other"),
     ]);
     assert_eq!(catalog.dependents(ObjectId(1)), [ObjectId(2), ObjectId(4)]);
-    assert_eq!(
-        catalog.dependents_transitive(ObjectId(1)),
-        [ObjectId(2), ObjectId(3), ObjectId(4)]
-    );
+    assert_eq!(catalog.dependents_transitive(ObjectId(1)), [ObjectId(2), ObjectId(3), ObjectId(4)]);
     let drop = |roots: &[u64], cascade| {
         let roots: Vec<ObjectId> = roots.iter().copied().map(ObjectId).collect();
         catalog.plan_drop(&roots, cascade, &public())
     };
     let planned = drop(&[1], true).expect("cascade takes all");
-    assert_eq!(
-        planned.order,
-        [ObjectId(4), ObjectId(3), ObjectId(2), ObjectId(1)]
-    );
+    assert_eq!(planned.order, [ObjectId(4), ObjectId(3), ObjectId(2), ObjectId(1)]);
     expect![[r#"
         Some(
             (
@@ -309,9 +228,7 @@ fn drops_go_from_the_leaves_to_the_roots() {
     .assert_debug_eq(&planned.notice());
     let mut after = catalog.clone();
     for id in planned.order {
-        after
-            .apply(&Op::DropObject(id))
-            .expect("the order allows each");
+        after.apply(&Op::DropObject(id)).expect("the order allows each");
     }
     assert_eq!(after.objects().count(), 1);
 
@@ -326,10 +243,7 @@ fn drops_go_from_the_leaves_to_the_roots() {
         view b depends on view a
         view c depends on table t"#]]
     .assert_eq(&told(&drop(&[1, 2], false).expect_err("views stand on it")));
-    assert_eq!(
-        drop(&[3, 4], false).expect("both go").order,
-        [ObjectId(4), ObjectId(3)]
-    );
+    assert_eq!(drop(&[3, 4], false).expect("both go").order, [ObjectId(4), ObjectId(3)]);
     assert_eq!(drop(&[5], true).expect("alone").notice(), None);
     let one = drop(&[3], true).expect("cascade").notice();
     assert_eq!(one, Some(("drop cascades to view c".to_owned(), None)));
@@ -337,30 +251,18 @@ fn drops_go_from_the_leaves_to_the_roots() {
 
 #[test]
 fn replaced_definitions_stay_as_versions() {
-    let mut catalog = catalog(&[
-        table(1, "public", "t"),
-        table(2, "public", "u"),
-        view(3, "v", &[1]),
-    ]);
+    let mut catalog =
+        catalog(&[table(1, "public", "t"), table(2, "public", "u"), view(3, "v", &[1])]);
     let columns = [("a", PgType::Int4), ("b", PgType::Text)];
     let second = definition("SELECT 2 AS a, 'x' AS b", &columns, &[2]);
     let replace = Op::ReplaceObject(view_object(3, "ignored", second));
-    catalog
-        .apply_at(&replace, CommitTime(50))
-        .expect("it adds a column");
-    catalog
-        .apply_at(&replace, CommitTime(60))
-        .expect("saying the same again is allowed");
+    catalog.apply_at(&replace, CommitTime(50)).expect("it adds a column");
+    catalog.apply_at(&replace, CommitTime(60)).expect("saying the same again is allowed");
 
     let versions: Vec<String> = catalog
         .versions(ObjectId(3))
         .iter()
-        .map(|v| {
-            format!(
-                "{} [{:?}, {:?}) {}",
-                v.number, v.from, v.until, v.object.name
-            )
-        })
+        .map(|v| format!("{} [{:?}, {:?}) {}", v.number, v.from, v.until, v.object.name))
         .collect();
     expect![[r#"
         [
@@ -369,30 +271,21 @@ fn replaced_definitions_stay_as_versions() {
         ]
     "#]]
     .assert_debug_eq(&versions);
-    let number = |at| {
-        catalog
-            .version_at(ObjectId(3), CommitTime(at))
-            .map(|v| v.number)
-    };
-    assert_eq!(
-        [number(0), number(30), number(49), number(50), number(99)],
-        { [Some(1), Some(1), Some(1), Some(2), Some(2)] }
-    );
+    let number = |at| catalog.version_at(ObjectId(3), CommitTime(at)).map(|v| v.number);
+    assert_eq!([number(0), number(30), number(49), number(50), number(99)], {
+        [Some(1), Some(1), Some(1), Some(2), Some(2)]
+    });
     assert!(catalog.version_numbered(ObjectId(3), 3).is_none());
 
     // Only the present definition is dropped with its table; the kept one says so first.
     assert_eq!(catalog.dependents(ObjectId(1)), []);
     assert_eq!(catalog.kept_versions_on(ObjectId(1)), [(ObjectId(3), 1)]);
-    let error = catalog
-        .plan_drop(&[ObjectId(1)], false, &public())
-        .expect_err("kept version");
+    let error = catalog.plan_drop(&[ObjectId(1)], false, &public()).expect_err("kept version");
     expect![[r#"
         2BP01 cannot drop table t because other objects depend on it
         version 1 of view v depends on table t"#]]
     .assert_eq(&told(&error));
-    let planned = catalog
-        .plan_drop(&[ObjectId(1)], true, &public())
-        .expect("cascade");
+    let planned = catalog.plan_drop(&[ObjectId(1)], true, &public()).expect("cascade");
     assert_eq!(planned.order, [ObjectId(1)]);
 }
 
@@ -404,10 +297,7 @@ fn a_replacement_keeps_what_was_there() {
     let check = |columns: &[(&str, PgType)], expected| {
         refused(&catalog, &Op::ReplaceObject(make(columns)), expected);
     };
-    check(
-        &[("a", PgType::Int4)],
-        expect!["42P16 cannot drop columns from view"],
-    );
+    check(&[("a", PgType::Int4)], expect!["42P16 cannot drop columns from view"]);
     check(
         &[("a", PgType::Int4), ("c", PgType::Text)],
         expect![[r#"42P16 cannot change name of view column "b" to "c""#]],
@@ -439,19 +329,9 @@ fn a_replacement_reads_nothing_that_reads_it() {
 #[test]
 fn an_id_is_given_once() {
     let mut catalog = catalog(&[table(1, "public", "t")]);
-    refused(
-        &catalog,
-        &table(1, "public", "u"),
-        expect!["XX000 object id 1 was given before"],
-    );
-    catalog
-        .apply(&Op::DropObject(ObjectId(1)))
-        .expect("nothing stands on it");
-    refused(
-        &catalog,
-        &table(1, "public", "u"),
-        expect!["XX000 object id 1 was given before"],
-    );
+    refused(&catalog, &table(1, "public", "u"), expect!["XX000 object id 1 was given before"]);
+    catalog.apply(&Op::DropObject(ObjectId(1))).expect("nothing stands on it");
+    refused(&catalog, &table(1, "public", "u"), expect!["XX000 object id 1 was given before"]);
 }
 
 #[test]
@@ -461,24 +341,9 @@ fn clones_do_not_see_what_comes_later() {
     after.apply(&table(2, "public", "u")).expect("free");
     let text = Some("things".to_owned());
     let on = CommentTarget::Object(ObjectId(1));
-    after
-        .apply(&Op::Comment {
-            on,
-            text: text.clone(),
-        })
-        .expect("exists");
-    assert_eq!(
-        after
-            .get(ObjectId(1))
-            .and_then(|object| object.comment.clone()),
-        text
-    );
-    assert_eq!(
-        before
-            .get(ObjectId(1))
-            .and_then(|object| object.comment.clone()),
-        None
-    );
+    after.apply(&Op::Comment { on, text: text.clone() }).expect("exists");
+    assert_eq!(after.get(ObjectId(1)).and_then(|object| object.comment.clone()), text);
+    assert_eq!(before.get(ObjectId(1)).and_then(|object| object.comment.clone()), None);
     assert!(before.resolve(None, "u", &public()).is_none());
     assert_eq!((before.version(), after.version()), (1, 3));
     let staged = after.versions(ObjectId(2))[0].from;
@@ -487,25 +352,12 @@ fn clones_do_not_see_what_comes_later() {
 
 #[test]
 fn a_schema_takes_its_objects_along() {
-    let mut catalog = catalog(&[
-        Op::CreateSchema {
-            id: ObjectId(1),
-            name: "s".to_owned(),
-        },
-        table(2, "s", "t"),
-    ]);
-    let rename = Op::RenameSchema {
-        name: "s".to_owned(),
-        to: "r".to_owned(),
-    };
+    let mut catalog =
+        catalog(&[Op::CreateSchema { id: ObjectId(1), name: "s".to_owned() }, table(2, "s", "t")]);
+    let rename = Op::RenameSchema { name: "s".to_owned(), to: "r".to_owned() };
     catalog.apply(&rename).expect("free");
-    let found = catalog
-        .resolve(Some("r"), "t", &[])
-        .map(|object| object.schema.clone());
+    let found = catalog.resolve(Some("r"), "t", &[]).map(|object| object.schema.clone());
     assert_eq!(found.as_deref(), Some("r"));
     assert!(catalog.resolve(Some("s"), "t", &[]).is_none());
-    assert_eq!(
-        catalog.schema("r").map(|schema| schema.oid),
-        Some(ObjectId(1).oid())
-    );
+    assert_eq!(catalog.schema("r").map(|schema| schema.oid), Some(ObjectId(1).oid()));
 }

@@ -46,8 +46,6 @@ impl Catalog {
 
     /// `VERSION AS OF number`.
     pub fn version_numbered(&self, id: ObjectId, number: u32) -> Option<Version<'_>> {
-        self.versions(id)
-            .into_iter()
-            .find(|version| version.number == number)
+        self.versions(id).into_iter().find(|version| version.number == number)
     }
 }

@@ -10,14 +10,8 @@ use crate::object::{CommitTime, ObjectId};
 use crate::op::Op;
 
 fn entry(number: u64) -> Entry {
-    let op = Op::CreateSchema {
-        id: ObjectId(number),
-        name: format!("s{number}"),
-    };
-    Entry {
-        at: CommitTime(number * 100),
-        record: op.to_bytes(),
-    }
+    let op = Op::CreateSchema { id: ObjectId(number), name: format!("s{number}") };
+    Entry { at: CommitTime(number * 100), record: op.to_bytes() }
 }
 
 fn log(length: u64) -> Vec<Entry> {
@@ -144,10 +138,7 @@ fn an_unreadable_log_is_told_by_its_position() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("catalog");
     let mut bad = log(2);
-    bad.push(Entry {
-        at: CommitTime(300),
-        record: b"{\"format\":9}".to_vec(),
-    });
+    bad.push(Entry { at: CommitTime(300), record: b"{\"format\":9}".to_vec() });
     let error = open(&path, &bad).map(|_| ()).expect_err("format 9");
     assert_eq!(
         error.to_string(),

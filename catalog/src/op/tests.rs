@@ -37,48 +37,23 @@ fn view() -> Object {
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::from([("orders".to_owned(), ObjectId(1))]),
     };
-    Object::new(
-        ObjectId(2),
-        "public",
-        "order_count",
-        ObjectKind::MaterializedView(view),
-    )
+    Object::new(ObjectId(2), "public", "order_count", ObjectKind::MaterializedView(view))
 }
 
 #[test]
 fn every_op_is_read_as_it_was_written() {
     let ops = [
-        Op::CreateSchema {
-            id: ObjectId(3),
-            name: "s".to_owned(),
-        },
-        Op::DropSchema {
-            name: "s".to_owned(),
-        },
-        Op::RenameSchema {
-            name: "s".to_owned(),
-            to: "t".to_owned(),
-        },
+        Op::CreateSchema { id: ObjectId(3), name: "s".to_owned() },
+        Op::DropSchema { name: "s".to_owned() },
+        Op::RenameSchema { name: "s".to_owned(), to: "t".to_owned() },
         Op::CreateObject(table()),
         Op::CreateObject(view()),
         Op::ReplaceObject(view()),
         Op::DropObject(ObjectId(2)),
-        Op::Rename {
-            id: ObjectId(1),
-            to: "sales".to_owned(),
-        },
-        Op::Comment {
-            on: CommentTarget::Schema("s".to_owned()),
-            text: None,
-        },
-        Op::Comment {
-            on: CommentTarget::Object(ObjectId(1)),
-            text: Some("x".to_owned()),
-        },
-        Op::Comment {
-            on: CommentTarget::Column(ObjectId(1), 2),
-            text: Some("y".to_owned()),
-        },
+        Op::Rename { id: ObjectId(1), to: "sales".to_owned() },
+        Op::Comment { on: CommentTarget::Schema("s".to_owned()), text: None },
+        Op::Comment { on: CommentTarget::Object(ObjectId(1)), text: Some("x".to_owned()) },
+        Op::Comment { on: CommentTarget::Column(ObjectId(1), 2), text: Some("y".to_owned()) },
     ];
     for op in ops {
         assert_eq!(Op::from_bytes(&op.to_bytes()), Ok(op));

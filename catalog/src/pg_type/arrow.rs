@@ -131,13 +131,8 @@ impl PgType {
 
     /// Precision and scale of a numeric typmod, `None` for −1.
     pub fn numeric_parts(typmod: i32) -> Option<(u8, i8)> {
-        let packed = typmod
-            .checked_sub(TYPMOD_OFFSET)
-            .filter(|packed| *packed >= 0)?;
-        Some((
-            u8::try_from(packed >> 16).ok()?,
-            i8::try_from(packed & 0x7ff).ok()?,
-        ))
+        let packed = typmod.checked_sub(TYPMOD_OFFSET).filter(|packed| *packed >= 0)?;
+        Some((u8::try_from(packed >> 16).ok()?, i8::try_from(packed & 0x7ff).ok()?))
     }
 
     /// The typmod of `varchar(length)` or `char(length)`, length in characters.

@@ -114,9 +114,7 @@ impl PgType {
         if !is_array {
             return Ok((ty, typmod));
         }
-        let array = ty
-            .array()
-            .ok_or_else(|| TypeNameError::Unknown(text.trim().to_owned()))?;
+        let array = ty.array().ok_or_else(|| TypeNameError::Unknown(text.trim().to_owned()))?;
         Ok((array, typmod))
     }
 }
@@ -181,9 +179,7 @@ fn tokenize(text: &str) -> Option<Vec<Token>> {
                 length
             }
             c if c.is_ascii_digit() => {
-                let length = rest
-                    .find(|c: char| !c.is_ascii_digit())
-                    .unwrap_or(rest.len());
+                let length = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
                 tokens.push(Token::Number(rest[..length].parse().ok()?));
                 length
             }
@@ -215,24 +211,16 @@ fn strip_array(tokens: &mut Vec<Token>) -> bool {
 
 /// Takes `(10, 2)` out of wherever it stands; `timestamp(3) with time zone` has it in the middle.
 fn take_modifiers(tokens: &mut Vec<Token>) -> Option<Vec<u32>> {
-    let Some(open) = tokens
-        .iter()
-        .position(|token| matches!(token, Token::Symbol('(')))
-    else {
+    let Some(open) = tokens.iter().position(|token| matches!(token, Token::Symbol('('))) else {
         return Some(Vec::new());
     };
-    let length = tokens[open..]
-        .iter()
-        .position(|token| matches!(token, Token::Symbol(')')))?;
+    let length = tokens[open..].iter().position(|token| matches!(token, Token::Symbol(')')))?;
     let inside: Vec<Token> = tokens.drain(open..=open + length).collect();
-    let numbers = inside[1..length]
-        .iter()
-        .enumerate()
-        .filter_map(|(at, token)| match token {
-            Token::Number(number) if at % 2 == 0 => Some(Some(*number)),
-            Token::Symbol(',') if at % 2 == 1 => None,
-            _ => Some(None),
-        });
+    let numbers = inside[1..length].iter().enumerate().filter_map(|(at, token)| match token {
+        Token::Number(number) if at % 2 == 0 => Some(Some(*number)),
+        Token::Symbol(',') if at % 2 == 1 => None,
+        _ => Some(None),
+    });
     numbers.collect()
 }
 
@@ -269,23 +257,16 @@ fn named(words: &[(&str, bool)], mods: &[u32], text: &str) -> Result<(PgType, i3
         return Ok((ty, -1));
     }
     let bare_char = mods.is_empty() && words != ["bpchar"] && ty == PgType::Bpchar;
-    Ok((
-        ty,
-        if bare_char {
-            typmod(ty, &[1])?
-        } else {
-            typmod(ty, mods)?
-        },
-    ))
+    Ok((ty, if bare_char { typmod(ty, &[1])? } else { typmod(ty, mods)? }))
 }
 
 fn float(mods: &[u32]) -> Result<PgType, TypeNameError> {
     match mods {
         [] | [25..=53] => Ok(PgType::Float8),
         [1..=24] => Ok(PgType::Float4),
-        [0] => Err(TypeNameError::Modifier(
-            "precision for type float must be at least 1 bit".into(),
-        )),
+        [0] => {
+            Err(TypeNameError::Modifier("precision for type float must be at least 1 bit".into()))
+        }
         _ => {
             let message = "precision for type float must be less than 54 bits";
             Err(TypeNameError::Modifier(message.to_owned()))
@@ -301,12 +282,12 @@ fn typmod(ty: PgType, mods: &[u32]) -> Result<i32, TypeNameError> {
             let message = format!("length for type {name} must be at least 1");
             Err(TypeNameError::Modifier(message))
         }
-        (PgType::Varchar | PgType::Bpchar, [length]) => PgType::length_typmod(*length)
-            .filter(|_| *length <= 10_485_760)
-            .ok_or_else(|| {
+        (PgType::Varchar | PgType::Bpchar, [length]) => {
+            PgType::length_typmod(*length).filter(|_| *length <= 10_485_760).ok_or_else(|| {
                 let message = format!("length for type {name} cannot exceed 10485760");
                 TypeNameError::Modifier(message)
-            }),
+            })
+        }
         (PgType::Numeric, [precision] | [precision, _]) => {
             let scale = mods.get(1).copied().unwrap_or(0);
             let parts = u8::try_from(*precision).ok().zip(i8::try_from(scale).ok());

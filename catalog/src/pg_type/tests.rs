@@ -15,18 +15,10 @@ fn every_type_is_found_again_by_what_it_is_called() {
         assert!(oids.insert(ty.oid()), "{ty:?} shares its oid");
         assert_eq!(PgType::from_oid(ty.oid()), Some(ty));
         assert_eq!(PgType::from_typname(ty.name()), Some(ty));
-        assert_eq!(
-            PgType::parse(&ty.format(-1)),
-            Ok((ty, -1)),
-            "{}",
-            ty.format(-1)
-        );
+        assert_eq!(PgType::parse(&ty.format(-1)), Ok((ty, -1)), "{}", ty.format(-1));
         let json = serde_json::to_string(&ty).expect("a name");
         assert_eq!(json, format!("\"{}\"", ty.name()));
-        assert_eq!(
-            serde_json::from_str::<PgType>(&json).expect("just written"),
-            ty
-        );
+        assert_eq!(serde_json::from_str::<PgType>(&json).expect("just written"), ty);
     }
     assert!(serde_json::from_str::<PgType>("\"int5\"").is_err());
 }
@@ -68,20 +60,10 @@ fn a_column_type_survives_arrow() {
         let array = ty.array().expect("users' types have arrays");
         assert_eq!(PgType::from_arrow(&array.to_arrow(-1)), Some((array, -1)));
     }
-    for (ty, plainer) in [
-        (Varchar, Text),
-        (Bpchar, Text),
-        (Name, Text),
-        (Regclass, Oid),
-    ] {
+    for (ty, plainer) in [(Varchar, Text), (Bpchar, Text), (Name, Text), (Regclass, Oid)] {
         assert_eq!(PgType::from_arrow(&ty.to_arrow(-1)), Some((plainer, -1)));
     }
-    for nobody in [
-        DataType::UInt64,
-        DataType::Utf8View,
-        DataType::Date64,
-        DataType::Int8,
-    ] {
+    for nobody in [DataType::UInt64, DataType::Utf8View, DataType::Date64, DataType::Int8] {
         assert_eq!(PgType::from_arrow(&nobody), None);
     }
     assert_eq!(PgType::from_arrow(&DataType::Null), Some((Text, -1)));
@@ -90,19 +72,10 @@ fn a_column_type_survives_arrow() {
 #[test]
 fn numeric_carries_its_modifier_through_arrow() {
     let typmod = PgType::numeric_typmod(10, 2).expect("in range");
-    assert_eq!(
-        PgType::Numeric.to_arrow(typmod),
-        DataType::Decimal128(10, 2)
-    );
-    assert_eq!(
-        PgType::from_arrow(&DataType::Decimal128(10, 2)),
-        Some((PgType::Numeric, typmod))
-    );
+    assert_eq!(PgType::Numeric.to_arrow(typmod), DataType::Decimal128(10, 2));
+    assert_eq!(PgType::from_arrow(&DataType::Decimal128(10, 2)), Some((PgType::Numeric, typmod)));
     assert_eq!(PgType::Numeric.to_arrow(-1), DataType::Decimal128(38, 15));
-    assert_eq!(
-        PgType::from_arrow(&DataType::Decimal128(38, 16)),
-        Some((PgType::Numeric, -1))
-    );
+    assert_eq!(PgType::from_arrow(&DataType::Decimal128(38, 16)), Some((PgType::Numeric, -1)));
     assert_eq!(PgType::numeric_parts(typmod), Some((10, 2)));
     for (precision, scale) in [(0, 0), (39, 0), (5, 6), (5, -1)] {
         assert_eq!(PgType::numeric_typmod(precision, scale), None);
@@ -146,28 +119,13 @@ fn what_is_no_type_is_told_as_postgres_tells_it() {
         expected.assert_eq(&format!("{} {error}", error.sqlstate()));
     };
     check("foo", expect![[r#"42704 type "foo" does not exist"#]]);
-    check(
-        "public.int4",
-        expect![[r#"42704 type "public.int4" does not exist"#]],
-    );
+    check("public.int4", expect![[r#"42704 type "public.int4" does not exist"#]]);
     check("int4[][", expect![[r#"42601 invalid type name "int4[][""#]]);
     check("", expect![[r#"42601 invalid type name """#]]);
-    check(
-        "int four",
-        expect![[r#"42601 invalid type name "int four""#]],
-    );
-    check(
-        "varchar(0)",
-        expect!["22023 length for type varchar must be at least 1"],
-    );
-    check(
-        "varchar(99999999)",
-        expect!["22023 length for type varchar cannot exceed 10485760"],
-    );
-    check(
-        "int4(3)",
-        expect![[r#"22023 type modifier is not allowed for type "int4""#]],
-    );
+    check("int four", expect![[r#"42601 invalid type name "int four""#]]);
+    check("varchar(0)", expect!["22023 length for type varchar must be at least 1"]);
+    check("varchar(99999999)", expect!["22023 length for type varchar cannot exceed 10485760"]);
+    check("int4(3)", expect![[r#"22023 type modifier is not allowed for type "int4""#]]);
     check("void[]", expect![[r#"42704 type "void[]" does not exist"#]]);
     check(
         "numeric(50, 2)",
@@ -182,14 +140,8 @@ fn what_is_no_type_is_told_as_postgres_tells_it() {
 #[test]
 fn intervals_show_their_fields() {
     let day_to_second = (0x1c08 << 16) | 3;
-    assert_eq!(
-        PgType::Interval.format(day_to_second),
-        "interval day to second(3)"
-    );
-    assert_eq!(
-        PgType::Interval.format((0x0004 << 16) | 0xffff),
-        "interval year"
-    );
+    assert_eq!(PgType::Interval.format(day_to_second), "interval day to second(3)");
+    assert_eq!(PgType::Interval.format((0x0004 << 16) | 0xffff), "interval year");
 }
 
 /// The file is what PostgreSQL 15.18 says to

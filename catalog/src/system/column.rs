@@ -62,15 +62,8 @@ pub(super) const fn column<R>(
     ty: PgType,
     value: for<'a> fn(&'a R) -> Value<'a>,
 ) -> Column<R> {
-    let described = SystemColumn {
-        name,
-        ty,
-        not_null: true,
-    };
-    Column {
-        described,
-        source: Source::Row(value),
-    }
+    let described = SystemColumn { name, ty, not_null: true };
+    Column { described, source: Source::Row(value) }
 }
 
 /// Nullable, computed from the row.
@@ -79,54 +72,26 @@ pub(super) const fn optional<R>(
     ty: PgType,
     value: for<'a> fn(&'a R) -> Value<'a>,
 ) -> Column<R> {
-    let described = SystemColumn {
-        name,
-        ty,
-        not_null: false,
-    };
-    Column {
-        described,
-        source: Source::Row(value),
-    }
+    let described = SystemColumn { name, ty, not_null: false };
+    Column { described, source: Source::Row(value) }
 }
 
 /// NOT NULL, the same in every row.
 pub(super) const fn fixed<R>(name: &'static str, ty: PgType, value: Value<'static>) -> Column<R> {
-    let described = SystemColumn {
-        name,
-        ty,
-        not_null: true,
-    };
-    Column {
-        described,
-        source: Source::Fixed(value),
-    }
+    let described = SystemColumn { name, ty, not_null: true };
+    Column { described, source: Source::Fixed(value) }
 }
 
 /// NULL in every row.
 pub(super) const fn null<R>(name: &'static str, ty: PgType) -> Column<R> {
-    let described = SystemColumn {
-        name,
-        ty,
-        not_null: false,
-    };
-    Column {
-        described,
-        source: Source::Fixed(Value::Null),
-    }
+    let described = SystemColumn { name, ty, not_null: false };
+    Column { described, source: Source::Fixed(Value::Null) }
 }
 
 /// NOT NULL, in a relation without rows.
 pub(super) const fn declared(name: &'static str, ty: PgType) -> Column<NoRow> {
-    let described = SystemColumn {
-        name,
-        ty,
-        not_null: true,
-    };
-    Column {
-        described,
-        source: Source::Fixed(Value::Null),
-    }
+    let described = SystemColumn { name, ty, not_null: true };
+    Column { described, source: Source::Fixed(Value::Null) }
 }
 
 /// The columns as pg_attribute has them.
@@ -154,11 +119,9 @@ fn array<R, B: Borrow<R>>(column: &Column<R>, rows: &[B]) -> ArrayRef {
     let data_type = ty.to_arrow(-1);
     match &column.source {
         Source::Fixed(Value::Null) => new_null_array(&data_type, rows.len()),
-        Source::Fixed(value) => fill(
-            name,
-            &data_type,
-            std::iter::repeat_n(value.clone(), rows.len()),
-        ),
+        Source::Fixed(value) => {
+            fill(name, &data_type, std::iter::repeat_n(value.clone(), rows.len()))
+        }
         Source::Row(value) => fill(name, &data_type, rows.iter().map(|row| value(row.borrow()))),
     }
 }

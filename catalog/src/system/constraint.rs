@@ -26,11 +26,7 @@ pub(super) struct ConstraintColumn {
 
 impl Constraint {
     pub fn kind(&self) -> &'static str {
-        if self.is_primary_key {
-            "PRIMARY KEY"
-        } else {
-            "CHECK"
-        }
+        if self.is_primary_key { "PRIMARY KEY" } else { "CHECK" }
     }
 
     pub fn check_clause(&self) -> String {
@@ -39,21 +35,16 @@ impl Constraint {
 }
 
 pub(super) fn constraints(context: &SystemContext) -> Vec<Constraint> {
-    let keys = primary_keys(&context.catalog)
-        .into_iter()
-        .map(|key| Constraint {
-            catalog: context.database.clone(),
-            schema: key.schema,
-            name: key.name,
-            table: key.table_name,
-            is_primary_key: true,
-            column: String::new(),
-        });
-    let not_nulls = tables_and_views(context)
-        .into_iter()
-        .filter(|relation| relation.kind == 'r');
-    keys.chain(not_nulls.flat_map(|relation| not_nulls_of(context, &relation)))
-        .collect()
+    let keys = primary_keys(&context.catalog).into_iter().map(|key| Constraint {
+        catalog: context.database.clone(),
+        schema: key.schema,
+        name: key.name,
+        table: key.table_name,
+        is_primary_key: true,
+        column: String::new(),
+    });
+    let not_nulls = tables_and_views(context).into_iter().filter(|relation| relation.kind == 'r');
+    keys.chain(not_nulls.flat_map(|relation| not_nulls_of(context, &relation))).collect()
 }
 
 /// Postgres names them by oids: schema, relation, column number.
@@ -62,10 +53,7 @@ fn not_nulls_of(context: &SystemContext, relation: &Relation) -> Vec<Constraint>
     let constraint = |column: &Attribute| Constraint {
         catalog: context.database.clone(),
         schema: relation.schema.clone(),
-        name: format!(
-            "{}_{}_{}_not_null",
-            relation.schema_oid, relation.oid, column.number
-        ),
+        name: format!("{}_{}_{}_not_null", relation.schema_oid, relation.oid, column.number),
         table: relation.name.clone(),
         is_primary_key: false,
         column: column.name.clone(),

@@ -112,9 +112,6 @@ pub struct Quarantined {
 impl SystemContext {
     /// Rows in a table or view, where the context has the number.
     pub fn rows_in(&self, id: ObjectId) -> Option<u64> {
-        self.row_counts
-            .iter()
-            .find(|count| count.id == id)
-            .map(|count| count.rows)
+        self.row_counts.iter().find(|count| count.id == id).map(|count| count.rows)
     }
 }

@@ -90,56 +90,35 @@ impl PrimaryKey {
 /// All relations: the system's, then the user's, each table followed by its index.
 pub(super) fn relations(context: &SystemContext) -> Vec<Relation> {
     let catalog = &context.catalog;
-    let counts: HashMap<ObjectId, u64> = context
-        .row_counts
-        .iter()
-        .map(|count| (count.id, count.rows))
-        .collect();
-    let system = SYSTEM_TABLES
-        .iter()
-        .map(|table| system_relation(catalog, table));
+    let counts: HashMap<ObjectId, u64> =
+        context.row_counts.iter().map(|count| (count.id, count.rows)).collect();
+    let system = SYSTEM_TABLES.iter().map(|table| system_relation(catalog, table));
     let user = catalog.objects().flat_map(|object| {
         let index = primary_key(catalog, object).map(index_relation);
-        [Some(user_relation(catalog, &counts, object)), index]
-            .into_iter()
-            .flatten()
+        [Some(user_relation(catalog, &counts, object)), index].into_iter().flatten()
     });
     system.chain(user).collect()
 }
 
 /// Tables, views and materialized views, without indexes: what information_schema lists.
 pub(super) fn tables_and_views(context: &SystemContext) -> Vec<Relation> {
-    relations(context)
-        .into_iter()
-        .filter(|relation| !relation.is_index())
-        .collect()
+    relations(context).into_iter().filter(|relation| !relation.is_index()).collect()
 }
 
 pub(super) fn primary_keys(catalog: &Catalog) -> Vec<PrimaryKey> {
-    catalog
-        .objects()
-        .filter_map(|object| primary_key(catalog, object))
-        .collect()
+    catalog.objects().filter_map(|object| primary_key(catalog, object)).collect()
 }
 
 pub(super) fn primary_key(catalog: &Catalog, object: &Object) -> Option<PrimaryKey> {
     let table = object.table()?;
     let name = table.primary_key_name()?;
-    let columns = table
-        .primary_key
-        .iter()
-        .map(|column| number(*column))
-        .collect();
+    let columns = table.primary_key.iter().map(|column| number(*column)).collect();
     let index = object.id.derived(Derived::PrimaryKeyIndex);
-    let attributes = table
-        .primary_key
-        .iter()
-        .enumerate()
-        .map(|(at, column)| Attribute {
-            not_null: false,
-            default: None,
-            ..attribute(index, at, &table.columns[*column])
-        });
+    let attributes = table.primary_key.iter().enumerate().map(|(at, column)| Attribute {
+        not_null: false,
+        default: None,
+        ..attribute(index, at, &table.columns[*column])
+    });
     Some(PrimaryKey {
         table: object.id,
         name: name.to_owned(),
@@ -172,12 +151,8 @@ fn user_relation(catalog: &Catalog, counts: &HashMap<ObjectId, u64>, object: &Ob
         schema_oid: schema_oid(catalog, &object.schema),
         name: object.name.clone(),
         kind: object.kind.relkind(),
-        attributes: columns
-            .map(|(at, column)| attribute(oid, at, column))
-            .collect(),
-        has_index: object
-            .table()
-            .is_some_and(|table| table.primary_key_name().is_some()),
+        attributes: columns.map(|(at, column)| attribute(oid, at, column)).collect(),
+        has_index: object.table().is_some_and(|table| table.primary_key_name().is_some()),
         tuples: rows.map_or(-1.0, |rows| *rows as f64),
     }
 }
@@ -197,19 +172,15 @@ fn index_relation(key: PrimaryKey) -> Relation {
 }
 
 fn system_relation(catalog: &Catalog, table: &SystemTable) -> Relation {
-    let attributes = table
-        .columns()
-        .into_iter()
-        .enumerate()
-        .map(|(at, column)| Attribute {
-            relation: table.oid,
-            number: number(at),
-            name: column.name.to_owned(),
-            ty: column.ty,
-            typmod: -1,
-            not_null: column.not_null,
-            default: None,
-        });
+    let attributes = table.columns().into_iter().enumerate().map(|(at, column)| Attribute {
+        relation: table.oid,
+        number: number(at),
+        name: column.name.to_owned(),
+        ty: column.ty,
+        typmod: -1,
+        not_null: column.not_null,
+        default: None,
+    });
     Relation {
         oid: table.oid,
         id: None,

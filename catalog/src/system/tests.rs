@@ -21,10 +21,7 @@ use crate::pg_type::PgType;
 const NOON: u64 = 1_781_092_800_000_000;
 
 fn column(name: &str, ty: PgType, typmod: i32) -> Column {
-    Column {
-        typmod,
-        ..Column::new(name, ty)
-    }
+    Column { typmod, ..Column::new(name, ty) }
 }
 
 fn orders() -> Op {
@@ -41,17 +38,8 @@ fn orders() -> Op {
         column("tags", PgType::Array(&PgType::Text), -1),
         column("at", PgType::Timestamptz, 3),
     ];
-    let table = Table {
-        columns,
-        primary_key: vec![0],
-        primary_key_name: None,
-    };
-    Op::CreateObject(Object::new(
-        ObjectId(1),
-        "public",
-        "orders",
-        ObjectKind::Table(table),
-    ))
+    let table = Table { columns, primary_key: vec![0], primary_key_name: None };
+    Op::CreateObject(Object::new(ObjectId(1), "public", "orders", ObjectKind::Table(table)))
 }
 
 fn view(id: u64, name: &str, sql: &str, reads: &[u64], materialized: bool) -> Object {
@@ -65,48 +53,24 @@ fn view(id: u64, name: &str, sql: &str, reads: &[u64], materialized: bool) -> Ob
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::new(),
     };
-    let kind = if materialized {
-        ObjectKind::MaterializedView(view)
-    } else {
-        ObjectKind::View(view)
-    };
+    let kind =
+        if materialized { ObjectKind::MaterializedView(view) } else { ObjectKind::View(view) };
     Object::new(ObjectId(id), "public", name, kind)
 }
 
 pub(super) fn catalog() -> Catalog {
-    let comment = |on, text: &str| Op::Comment {
-        on,
-        text: Some(text.to_owned()),
-    };
+    let comment = |on, text: &str| Op::Comment { on, text: Some(text.to_owned()) };
     let ops = [
         orders(),
-        Op::CreateObject(view(
-            2,
-            "order_count",
-            "SELECT count(*) AS n FROM orders",
-            &[1],
-            true,
-        )),
-        Op::CreateObject(view(
-            3,
-            "twice",
-            "SELECT 2 * n AS n FROM order_count",
-            &[2],
-            false,
-        )),
-        Op::CreateSchema {
-            id: ObjectId(4),
-            name: "s".to_owned(),
-        },
+        Op::CreateObject(view(2, "order_count", "SELECT count(*) AS n FROM orders", &[1], true)),
+        Op::CreateObject(view(3, "twice", "SELECT 2 * n AS n FROM order_count", &[2], false)),
+        Op::CreateSchema { id: ObjectId(4), name: "s".to_owned() },
         Op::CreateObject(Object::new(
             ObjectId(5),
             "s",
             "Odd one",
             ObjectKind::Table(Table {
-                columns: vec![
-                    column("a b", PgType::Text, -1),
-                    column("c", PgType::Int4, -1),
-                ],
+                columns: vec![column("a b", PgType::Text, -1), column("c", PgType::Int4, -1)],
                 primary_key: vec![1, 0],
                 primary_key_name: None,
             }),
@@ -117,9 +81,7 @@ pub(super) fn catalog() -> Catalog {
     ];
     let mut catalog = Catalog::new();
     for (second, op) in (0u64..).zip(&ops) {
-        catalog
-            .apply_at(op, CommitTime(NOON + second * 1_000_000))
-            .expect("a right script");
+        catalog.apply_at(op, CommitTime(NOON + second * 1_000_000)).expect("a right script");
     }
     catalog
 }
@@ -155,10 +117,7 @@ fn context() -> SystemContext {
             lag_us: 1500,
             next_expiry: Some(CommitTime(NOON + 1_000_000)),
         }],
-        row_counts: vec![RowCount {
-            id: ObjectId(1),
-            rows: 3,
-        }],
+        row_counts: vec![RowCount { id: ObjectId(1), rows: 3 }],
         quarantine: vec![Quarantined {
             view: ObjectId(2),
             operator: "Project".to_owned(),
@@ -170,9 +129,7 @@ fn context() -> SystemContext {
 }
 
 fn cell(batch: &RecordBatch, column: &str, row: usize) -> String {
-    let array = batch
-        .column_by_name(column)
-        .unwrap_or_else(|| panic!("no column {column}"));
+    let array = batch.column_by_name(column).unwrap_or_else(|| panic!("no column {column}"));
     if array.is_null(row) {
         return "∅".to_owned();
     }
@@ -182,9 +139,7 @@ fn cell(batch: &RecordBatch, column: &str, row: usize) -> String {
 /// The chosen columns of the rows in which `key` has one of `values`; all rows if `key` is empty.
 fn shown(table: &str, columns: &[&str], key: &str, values: &[&str]) -> String {
     let (schema, name) = table.split_once('.').expect("schema.name");
-    let batch = find(schema, name)
-        .expect("it is in the list")
-        .rows(&context());
+    let batch = find(schema, name).expect("it is in the list").rows(&context());
     let wanted = |row: &usize| key.is_empty() || values.contains(&cell(&batch, key, *row).as_str());
     let line = |row: usize| {
         let cells: Vec<String> = columns.iter().map(|name| cell(&batch, name, row)).collect();
@@ -207,11 +162,7 @@ fn every_relation_keeps_to_its_columns() {
             assert_eq!(batch.schema(), table.arrow_schema(), "{table:?}");
         }
         let names: HashSet<&str> = table.columns().iter().map(|column| column.name).collect();
-        assert_eq!(
-            names.len(),
-            table.columns().len(),
-            "{table:?} has a column twice"
-        );
+        assert_eq!(names.len(), table.columns().len(), "{table:?} has a column twice");
     }
 }
 
@@ -233,16 +184,10 @@ fn every_relation_is_found_by_name_and_oid() {
 fn oids_lead_somewhere() {
     let column = |table: &str, column: &str| -> BTreeSet<String> {
         let rows = shown(&format!("pg_catalog.{table}"), &[column], "", &[]);
-        rows.lines()
-            .filter(|oid| *oid != "0")
-            .map(str::to_owned)
-            .collect()
+        rows.lines().filter(|oid| *oid != "0").map(str::to_owned).collect()
     };
     let leads = |table: &str, name: &str, to: &str, key: &str| {
-        let lost: Vec<_> = column(table, name)
-            .difference(&column(to, key))
-            .cloned()
-            .collect();
+        let lost: Vec<_> = column(table, name).difference(&column(to, key)).cloned().collect();
         assert!(lost.is_empty(), "{table}.{name} → {to}.{key}: {lost:?}");
     };
     leads("pg_class", "relnamespace", "pg_namespace", "oid");
@@ -260,14 +205,7 @@ fn oids_lead_somewhere() {
     leads("pg_type", "typarray", "pg_type", "oid");
     leads("pg_aggregate", "aggfnoid", "pg_proc", "oid");
     leads("pg_proc", "prolang", "pg_language", "oid");
-    for function in [
-        "typinput",
-        "typoutput",
-        "typreceive",
-        "typsend",
-        "typmodin",
-        "typmodout",
-    ] {
+    for function in ["typinput", "typoutput", "typreceive", "typsend", "typmodin", "typmodout"] {
         leads("pg_type", function, "pg_proc", "oid");
     }
     leads("pg_type", "typsubscript", "pg_proc", "oid");
@@ -378,14 +316,7 @@ fn pg_attribute_lists_columns_of_tables_and_indexes() {
 
 #[test]
 fn keys_are_indexes_and_constraints() {
-    let columns = [
-        "indexrelid",
-        "indrelid",
-        "indkey",
-        "indclass",
-        "indoption",
-        "indisprimary",
-    ];
+    let columns = ["indexrelid", "indrelid", "indkey", "indclass", "indoption", "indisprimary"];
     check(
         "pg_catalog.pg_index",
         &columns,
@@ -395,9 +326,7 @@ fn keys_are_indexes_and_constraints() {
         536887301 | 16389 | [2, 1] | [1978, 3126] | [0, 0] | true
     "#]],
     );
-    let columns = [
-        "oid", "conname", "contype", "conrelid", "conindid", "conkey", "confkey",
-    ];
+    let columns = ["oid", "conname", "contype", "conrelid", "conindid", "conkey", "confkey"];
     check(
         "pg_catalog.pg_constraint",
         &columns,
@@ -512,15 +441,7 @@ fn the_session_is_shown_as_it_came() {
         TimeZone | UTC | enum | [UTC] | default
     "#]],
     );
-    let columns = [
-        "pid",
-        "usename",
-        "client_addr",
-        "query_start",
-        "xact_start",
-        "state",
-        "query",
-    ];
+    let columns = ["pid", "usename", "client_addr", "query_start", "xact_start", "state", "query"];
     check(
         "pg_catalog.pg_stat_activity",
         &columns,
@@ -635,14 +556,7 @@ fn information_schema_tells_the_standards_story() {
 
 #[test]
 fn tidemark_tells_its_own() {
-    let columns = [
-        "id",
-        "view_name",
-        "materialized",
-        "version",
-        "valid_from",
-        "valid_to",
-    ];
+    let columns = ["id", "view_name", "materialized", "version", "valid_from", "valid_to"];
     check(
         "tidemark.views",
         &columns,
@@ -675,13 +589,7 @@ fn tidemark_tells_its_own() {
         twice | 1 | SELECT 2 * n AS n FROM order_count
     "#]],
     );
-    let columns = [
-        "id",
-        "schema_name",
-        "table_name",
-        "row_count",
-        "primary_key",
-    ];
+    let columns = ["id", "schema_name", "table_name", "row_count", "primary_key"];
     check(
         "tidemark.tables",
         &columns,

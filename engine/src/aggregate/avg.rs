@@ -28,9 +28,7 @@ impl AggregateFunction for Avg {
             [DataType::Int16 | DataType::Int32 | DataType::Int64] => {
                 Some(DataType::Decimal128(38, SCALE))
             }
-            [DataType::Decimal128(_, scale)] => {
-                Some(DataType::Decimal128(38, SCALE.max(*scale)))
-            }
+            [DataType::Decimal128(_, scale)] => Some(DataType::Decimal128(38, SCALE.max(*scale))),
             [DataType::Float32 | DataType::Float64] => Some(DataType::Float64),
             _ => None,
         }

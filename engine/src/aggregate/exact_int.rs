@@ -19,7 +19,9 @@ impl IntSum {
         match value.checked_mul(i128::from(diff)) {
             Some(product) => self.add_once(product),
             // A product beyond 128 bits: only of a 38-digit decimal with duplicates.
-            None => (0..diff.unsigned_abs()).for_each(|_| self.add_once(value * diff.signum() as i128)),
+            None => {
+                (0..diff.unsigned_abs()).for_each(|_| self.add_once(value * diff.signum() as i128))
+            }
         }
     }
 

@@ -49,8 +49,8 @@ impl ContainerBytes for Updates {
 impl Updates {
     fn encoded(&self) -> Vec<u8> {
         let mut rows = Vec::new();
-        let mut stream = StreamWriter::try_new(&mut rows, &self.data.schema())
-            .expect("writing to memory");
+        let mut stream =
+            StreamWriter::try_new(&mut rows, &self.data.schema()).expect("writing to memory");
         stream.write(&self.data).and_then(|()| stream.finish()).expect("writing to memory");
         let mut bytes = Vec::with_capacity(rows.len() + self.len() * 16 + 24);
         bytes.extend((self.len() as u64 * 8).to_le_bytes());

@@ -6,8 +6,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, TryRecvError};
 use timely::worker::Worker;
@@ -28,9 +28,16 @@ pub(crate) enum Command {
     Create(Arc<CreateView>),
     Drop(CollectionId),
     /// Changes of tables, complete up to `upper` for `views`.
-    Tick { upper: u64, updates: Arc<Vec<(CollectionId, Updates)>>, views: Arc<[CollectionId]> },
+    Tick {
+        upper: u64,
+        updates: Arc<Vec<(CollectionId, Updates)>>,
+        views: Arc<[CollectionId]>,
+    },
     /// No changes, but time has passed for `views`.
-    Advance { upper: u64, views: Arc<[CollectionId]> },
+    Advance {
+        upper: u64,
+        views: Arc<[CollectionId]>,
+    },
     Shutdown,
 }
 
@@ -165,11 +172,8 @@ impl WorkerState {
             worker: index,
         });
         let done = on_sink_advance(export.clone(), create.progress.clone(), index);
-        let context = DataflowContext {
-            view: create.id,
-            quarantine: self.quarantine.clone(),
-            as_of,
-        };
+        let context =
+            DataflowContext { view: create.id, quarantine: self.quarantine.clone(), as_of };
         let name = format!("view {}", create.id.0);
         let (sources, constants) = worker.dataflow_named::<u64, _, _>(&name, |scope| {
             let mut renderer =
@@ -245,8 +249,8 @@ fn on_sink_advance(
     })
 }
 
-/// Gives `source` this worker's part of the table as it stood at `as_of`: the rows of some ids. Every
-/// worker looks at a moment of its own, and the store may have put its chunks together differently
+/// Gives `source` this worker's part of the table as it stood at `as_of`: the rows of some ids.
+/// Every worker looks at a moment of its own, and the store may have put its chunks together differently
 /// in between; only the ids stay.
 fn backfill(worker: &Worker, table: &Relation, as_of: Timestamp, source: &Source) {
     let mut source = source.borrow_mut();

@@ -39,15 +39,14 @@ fn views_equal_the_oracle_on_every_road() {
 
 #[test]
 fn a_duplicate_key_leaves_nothing() {
-    let mut harness = Harness::open(2);
+    let harness = Harness::open(2);
     let schema = table_schema(2);
     let def = TableDef { id: CollectionId(9), schema: schema.clone(), primary_key: vec![0] };
     let change = Change { create_tables: vec![def], ..Change::default() };
     harness.commit(change).expect("a table");
     let mut random = StdRng::seed_from_u64(1);
     let row = random_rows(&mut random, 9, 1, harness.scale);
-    let write =
-        |insert: RecordBatch| TableWrite { table: CollectionId(9), delete: vec![], insert };
+    let write = |insert: RecordBatch| TableWrite { table: CollectionId(9), delete: vec![], insert };
     let change = |writes| Change { writes, ..Change::default() };
     harness.commit(change(vec![write(row.clone())])).expect("the first of its key");
     let error = harness.commit(change(vec![write(row)])).expect_err("the second");
@@ -95,9 +94,8 @@ fn over(id: u64, plan: &Plan) -> Plan {
     let schema = plan.schema();
     let input = Plan::Input(InputPlan { id: CollectionId(id), schema: schema.clone() });
     let column = datafusion::physical_expr::expressions::Column::new(schema.field(0).name(), 0);
-    let predicate = datafusion::physical_expr::expressions::IsNotNullExpr::new(
-        std::sync::Arc::new(column),
-    );
+    let predicate =
+        datafusion::physical_expr::expressions::IsNotNullExpr::new(std::sync::Arc::new(column));
     Plan::Filter(Box::new(FilterPlan { input, predicate: std::sync::Arc::new(predicate) }))
 }
 
@@ -117,8 +115,7 @@ fn random_rows(random: &mut StdRng, table: u64, rows: usize, scale: Scale) -> Re
 impl Harness {
     fn open(workers: usize) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let config =
-            EngineConfig { data: directory.path().to_owned(), workers, fsync: false };
+        let config = EngineConfig { data: directory.path().to_owned(), workers, fsync: false };
         let (engine, Recovered { ddl }) = Engine::open(config.clone()).expect("an empty directory");
         assert!(ddl.is_empty());
         // Rows come and go while the test runs: steps of two milliseconds from now on.

@@ -1,7 +1,7 @@
 //! Aggregate: one row for each group, kept.
 //!
-//! Law      out(t) = { (k, f1(G), …, fn(G)) : G the rows of in(t) with key k, G not empty }; without
-//!          key columns the one group is there even when it is empty
+//! Law      out(t) = { (k, f1(G), …, fn(G)) : G the rows of in(t) with key k, G not empty };
+//!          without key columns the one group is there even when it is empty
 //! Delta    a group that was touched: its old row out, its new row in, if they differ
 //! State    one state of each function for each group present
 //! Errors   a group with a function whose value is an error leaves the output and is reported
@@ -9,10 +9,10 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use arrow::array::make_comparator;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
-use arrow::array::make_comparator;
 
 use super::{Operator, StepContext};
 use crate::aggregate::{Accumulator, AggregateFunction, Run, SweepInput, Swept, columns_at};
@@ -50,7 +50,12 @@ impl fmt::Display for AggregatePlan {
         let calls = self.calls.iter().map(|call| {
             let arguments: Vec<String> = call.arguments.iter().map(name).collect();
             let filter = call.filter.map(|c| format!(" filter {}", input.field(c).name()));
-            format!("{}({}){}", call.function.name(), arguments.join(", "), filter.unwrap_or_default())
+            format!(
+                "{}({}){}",
+                call.function.name(),
+                arguments.join(", "),
+                filter.unwrap_or_default()
+            )
         });
         let calls: Vec<String> = calls.collect();
         write!(f, "Aggregate keys=[{}] calls=[{}]", keys.join(", "), calls.join(", "))

@@ -1,7 +1,7 @@
 //! Join: pairs of rows with equal keys.
 //!
-//! Law      out(t) = { l ++ r : l in left(t), r in right(t), key(l) = key(r), no key NULL }; without
-//!          key columns, every pair
+//! Law      out(t) = { l ++ r : l in left(t), r in right(t), key(l) = key(r), no key NULL };
+//!          without key columns, every pair
 //! Delta    in order of time: a change of one side meets the other side as it stands, then joins
 //!          its own; so pairs are never made only to be taken back
 //! State    the rows of both sides, by content, chained by key; bounded by the rows present

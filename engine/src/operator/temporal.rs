@@ -79,7 +79,9 @@ impl TemporalPlan {
             TemporalMode::Flags => {
                 let flags = (0..self.bounds.len())
                     .map(|i| Arc::new(Field::new(format!("now_{i}"), DataType::Boolean, true)));
-                Arc::new(Schema::new(input.fields().iter().cloned().chain(flags).collect::<Vec<_>>()))
+                Arc::new(Schema::new(
+                    input.fields().iter().cloned().chain(flags).collect::<Vec<_>>(),
+                ))
             }
         }
     }
@@ -119,10 +121,8 @@ impl Bound {
             NowSide::Offset(offset) => {
                 let micros = cast(values, &DataType::Timestamp(TimeUnit::Microsecond, None))
                     .expect("the row's side is a timestamp");
-                let micros = micros
-                    .as_any()
-                    .downcast_ref::<TimestampMicrosecondArray>()
-                    .expect("just cast");
+                let micros =
+                    micros.as_any().downcast_ref::<TimestampMicrosecondArray>().expect("just cast");
                 let strict = i128::from(self.strict);
                 micros
                     .iter()
@@ -198,17 +198,21 @@ pub(crate) fn now_batch(times: &[u64]) -> RecordBatch {
     batch_of(schema_of([("now", ty)]), vec![now], times.len())
 }
 
-/// The instants at which the bounds of `batch`'s rows change, bound by bound; the rows that have
-/// them (`None` = all), and those that failed.
-pub(crate) fn instants_of(
-    bounds: &[Bound],
-    batch: &RecordBatch,
-) -> (Vec<Vec<Option<u64>>>, Option<Vec<u32>>, Vec<RowError>) {
+/// When the bounds of a batch's rows change.
+struct Instants {
+    /// Bound by bound, a value for each row that has them.
+    of_bounds: Vec<Vec<Option<u64>>>,
+    /// The rows that have them; `None` = all.
+    rows: Option<Vec<u32>>,
+    errors: Vec<RowError>,
+}
+
+fn instants_of(bounds: &[Bound], batch: &RecordBatch) -> Instants {
     let values: Vec<Expr> = bounds.iter().map(|bound| bound.value.clone()).collect();
     let evaluated = evaluate(&values, batch);
-    let instants =
+    let of_bounds =
         bounds.iter().zip(&evaluated.columns).map(|(bound, v)| bound.instants(v)).collect();
-    (instants, evaluated.rows, evaluated.errors)
+    Instants { of_bounds, rows: evaluated.rows, errors: evaluated.errors }
 }
 
 /// What runs.
@@ -324,9 +328,8 @@ impl Temporal {
         diff: i64,
         released: &mut Vec<u32>,
     ) {
-        let (row, new) = self
-            .pending
-            .get_or_insert(key, || Pending { count: 0, instants: instants.into() });
+        let (row, new) =
+            self.pending.get_or_insert(key, || Pending { count: 0, instants: instants.into() });
         let pending = self.pending.get_mut(row);
         pending.count += diff;
         if pending.count == 0 {
@@ -361,9 +364,9 @@ impl Operator for Temporal {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
         let input = input.sorted_by_time();
-        let (instants, rows, errors) = instants_of(&self.bounds, &input.data);
-        context.report_rows("Temporal", &input, &errors);
-        let input = match rows {
+        let instants = instants_of(&self.bounds, &input.data);
+        context.report_rows("Temporal", &input, &instants.errors);
+        let input = match instants.rows {
             Some(rows) => input.take(&rows),
             None => input,
         };
@@ -374,7 +377,8 @@ impl Operator for Temporal {
         for i in 0..input.len() {
             let (time, diff) = (input.times[i], input.diffs[i]);
             self.expire(time, &mut stored, &mut released);
-            let of_row: Vec<Option<u64>> = instants.iter().map(|bound| bound[i]).collect();
+            let of_row: Vec<Option<u64>> =
+                instants.of_bounds.iter().map(|bound| bound[i]).collect();
             let flags = self.state_at(&of_row, time);
             self.emit(&mut fresh, i as u32, flags, time, diff);
             if let Some(next) = self.next_instant(&of_row, time) {

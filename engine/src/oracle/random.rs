@@ -80,11 +80,7 @@ pub(crate) fn random_value(random: &mut StdRng, ty: &DataType, scale: Scale) -> 
 }
 
 /// Inserts and deletes of what is there, many at one time, some at no distance, in random order.
-pub(crate) fn random_updates(
-    random: &mut StdRng,
-    schema: &SchemaRef,
-    scale: Scale,
-) -> Updates {
+pub(crate) fn random_updates(random: &mut StdRng, schema: &SchemaRef, scale: Scale) -> Updates {
     let mut present: Vec<Row> = Vec::new();
     let mut changes: Vec<(Row, u64, i64)> = Vec::new();
     let mut time = 0;
@@ -242,8 +238,7 @@ fn random_join(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
 fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let input = random_plan(random, depth - 1, scale);
     let schema = input.schema();
-    let keys: Vec<usize> =
-        (0..schema.fields().len()).filter(|_| random.random_bool(0.3)).collect();
+    let keys: Vec<usize> = (0..schema.fields().len()).filter(|_| random.random_bool(0.3)).collect();
     let flags = columns_where(&schema, |ty| *ty == DataType::Boolean);
     let mut calls = Vec::new();
     for &function in AGGREGATES {
@@ -269,9 +264,10 @@ fn random_union(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let schema = first.schema();
     let predicate = random_predicate(random, &schema, scale);
     let second = Plan::Filter(Box::new(FilterPlan { input: first.clone(), predicate }));
-    let columns = schema.fields().iter().map(|field| {
-        random_value(random, field.data_type(), scale).to_array().expect("one value")
-    });
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| random_value(random, field.data_type(), scale).to_array().expect("one value"));
     let rows = batch_of(schema.clone(), columns.collect(), 1);
     let constant = Plan::Constant(ConstantPlan { rows });
     Plan::Union(UnionPlan { inputs: vec![first, second, constant], schema })

@@ -83,8 +83,8 @@ fn state_at(updates: &Updates, at: Timestamp) -> RecordBatch {
     if rows == 0 {
         return RecordBatch::new_empty(schema);
     }
-    let columns = columns.into_iter().map(|column| {
-        ScalarValue::iter_to_array(column).expect("values of one type")
-    });
+    let columns = columns
+        .into_iter()
+        .map(|column| ScalarValue::iter_to_array(column).expect("values of one type"));
     batch_of(schema, columns.collect(), rows)
 }

@@ -84,7 +84,8 @@ impl KeyCodec {
             }
             false => columns,
         };
-        let encoded = self.converter.convert_columns(columns).expect("columns of the codec's types");
+        let encoded =
+            self.converter.convert_columns(columns).expect("columns of the codec's types");
         let hashes = encoded.iter().map(|row| hash_bytes(row.data())).collect();
         Keys { rows: Some(encoded), hashes }
     }

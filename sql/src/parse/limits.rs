@@ -12,8 +12,8 @@ use crate::error::{SqlError, state};
 const TEXT_BYTES_MAX: usize = 64 << 20;
 /// Most tokens in a query string, about 100 bytes of memory each before the syntax tree.
 const TOKENS_MAX: usize = 4_000_000;
-/// Longest chain of conditions without a comma or parenthesis between them, comparisons included: about a thousand
-/// alternatives. Each is a level of the tree.
+/// Longest chain of conditions without a comma or parenthesis between them, comparisons included:
+/// about a thousand alternatives. Each is a level of the tree.
 const CONDITIONS_MAX: usize = 2_000;
 /// Longest chain of arithmetic and casts: planning one takes time that grows with its square.
 const ARITHMETIC_MAX: usize = 250;

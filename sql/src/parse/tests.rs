@@ -1,3 +1,5 @@
+//! Statements as they are recognized, and what is said about those that are not.
+
 use super::*;
 use crate::error::state;
 
@@ -65,11 +67,9 @@ fn copy_in_both_spellings() {
     ));
     let copy =
         csv("copy t (a, b) from stdin with (format csv, header true, delimiter ';', null 'x')");
-    assert!(
-        matches!(&copy.format,
+    assert!(matches!(&copy.format,
             CopyFormat::Csv { delimiter: ';', header: CopyHeader::Present, null, .. }
-            if null == "x")
-    );
+            if null == "x"));
     let copy = csv("copy (select 1) to stdout (format binary)");
     assert_eq!(copy.format, CopyFormat::Binary);
     assert_eq!(csv("copy t from stdin with null as ''").direction, CopyDirection::FromStdin);

@@ -85,8 +85,8 @@ fn longer(
 }
 
 /// Whether the digits `d.ddde±x` stand exactly between two floats of so many binary digits, so that
-/// only the breaking of a tie reads them back. Such a number has one binary digit more than a float,
-/// so its power of ten is small.
+/// only the breaking of a tie reads them back. Such a number has one binary digit more than a
+/// float, so its power of ten is small.
 fn is_midpoint(text: &str, mantissa_digits: u32) -> bool {
     let (mantissa, exponent) = text.split_once('e').expect("{:e} writes an exponent");
     let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());

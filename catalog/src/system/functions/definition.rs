@@ -19,10 +19,7 @@ pub fn format_type(oid: Oid, typmod: Option<i32>) -> String {
 /// The query of a plain or materialized view, as written, ended by a semicolon.
 pub fn pg_get_viewdef(catalog: &Catalog, view: Oid) -> Option<String> {
     let view = catalog.get(ObjectId::from_oid(view)?)?.view()?;
-    Some(format!(
-        " {};",
-        view.sql.trim().trim_end_matches(';').trim_end()
-    ))
+    Some(format!(" {};", view.sql.trim().trim_end_matches(';').trim_end()))
 }
 
 /// The CREATE INDEX of a primary key's index; with a `column` (from 1), that column's name alone.
@@ -53,9 +50,7 @@ pub fn pg_get_ruledef(catalog: &Catalog, rule: Oid) -> Option<String> {
     let view = catalog.get(ObjectId::from_derived(Derived::Rule, rule)?)?;
     let query = pg_get_viewdef(catalog, view.oid())?;
     let (schema, name) = (quote_identifier(&view.schema), quote_identifier(&view.name));
-    Some(format!(
-        "CREATE RULE \"_RETURN\" AS\n    ON SELECT TO {schema}.{name} DO INSTEAD {query}"
-    ))
+    Some(format!("CREATE RULE \"_RETURN\" AS\n    ON SELECT TO {schema}.{name} DO INSTEAD {query}"))
 }
 
 /// Expressions are kept as SQL text: `pg_attrdef.adbin` is what was written.
@@ -67,20 +62,13 @@ pub fn pg_get_expr(expression: &str) -> String {
 pub fn pg_get_function_result(function: Oid) -> Option<String> {
     let function = find_function(function)?;
     let result = format_type(function.result, None);
-    Some(if function.returns_set() {
-        format!("SETOF {result}")
-    } else {
-        result
-    })
+    Some(if function.returns_set() { format!("SETOF {result}") } else { result })
 }
 
 /// The argument types of a function that pg_proc lists.
 pub fn pg_get_function_arguments(function: Oid) -> Option<String> {
     let function = find_function(function)?;
-    let arguments = function
-        .arguments
-        .iter()
-        .map(|ty| format_type(Oid(*ty), None));
+    let arguments = function.arguments.iter().map(|ty| format_type(Oid(*ty), None));
     Some(arguments.collect::<Vec<_>>().join(", "))
 }
 
@@ -95,9 +83,7 @@ pub fn pg_get_statisticsobjdef_columns() -> Option<String> {
 }
 
 fn find_function(oid: Oid) -> Option<&'static Function> {
-    let at = FUNCTIONS
-        .binary_search_by_key(&oid, |function| function.oid)
-        .ok()?;
+    let at = FUNCTIONS.binary_search_by_key(&oid, |function| function.oid).ok()?;
     Some(&FUNCTIONS[at])
 }
 

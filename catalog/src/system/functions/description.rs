@@ -15,11 +15,7 @@ pub fn obj_description(catalog: &Catalog, oid: Oid, class: Option<&str>) -> Opti
         }
     }
     if is("pg_namespace") {
-        return catalog
-            .schemas()
-            .find(|schema| schema.oid == oid)?
-            .comment
-            .clone();
+        return catalog.schemas().find(|schema| schema.oid == oid)?.comment.clone();
     }
     None
 }
@@ -38,11 +34,7 @@ pub fn shobj_description() -> Option<String> {
 
 /// Everybody is the one owner, who has the session's name.
 pub fn pg_get_userbyid(user: &str, oid: Oid) -> String {
-    if oid == OWNER {
-        user.to_owned()
-    } else {
-        format!("unknown (OID={oid})")
-    }
+    if oid == OWNER { user.to_owned() } else { format!("unknown (OID={oid})") }
 }
 
 /// Text is UTF8 and nothing else; other numbers get Postgres' empty answer.

@@ -41,20 +41,12 @@ fn invalid_name() -> RegError {
 /// `-` is 0 and digits are the oid itself, for every `reg*` type.
 fn number(text: &str) -> Option<Oid> {
     let text = text.trim();
-    if text == "-" {
-        Some(Oid::NONE)
-    } else {
-        text.parse().ok().map(Oid)
-    }
+    if text == "-" { Some(Oid::NONE) } else { text.parse().ok().map(Oid) }
 }
 
 /// An oid that has no name here.
 fn unnamed(oid: Oid) -> String {
-    if oid == Oid::NONE {
-        "-".to_owned()
-    } else {
-        oid.to_string()
-    }
+    if oid == Oid::NONE { "-".to_owned() } else { oid.to_string() }
 }
 
 /// Schema and name of a relation or function; a database in front of them is let go by.
@@ -63,10 +55,7 @@ fn qualified(text: &str) -> Result<(Option<String>, String), RegError> {
     let name = parts.pop().ok_or_else(invalid_name)?;
     match parts.len() {
         0..=2 => Ok((parts.pop(), name)),
-        _ => Err(error(
-            "42601",
-            format!("improper relation name (too many dotted names): {text}"),
-        )),
+        _ => Err(error("42601", format!("improper relation name (too many dotted names): {text}"))),
     }
 }
 
@@ -76,26 +65,13 @@ pub fn regclass_in(catalog: &Catalog, text: &str, path: &[String]) -> Result<Oid
         return Ok(oid);
     }
     let (schema, name) = qualified(text)?;
-    if let Some(schema) = schema
-        .as_deref()
-        .filter(|schema| catalog.schema(schema).is_none())
-    {
-        return Err(error(
-            "3F000",
-            format!("schema \"{schema}\" does not exist"),
-        ));
+    if let Some(schema) = schema.as_deref().filter(|schema| catalog.schema(schema).is_none()) {
+        return Err(error("3F000", format!("schema \"{schema}\" does not exist")));
     }
-    let found = catalog
-        .lookup(schema.as_deref(), &name, path)
-        .map(|found| found.oid());
+    let found = catalog.lookup(schema.as_deref(), &name, path).map(|found| found.oid());
     found.ok_or_else(|| {
-        let schema = schema
-            .map(|schema| format!("{schema}."))
-            .unwrap_or_default();
-        error(
-            "42P01",
-            format!("relation \"{schema}{name}\" does not exist"),
-        )
+        let schema = schema.map(|schema| format!("{schema}.")).unwrap_or_default();
+        error("42P01", format!("relation \"{schema}{name}\" does not exist"))
     })
 }
 
@@ -130,11 +106,7 @@ pub fn regtype_in(text: &str) -> Result<Oid, RegError> {
 
 /// `to_regtype`: NULL where `regtype_in` fails, and for numbers.
 pub fn to_regtype(text: &str) -> Option<Oid> {
-    if number(text).is_some() {
-        None
-    } else {
-        regtype_in(text).ok()
-    }
+    if number(text).is_some() { None } else { regtype_in(text).ok() }
 }
 
 pub fn regtype_out(oid: Oid) -> String {
@@ -147,31 +119,20 @@ pub fn regproc_in(text: &str) -> Result<Oid, RegError> {
         return Ok(oid);
     }
     let (schema, name) = qualified(text)?;
-    let in_pg_catalog = schema
-        .as_deref()
-        .is_none_or(|schema| schema == "pg_catalog");
-    let mut found = FUNCTIONS
-        .iter()
-        .filter(|function| in_pg_catalog && function.name == name);
+    let in_pg_catalog = schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
+    let mut found = FUNCTIONS.iter().filter(|function| in_pg_catalog && function.name == name);
     match (found.next(), found.next()) {
         (Some(function), None) => Ok(function.oid),
         (Some(_), Some(_)) => {
             let message = format!("more than one function named \"{}\"", text.trim());
             Err(error("42725", message))
         }
-        (None, _) => Err(error(
-            "42883",
-            format!("function \"{}\" does not exist", text.trim()),
-        )),
+        (None, _) => Err(error("42883", format!("function \"{}\" does not exist", text.trim()))),
     }
 }
 
 pub fn to_regproc(text: &str) -> Option<Oid> {
-    if number(text).is_some() {
-        None
-    } else {
-        regproc_in(text).ok()
-    }
+    if number(text).is_some() { None } else { regproc_in(text).ok() }
 }
 
 /// The bare name if it leads back, else with its schema.
@@ -180,11 +141,7 @@ pub fn regproc_out(oid: Oid) -> String {
         return unnamed(oid);
     };
     let name = quote_identifier(function.name);
-    if regproc_in(function.name).is_ok() {
-        name
-    } else {
-        format!("pg_catalog.{name}")
-    }
+    if regproc_in(function.name).is_ok() { name } else { format!("pg_catalog.{name}") }
 }
 
 pub fn regnamespace_in(catalog: &Catalog, text: &str) -> Result<Oid, RegError> {
@@ -197,11 +154,7 @@ pub fn regnamespace_in(catalog: &Catalog, text: &str) -> Result<Oid, RegError> {
 }
 
 pub fn to_regnamespace(catalog: &Catalog, text: &str) -> Option<Oid> {
-    if number(text).is_some() {
-        None
-    } else {
-        regnamespace_in(catalog, text).ok()
-    }
+    if number(text).is_some() { None } else { regnamespace_in(catalog, text).ok() }
 }
 
 pub fn regnamespace_out(catalog: &Catalog, oid: Oid) -> String {
@@ -222,19 +175,11 @@ pub fn regrole_in(user: &str, text: &str) -> Result<Oid, RegError> {
 }
 
 pub fn to_regrole(user: &str, text: &str) -> Option<Oid> {
-    if number(text).is_some() {
-        None
-    } else {
-        regrole_in(user, text).ok()
-    }
+    if number(text).is_some() { None } else { regrole_in(user, text).ok() }
 }
 
 pub fn regrole_out(user: &str, oid: Oid) -> String {
-    if oid == OWNER {
-        quote_identifier(user)
-    } else {
-        unnamed(oid)
-    }
+    if oid == OWNER { quote_identifier(user) } else { unnamed(oid) }
 }
 
 /// Names of collations with their oids: all that pg_collation lists.
@@ -246,12 +191,8 @@ pub fn regcollation_in(text: &str) -> Result<Oid, RegError> {
     }
     let (_, name) = qualified(text)?;
     let found = COLLATIONS.iter().find(|(collation, _)| *collation == name);
-    let missing = || {
-        error(
-            "42704",
-            format!("collation \"{name}\" for encoding \"UTF8\" does not exist"),
-        )
-    };
+    let missing =
+        || error("42704", format!("collation \"{name}\" for encoding \"UTF8\" does not exist"));
     found.map(|(_, oid)| *oid).ok_or_else(missing)
 }
 

@@ -30,10 +30,7 @@ fn definitions_are_given_back() {
         expected.assert_eq(definition.as_deref().unwrap_or("NULL"));
     };
     let view = ObjectId(3);
-    check(
-        pg_get_viewdef(&catalog, view.oid()),
-        expect![" SELECT 2 * n AS n FROM order_count;"],
-    );
+    check(pg_get_viewdef(&catalog, view.oid()), expect![" SELECT 2 * n AS n FROM order_count;"]);
     check(pg_get_viewdef(&catalog, ObjectId(1).oid()), expect!["NULL"]);
     check(pg_get_viewdef(&catalog, Oid(1259)), expect!["NULL"]);
     let odd = ObjectId(5);
@@ -46,14 +43,8 @@ fn definitions_are_given_back() {
     check(pg_get_indexdef(&catalog, index, 3), expect![[""]]);
     check(pg_get_indexdef(&catalog, odd.oid(), 0), expect!["NULL"]);
     let constraint = odd.derived(Derived::PrimaryKey);
-    check(
-        pg_get_constraintdef(&catalog, constraint),
-        expect![[r#"PRIMARY KEY (c, "a b")"#]],
-    );
-    check(
-        pg_get_constraintdef(&catalog, view.derived(Derived::PrimaryKey)),
-        expect!["NULL"],
-    );
+    check(pg_get_constraintdef(&catalog, constraint), expect![[r#"PRIMARY KEY (c, "a b")"#]]);
+    check(pg_get_constraintdef(&catalog, view.derived(Derived::PrimaryKey)), expect!["NULL"]);
     check(
         pg_get_ruledef(&catalog, view.derived(Derived::Rule)),
         expect![[r#"
@@ -61,10 +52,7 @@ fn definitions_are_given_back() {
                 ON SELECT TO public.twice DO INSTEAD  SELECT 2 * n AS n FROM order_count;"#]],
     );
     check(pg_get_function_result(Oid(1242)), expect!["boolean"]);
-    check(
-        pg_get_function_arguments(Oid(1081)),
-        expect!["oid, integer"],
-    );
+    check(pg_get_function_arguments(Oid(1081)), expect!["oid, integer"]);
 }
 
 #[test]
@@ -82,32 +70,17 @@ fn regclass_goes_by_search_path() {
     check("orders_pkey", expect!["536887297 orders_pkey"]);
     check("s.\"Odd one\"", expect![[r#"16389 s."Odd one""#]]);
     check("pg_class", expect!["1259 pg_class"]);
-    check(
-        "information_schema.tables",
-        expect!["13425 information_schema.tables"],
-    );
+    check("information_schema.tables", expect!["13425 information_schema.tables"]);
     check("16385", expect!["16385 orders"]);
     check("99999", expect!["99999 99999"]);
     check("-", expect!["0 -"]);
-    check(
-        "nothing",
-        expect![[r#"42P01 relation "nothing" does not exist"#]],
-    );
-    check(
-        "nowhere.orders",
-        expect![[r#"3F000 schema "nowhere" does not exist"#]],
-    );
-    check(
-        "s.orders",
-        expect![[r#"42P01 relation "s.orders" does not exist"#]],
-    );
+    check("nothing", expect![[r#"42P01 relation "nothing" does not exist"#]]);
+    check("nowhere.orders", expect![[r#"3F000 schema "nowhere" does not exist"#]]);
+    check("s.orders", expect![[r#"42P01 relation "s.orders" does not exist"#]]);
     check("a b", expect!["42602 invalid name syntax"]);
     assert_eq!(to_regclass(&catalog, "nothing", &public()), None);
     assert_eq!(to_regclass(&catalog, "16385", &public()), None);
-    assert_eq!(
-        to_regclass(&catalog, "orders", &public()),
-        Some(ObjectId(1).oid())
-    );
+    assert_eq!(to_regclass(&catalog, "orders", &public()), Some(ObjectId(1).oid()));
 }
 
 #[test]
@@ -123,23 +96,14 @@ fn the_other_reg_types_read_what_they_write() {
     assert_eq!(to_regtype("int4[]"), Some(Oid(1007)));
     assert_eq!(regproc_out(Oid(750)), "array_in");
     assert_eq!(regproc_in("pg_catalog.array_in"), Ok(Oid(750)));
-    assert_eq!(
-        regproc_in("count").map_err(|error| error.code),
-        Err("42725")
-    );
-    assert_eq!(
-        regproc_in("nothing").map_err(|error| error.code),
-        Err("42883")
-    );
+    assert_eq!(regproc_in("count").map_err(|error| error.code), Err("42725"));
+    assert_eq!(regproc_in("nothing").map_err(|error| error.code), Err("42883"));
     for schema in catalog.schemas() {
         let name = regnamespace_out(&catalog, schema.oid);
         assert_eq!(regnamespace_in(&catalog, &name), Ok(schema.oid));
     }
     assert_eq!(regrole_in("ada", "ada"), Ok(Oid(10)));
-    assert_eq!(
-        regrole_in("ada", "bob").map_err(|error| error.code),
-        Err("42704")
-    );
+    assert_eq!(regrole_in("ada", "bob").map_err(|error| error.code), Err("42704"));
     assert_eq!(regcollation_in("pg_catalog.\"default\""), Ok(Oid(100)));
     assert_eq!(regcollation_out(Oid(950)), "\"C\"");
 }
@@ -157,10 +121,7 @@ fn visibility_follows_the_search_path() {
     assert_eq!(pg_collation_is_visible(Oid(7)), None);
     let path = ["ada", "public"].map(str::to_owned);
     assert_eq!(current_schemas(&catalog, &path, false), ["public"]);
-    assert_eq!(
-        current_schemas(&catalog, &path, true),
-        ["pg_catalog", "public"]
-    );
+    assert_eq!(current_schemas(&catalog, &path, true), ["pg_catalog", "public"]);
     assert_eq!(current_schema(&catalog, &path).as_deref(), Some("public"));
 }
 
@@ -170,16 +131,10 @@ fn comments_are_found() {
     let orders = ObjectId(1).oid();
     let comment = obj_description(&catalog, orders, Some("pg_class"));
     assert_eq!(comment.as_deref(), Some("what people bought"));
-    assert_eq!(
-        obj_description(&catalog, orders, Some("pg_namespace")),
-        None
-    );
+    assert_eq!(obj_description(&catalog, orders, Some("pg_namespace")), None);
     let schema = obj_description(&catalog, Oid(2200), None);
     assert_eq!(schema.as_deref(), Some("standard public schema"));
-    assert_eq!(
-        col_description(&catalog, orders, 2).as_deref(),
-        Some("in euros")
-    );
+    assert_eq!(col_description(&catalog, orders, 2).as_deref(), Some("in euros"));
     assert_eq!(col_description(&catalog, orders, 1), None);
     assert_eq!(col_description(&catalog, orders, 0), None);
     assert_eq!(pg_get_userbyid("ada", Oid(10)), "ada");

@@ -14,24 +14,13 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
     relkind: 'v',
     definition: || describe(COLUMNS),
     arrays: |context| {
-        build(
-            COLUMNS,
-            constraints(context)
-                .into_iter()
-                .filter(|row| !row.is_primary_key),
-        )
+        build(COLUMNS, constraints(context).into_iter().filter(|row| !row.is_primary_key))
     },
 };
 
 const COLUMNS: &[Column<Constraint>] = &[
-    column("constraint_catalog", PgType::Name, |row| {
-        (&row.catalog).into()
-    }),
-    column("constraint_schema", PgType::Name, |row| {
-        (&row.schema).into()
-    }),
+    column("constraint_catalog", PgType::Name, |row| (&row.catalog).into()),
+    column("constraint_schema", PgType::Name, |row| (&row.schema).into()),
     column("constraint_name", PgType::Name, |row| (&row.name).into()),
-    column("check_clause", PgType::Varchar, |row| {
-        row.check_clause().into()
-    }),
+    column("check_clause", PgType::Varchar, |row| row.check_clause().into()),
 ];

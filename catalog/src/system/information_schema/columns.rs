@@ -21,18 +21,10 @@ const COLUMNS: &[Column<Row>] = &[
     column("table_schema", PgType::Name, |row| (&row.schema).into()),
     column("table_name", PgType::Name, |row| (&row.table).into()),
     column("column_name", PgType::Name, |row| (&row.column.name).into()),
-    column("ordinal_position", PgType::Int4, |row| {
-        i32::from(row.column.number).into()
-    }),
-    optional("column_default", PgType::Varchar, |row| {
-        Value::or_null(row.column.default.as_ref())
-    }),
-    column("is_nullable", PgType::Varchar, |row| {
-        Value::yes_or_no(!row.column.not_null)
-    }),
-    column("data_type", PgType::Varchar, |row| {
-        data_type(row.column.ty).into()
-    }),
+    column("ordinal_position", PgType::Int4, |row| i32::from(row.column.number).into()),
+    optional("column_default", PgType::Varchar, |row| Value::or_null(row.column.default.as_ref())),
+    column("is_nullable", PgType::Varchar, |row| Value::yes_or_no(!row.column.not_null)),
+    column("data_type", PgType::Varchar, |row| data_type(row.column.ty).into()),
     optional("character_maximum_length", PgType::Int4, |row| {
         Value::or_null(character_length(&row.column))
     }),
@@ -69,9 +61,7 @@ const COLUMNS: &[Column<Row>] = &[
     null("scope_schema", PgType::Name),
     null("scope_name", PgType::Name),
     null("maximum_cardinality", PgType::Int4),
-    column("dtd_identifier", PgType::Name, |row| {
-        row.column.number.to_string().into()
-    }),
+    column("dtd_identifier", PgType::Name, |row| row.column.number.to_string().into()),
     fixed("is_self_referencing", PgType::Varchar, Value::Text("NO")),
     fixed("is_identity", PgType::Varchar, Value::Text("NO")),
     null("identity_generation", PgType::Varchar),
@@ -82,9 +72,7 @@ const COLUMNS: &[Column<Row>] = &[
     fixed("identity_cycle", PgType::Varchar, Value::Text("NO")),
     fixed("is_generated", PgType::Varchar, Value::Text("NEVER")),
     null("generation_expression", PgType::Varchar),
-    column("is_updatable", PgType::Varchar, |row| {
-        Value::yes_or_no(row.updatable)
-    }),
+    column("is_updatable", PgType::Varchar, |row| Value::yes_or_no(row.updatable)),
 ];
 
 struct Row {
@@ -96,22 +84,13 @@ struct Row {
 }
 
 fn rows(context: &SystemContext) -> Vec<Row> {
-    let listed = tables_and_views(context)
-        .into_iter()
-        .filter(|relation| relation.kind != 'm');
-    listed
-        .flat_map(|relation| rows_of(context, relation))
-        .collect()
+    let listed = tables_and_views(context).into_iter().filter(|relation| relation.kind != 'm');
+    listed.flat_map(|relation| rows_of(context, relation)).collect()
 }
 
 fn rows_of(context: &SystemContext, relation: Relation) -> Vec<Row> {
     let updatable = relation.kind == 'r' && relation.id.is_some();
-    let Relation {
-        schema,
-        name,
-        attributes,
-        ..
-    } = relation;
+    let Relation { schema, name, attributes, .. } = relation;
     let row = |column| Row {
         catalog: context.database.clone(),
         schema: schema.clone(),

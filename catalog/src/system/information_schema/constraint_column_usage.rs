@@ -21,11 +21,7 @@ const COLUMNS: &[Column<ConstraintColumn>] = &[
     column("table_schema", PgType::Name, |row| (&row.schema).into()),
     column("table_name", PgType::Name, |row| (&row.table).into()),
     column("column_name", PgType::Name, |row| (&row.column).into()),
-    column("constraint_catalog", PgType::Name, |row| {
-        (&row.catalog).into()
-    }),
-    column("constraint_schema", PgType::Name, |row| {
-        (&row.schema).into()
-    }),
+    column("constraint_catalog", PgType::Name, |row| (&row.catalog).into()),
+    column("constraint_schema", PgType::Name, |row| (&row.schema).into()),
     column("constraint_name", PgType::Name, |row| (&row.name).into()),
 ];

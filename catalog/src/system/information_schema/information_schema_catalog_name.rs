@@ -15,6 +15,5 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
     arrays: |context| build(COLUMNS, [context]),
 };
 
-const COLUMNS: &[Column<SystemContext>] = &[column("catalog_name", PgType::Name, |context| {
-    (&context.database).into()
-})];
+const COLUMNS: &[Column<SystemContext>] =
+    &[column("catalog_name", PgType::Name, |context| (&context.database).into())];

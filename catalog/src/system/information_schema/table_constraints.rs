@@ -17,12 +17,8 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
 };
 
 const COLUMNS: &[Column<Constraint>] = &[
-    column("constraint_catalog", PgType::Name, |row| {
-        (&row.catalog).into()
-    }),
-    column("constraint_schema", PgType::Name, |row| {
-        (&row.schema).into()
-    }),
+    column("constraint_catalog", PgType::Name, |row| (&row.catalog).into()),
+    column("constraint_schema", PgType::Name, |row| (&row.schema).into()),
     column("constraint_name", PgType::Name, |row| (&row.name).into()),
     column("table_catalog", PgType::Name, |row| (&row.catalog).into()),
     column("table_schema", PgType::Name, |row| (&row.schema).into()),

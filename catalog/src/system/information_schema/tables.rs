@@ -19,15 +19,9 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
 
 const COLUMNS: &[Column<Row>] = &[
     column("table_catalog", PgType::Name, |row| (&row.catalog).into()),
-    column("table_schema", PgType::Name, |row| {
-        (&row.relation.schema).into()
-    }),
-    column("table_name", PgType::Name, |row| {
-        (&row.relation.name).into()
-    }),
-    column("table_type", PgType::Varchar, |row| {
-        table_type(&row.relation).into()
-    }),
+    column("table_schema", PgType::Name, |row| (&row.relation.schema).into()),
+    column("table_name", PgType::Name, |row| (&row.relation.name).into()),
+    column("table_type", PgType::Varchar, |row| table_type(&row.relation).into()),
     null("self_referencing_column_name", PgType::Name),
     null("reference_generation", PgType::Varchar),
     null("user_defined_type_catalog", PgType::Name),
@@ -46,23 +40,12 @@ struct Row {
 }
 
 fn rows(context: &SystemContext) -> Vec<Row> {
-    let listed = tables_and_views(context)
-        .into_iter()
-        .filter(|relation| relation.kind != 'm');
-    listed
-        .map(|relation| Row {
-            catalog: context.database.clone(),
-            relation,
-        })
-        .collect()
+    let listed = tables_and_views(context).into_iter().filter(|relation| relation.kind != 'm');
+    listed.map(|relation| Row { catalog: context.database.clone(), relation }).collect()
 }
 
 fn table_type(relation: &Relation) -> &'static str {
-    if relation.kind == 'r' {
-        "BASE TABLE"
-    } else {
-        "VIEW"
-    }
+    if relation.kind == 'r' { "BASE TABLE" } else { "VIEW" }
 }
 
 fn insertable(relation: &Relation) -> bool {

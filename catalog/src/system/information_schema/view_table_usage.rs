@@ -34,9 +34,7 @@ struct Row {
 fn rows(context: &SystemContext) -> Vec<Row> {
     let catalog = &context.catalog;
     let full_name = |object: &Object| (object.schema.clone(), object.name.clone());
-    let views = catalog
-        .objects()
-        .filter(|object| object.kind.relkind() == 'v');
+    let views = catalog.objects().filter(|object| object.kind.relkind() == 'v');
     let reads = views.flat_map(|view| {
         let inputs = view.depends_on().iter().filter_map(|id| catalog.get(*id));
         inputs.map(|table| Row {

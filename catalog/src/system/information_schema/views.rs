@@ -20,19 +20,13 @@ const COLUMNS: &[Column<Row>] = &[
     column("table_catalog", PgType::Name, |row| (&row.catalog).into()),
     column("table_schema", PgType::Name, |row| (&row.schema).into()),
     column("table_name", PgType::Name, |row| (&row.name).into()),
-    column("view_definition", PgType::Varchar, |row| {
-        (&row.definition).into()
-    }),
+    column("view_definition", PgType::Varchar, |row| (&row.definition).into()),
     fixed("check_option", PgType::Varchar, Value::Text("NONE")),
     fixed("is_updatable", PgType::Varchar, Value::Text("NO")),
     fixed("is_insertable_into", PgType::Varchar, Value::Text("NO")),
     fixed("is_trigger_updatable", PgType::Varchar, Value::Text("NO")),
     fixed("is_trigger_deletable", PgType::Varchar, Value::Text("NO")),
-    fixed(
-        "is_trigger_insertable_into",
-        PgType::Varchar,
-        Value::Text("NO"),
-    ),
+    fixed("is_trigger_insertable_into", PgType::Varchar, Value::Text("NO")),
 ];
 
 struct Row {
@@ -43,10 +37,7 @@ struct Row {
 }
 
 fn rows(context: &SystemContext) -> Vec<Row> {
-    let views = context
-        .catalog
-        .objects()
-        .filter(|object| object.kind.relkind() == 'v');
+    let views = context.catalog.objects().filter(|object| object.kind.relkind() == 'v');
     let row = |object: &Object| Row {
         catalog: context.database.clone(),
         schema: object.schema.clone(),

@@ -15,12 +15,7 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
     oid: Oid(2600),
     relkind: 'r',
     definition: || describe(COLUMNS),
-    arrays: |_| {
-        build(
-            COLUMNS,
-            FUNCTIONS.iter().filter(|function| function.kind == 'a'),
-        )
-    },
+    arrays: |_| build(COLUMNS, FUNCTIONS.iter().filter(|function| function.kind == 'a')),
 };
 
 const COLUMNS: &[Column<Function>] = &[
@@ -40,9 +35,7 @@ const COLUMNS: &[Column<Function>] = &[
     fixed("aggfinalmodify", PgType::Char, Value::Char('r')),
     fixed("aggmfinalmodify", PgType::Char, Value::Char('r')),
     fixed("aggsortop", PgType::Oid, Value::Oid(Oid::NONE)),
-    column("aggtranstype", PgType::Oid, |function| {
-        function.result.into()
-    }),
+    column("aggtranstype", PgType::Oid, |function| function.result.into()),
     fixed("aggtransspace", PgType::Int4, Value::Int(0)),
     fixed("aggmtranstype", PgType::Oid, Value::Oid(Oid::NONE)),
     fixed("aggmtransspace", PgType::Int4, Value::Int(0)),

@@ -21,9 +21,7 @@ const COLUMNS: &[Column<Default>] = &[
     column("oid", PgType::Oid, |default| default.oid.into()),
     column("adrelid", PgType::Oid, |default| default.relation.into()),
     column("adnum", PgType::Int2, |default| default.number.into()),
-    column("adbin", PgType::PgNodeTree, |default| {
-        (&default.text).into()
-    }),
+    column("adbin", PgType::PgNodeTree, |default| (&default.text).into()),
 ];
 
 struct Default {
@@ -39,12 +37,7 @@ fn defaults(catalog: &Catalog) -> Vec<Default> {
         let default = |(at, column): (usize, &crate::Column)| {
             let text = column.default.clone()?;
             let oid = object.id.default_oid(at);
-            Some(Default {
-                oid,
-                relation: object.oid(),
-                number: number(at),
-                text,
-            })
+            Some(Default { oid, relation: object.oid(), number: number(at), text })
         };
         columns.filter_map(default).collect::<Vec<_>>()
     };

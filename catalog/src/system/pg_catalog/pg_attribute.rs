@@ -30,27 +30,19 @@ const COLUMNS: &[Column<Attribute>] = &[
     }),
     fixed("attcacheoff", PgType::Int4, Value::Int(-1)),
     column("atttypmod", PgType::Int4, |column| column.typmod.into()),
-    column("attbyval", PgType::Bool, |column| {
-        column.ty.is_by_value().into()
-    }),
+    column("attbyval", PgType::Bool, |column| column.ty.is_by_value().into()),
     column("attalign", PgType::Char, |column| column.ty.align().into()),
-    column("attstorage", PgType::Char, |column| {
-        column.ty.storage().into()
-    }),
+    column("attstorage", PgType::Char, |column| column.ty.storage().into()),
     fixed("attcompression", PgType::Char, Value::Text("")),
     column("attnotnull", PgType::Bool, |column| column.not_null.into()),
-    column("atthasdef", PgType::Bool, |column| {
-        column.default.is_some().into()
-    }),
+    column("atthasdef", PgType::Bool, |column| column.default.is_some().into()),
     fixed("atthasmissing", PgType::Bool, Value::Bool(false)),
     fixed("attidentity", PgType::Char, Value::Text("")),
     fixed("attgenerated", PgType::Char, Value::Text("")),
     fixed("attisdropped", PgType::Bool, Value::Bool(false)),
     fixed("attislocal", PgType::Bool, Value::Bool(true)),
     fixed("attinhcount", PgType::Int4, Value::Int(0)),
-    column("attcollation", PgType::Oid, |column| {
-        column.ty.collation().into()
-    }),
+    column("attcollation", PgType::Oid, |column| column.ty.collation().into()),
     null("attacl", PgType::Array(&PgType::Aclitem)),
     null("attoptions", PgType::Array(&PgType::Text)),
     null("attfdwoptions", PgType::Array(&PgType::Text)),
@@ -58,8 +50,5 @@ const COLUMNS: &[Column<Attribute>] = &[
 ];
 
 fn attributes(context: &SystemContext) -> Vec<Attribute> {
-    relations(context)
-        .into_iter()
-        .flat_map(|relation| relation.attributes)
-        .collect()
+    relations(context).into_iter().flat_map(|relation| relation.attributes).collect()
 }

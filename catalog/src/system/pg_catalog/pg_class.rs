@@ -22,33 +22,20 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
 const COLUMNS: &[Column<Relation>] = &[
     column("oid", PgType::Oid, |relation| relation.oid.into()),
     column("relname", PgType::Name, |relation| (&relation.name).into()),
-    column("relnamespace", PgType::Oid, |relation| {
-        relation.schema_oid.into()
-    }),
+    column("relnamespace", PgType::Oid, |relation| relation.schema_oid.into()),
     fixed("reltype", PgType::Oid, Value::Oid(Oid::NONE)),
     fixed("reloftype", PgType::Oid, Value::Oid(Oid::NONE)),
     fixed("relowner", PgType::Oid, Value::Oid(OWNER)),
-    column("relam", PgType::Oid, |relation| {
-        relation.access_method().into()
-    }),
+    column("relam", PgType::Oid, |relation| relation.access_method().into()),
     column("relfilenode", PgType::Oid, |relation| {
-        if relation.has_storage() {
-            relation.oid
-        } else {
-            Oid::NONE
-        }
-        .into()
+        if relation.has_storage() { relation.oid } else { Oid::NONE }.into()
     }),
     fixed("reltablespace", PgType::Oid, Value::Oid(Oid::NONE)),
     fixed("relpages", PgType::Int4, Value::Int(0)),
-    column("reltuples", PgType::Float4, |relation| {
-        Value::Float(relation.tuples)
-    }),
+    column("reltuples", PgType::Float4, |relation| Value::Float(relation.tuples)),
     fixed("relallvisible", PgType::Int4, Value::Int(0)),
     fixed("reltoastrelid", PgType::Oid, Value::Oid(Oid::NONE)),
-    column("relhasindex", PgType::Bool, |relation| {
-        relation.has_index.into()
-    }),
+    column("relhasindex", PgType::Bool, |relation| relation.has_index.into()),
     fixed("relisshared", PgType::Bool, Value::Bool(false)),
     fixed("relpersistence", PgType::Char, Value::Char('p')),
     column("relkind", PgType::Char, |relation| relation.kind.into()),
@@ -62,9 +49,7 @@ const COLUMNS: &[Column<Relation>] = &[
     fixed("relrowsecurity", PgType::Bool, Value::Bool(false)),
     fixed("relforcerowsecurity", PgType::Bool, Value::Bool(false)),
     fixed("relispopulated", PgType::Bool, Value::Bool(true)),
-    column("relreplident", PgType::Char, |relation| {
-        replica_identity(relation).into()
-    }),
+    column("relreplident", PgType::Char, |relation| replica_identity(relation).into()),
     fixed("relispartition", PgType::Bool, Value::Bool(false)),
     fixed("relrewrite", PgType::Oid, Value::Oid(Oid::NONE)),
     fixed("relfrozenxid", PgType::Xid, Value::Oid(Oid::NONE)),
@@ -80,9 +65,5 @@ fn count(relation: &Relation) -> i16 {
 
 /// The default identity is the primary key; indexes, views and system tables have none.
 fn replica_identity(relation: &Relation) -> char {
-    if relation.id.is_some() && matches!(relation.kind, 'r' | 'm') {
-        'd'
-    } else {
-        'n'
-    }
+    if relation.id.is_some() && matches!(relation.kind, 'r' | 'm') { 'd' } else { 'n' }
 }

@@ -24,12 +24,8 @@ const COLUMNS: &[Column<Collation>] = &[
     column("collprovider", PgType::Char, |collation| collation.2.into()),
     fixed("collisdeterministic", PgType::Bool, Value::Bool(true)),
     fixed("collencoding", PgType::Int4, Value::Int(-1)),
-    optional("collcollate", PgType::Text, |collation| {
-        Value::or_null(collation.3)
-    }),
-    optional("collctype", PgType::Text, |collation| {
-        Value::or_null(collation.3)
-    }),
+    optional("collcollate", PgType::Text, |collation| Value::or_null(collation.3)),
+    optional("collctype", PgType::Text, |collation| Value::or_null(collation.3)),
     null("colliculocale", PgType::Text),
     null("collversion", PgType::Text),
 ];

@@ -36,9 +36,7 @@ const COLUMNS: &[Column<PrimaryKey>] = &[
     fixed("conislocal", PgType::Bool, Value::Bool(true)),
     fixed("coninhcount", PgType::Int4, Value::Int(0)),
     fixed("connoinherit", PgType::Bool, Value::Bool(true)),
-    optional("conkey", PgType::Array(&PgType::Int2), |key| {
-        Value::Ints(key.columns.clone())
-    }),
+    optional("conkey", PgType::Array(&PgType::Int2), |key| Value::Ints(key.columns.clone())),
     null("confkey", PgType::Array(&PgType::Int2)),
     null("conpfeqop", PgType::Array(&PgType::Oid)),
     null("conppeqop", PgType::Array(&PgType::Oid)),

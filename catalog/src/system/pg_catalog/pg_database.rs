@@ -18,9 +18,7 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
 
 const COLUMNS: &[Column<SystemContext>] = &[
     fixed("oid", PgType::Oid, Value::Oid(Oid(5))),
-    column("datname", PgType::Name, |context| {
-        (&context.database).into()
-    }),
+    column("datname", PgType::Name, |context| (&context.database).into()),
     fixed("datdba", PgType::Oid, Value::Oid(OWNER)),
     fixed("encoding", PgType::Int4, Value::Int(6)),
     fixed("datlocprovider", PgType::Char, Value::Char('c')),

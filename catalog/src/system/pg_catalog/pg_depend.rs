@@ -23,9 +23,7 @@ const COLUMNS: &[Column<Dependency>] = &[
     column("classid", PgType::Oid, |dependency| dependency.class.into()),
     column("objid", PgType::Oid, |dependency| dependency.object.into()),
     fixed("objsubid", PgType::Int4, Value::Int(0)),
-    column("refclassid", PgType::Oid, |dependency| {
-        dependency.on_class.into()
-    }),
+    column("refclassid", PgType::Oid, |dependency| dependency.on_class.into()),
     column("refobjid", PgType::Oid, |dependency| dependency.on.into()),
     fixed("refobjsubid", PgType::Int4, Value::Int(0)),
     column("deptype", PgType::Char, |dependency| dependency.kind.into()),
@@ -45,10 +43,7 @@ const PG_CONSTRAINT: Oid = Oid(2606);
 const PG_REWRITE: Oid = Oid(2618);
 
 fn dependencies(catalog: &Catalog) -> Vec<Dependency> {
-    catalog
-        .objects()
-        .flat_map(|object| of_object(catalog, object))
-        .collect()
+    catalog.objects().flat_map(|object| of_object(catalog, object)).collect()
 }
 
 fn of_object(catalog: &Catalog, object: &Object) -> Vec<Dependency> {

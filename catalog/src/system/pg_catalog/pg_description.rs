@@ -20,9 +20,7 @@ const COLUMNS: &[Column<Comment>] = &[
     column("objoid", PgType::Oid, |comment| comment.object.into()),
     column("classoid", PgType::Oid, |comment| comment.class.into()),
     column("objsubid", PgType::Int4, |comment| comment.column.into()),
-    column("description", PgType::Text, |comment| {
-        (&comment.text).into()
-    }),
+    column("description", PgType::Text, |comment| (&comment.text).into()),
 ];
 
 struct Comment {
@@ -40,12 +38,7 @@ const PG_NAMESPACE: Oid = Oid(2615);
 fn comments(catalog: &Catalog) -> Vec<Comment> {
     let on_schemas = catalog.schemas().filter_map(|schema| {
         let text = schema.comment.clone()?;
-        Some(Comment {
-            object: schema.oid,
-            class: PG_NAMESPACE,
-            column: 0,
-            text,
-        })
+        Some(Comment { object: schema.oid, class: PG_NAMESPACE, column: 0, text })
     });
     let on_objects = catalog.objects().flat_map(|object| {
         let comment = |(column, text): (i32, &String)| Comment {
@@ -55,10 +48,8 @@ fn comments(catalog: &Catalog) -> Vec<Comment> {
             text: text.clone(),
         };
         let own = object.comment.iter().map(|text| (0, text));
-        let columns = object
-            .column_comments
-            .iter()
-            .map(|(at, text)| (i32::from(number(*at)), text));
+        let columns =
+            object.column_comments.iter().map(|(at, text)| (i32::from(number(*at)), text));
         own.chain(columns).map(comment).collect::<Vec<_>>()
     });
     on_schemas.chain(on_objects).collect()

@@ -33,18 +33,10 @@ const COLUMNS: &[Column<PrimaryKey>] = &[
     fixed("indisready", PgType::Bool, Value::Bool(true)),
     fixed("indislive", PgType::Bool, Value::Bool(true)),
     fixed("indisreplident", PgType::Bool, Value::Bool(false)),
-    column("indkey", PgType::Int2Vector, |key| {
-        Value::Ints(key.columns.clone())
-    }),
-    column("indcollation", PgType::OidVector, |key| {
-        each(key, PgType::collation)
-    }),
-    column("indclass", PgType::OidVector, |key| {
-        each(key, pg_opclass::default_btree)
-    }),
-    column("indoption", PgType::Int2Vector, |key| {
-        Value::Ints(vec![0; key.columns.len()])
-    }),
+    column("indkey", PgType::Int2Vector, |key| Value::Ints(key.columns.clone())),
+    column("indcollation", PgType::OidVector, |key| each(key, PgType::collation)),
+    column("indclass", PgType::OidVector, |key| each(key, pg_opclass::default_btree)),
+    column("indoption", PgType::Int2Vector, |key| Value::Ints(vec![0; key.columns.len()])),
     null("indexprs", PgType::PgNodeTree),
     null("indpred", PgType::PgNodeTree),
 ];

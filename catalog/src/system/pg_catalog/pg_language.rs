@@ -31,8 +31,5 @@ const COLUMNS: &[Column<Language>] = &[
 /// oid, name, whether users may write functions in it.
 struct Language(u32, &'static str, bool);
 
-const LANGUAGES: &[Language] = &[
-    Language(12, "internal", false),
-    Language(13, "c", false),
-    Language(14, "sql", true),
-];
+const LANGUAGES: &[Language] =
+    &[Language(12, "internal", false), Language(13, "c", false), Language(14, "sql", true)];

@@ -34,10 +34,7 @@ struct View {
 }
 
 fn views(context: &SystemContext) -> Vec<View> {
-    let views = context
-        .catalog
-        .objects()
-        .filter(|object| object.kind.relkind() == 'm');
+    let views = context.catalog.objects().filter(|object| object.kind.relkind() == 'm');
     let row = |object: &Object| View {
         schema: object.schema.clone(),
         name: object.name.clone(),

@@ -66,8 +66,5 @@ pub(super) fn default_btree(ty: PgType) -> Oid {
         PgType::Array(_) => PgType::AnyArray,
         other => other,
     };
-    CLASSES
-        .iter()
-        .find(|class| class.2 == indexed)
-        .map_or(Oid::NONE, |class| Oid(class.0))
+    CLASSES.iter().find(|class| class.2 == indexed).map_or(Oid::NONE, |class| Oid(class.0))
 }

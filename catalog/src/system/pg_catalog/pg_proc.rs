@@ -34,15 +34,9 @@ const COLUMNS: &[Column<Function>] = &[
     column("prokind", PgType::Char, |function| function.kind.into()),
     fixed("prosecdef", PgType::Bool, Value::Bool(false)),
     fixed("proleakproof", PgType::Bool, Value::Bool(false)),
-    column("proisstrict", PgType::Bool, |function| {
-        (function.kind == 'f').into()
-    }),
-    column("proretset", PgType::Bool, |function| {
-        function.returns_set().into()
-    }),
-    column("provolatile", PgType::Char, |function| {
-        function.volatility.into()
-    }),
+    column("proisstrict", PgType::Bool, |function| (function.kind == 'f').into()),
+    column("proretset", PgType::Bool, |function| function.returns_set().into()),
+    column("provolatile", PgType::Char, |function| function.volatility.into()),
     fixed("proparallel", PgType::Char, Value::Char('s')),
     column("pronargs", PgType::Int2, |function| count(function).into()),
     fixed("pronargdefaults", PgType::Int2, Value::Int(0)),
@@ -86,11 +80,7 @@ fn count(function: &Function) -> i16 {
 }
 
 fn source(function: &Function) -> &'static str {
-    if function.kind == 'a' {
-        "aggregate_dummy"
-    } else {
-        function.name
-    }
+    if function.kind == 'a' { "aggregate_dummy" } else { function.name }
 }
 
 const fn p(
@@ -101,14 +91,7 @@ const fn p(
     volatility: char,
     kind: char,
 ) -> Function {
-    Function {
-        oid: Oid(oid),
-        name,
-        result: Oid(result),
-        arguments,
-        volatility,
-        kind,
-    }
+    Function { oid: Oid(oid), name, result: Oid(result), arguments, volatility, kind }
 }
 
 /// In order of oid. Result and arguments are type oids.

@@ -13,20 +13,12 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
     relkind: 'r',
     definition: || describe(COLUMNS),
     arrays: |context| {
-        build(
-            COLUMNS,
-            context
-                .catalog
-                .objects()
-                .filter(|object| object.view().is_some()),
-        )
+        build(COLUMNS, context.catalog.objects().filter(|object| object.view().is_some()))
     },
 };
 
 const COLUMNS: &[Column<Object>] = &[
-    column("oid", PgType::Oid, |view| {
-        view.id.derived(Derived::Rule).into()
-    }),
+    column("oid", PgType::Oid, |view| view.id.derived(Derived::Rule).into()),
     fixed("rulename", PgType::Name, Value::Text("_RETURN")),
     column("ev_class", PgType::Oid, |view| view.oid().into()),
     fixed("ev_type", PgType::Char, Value::Char('1')),

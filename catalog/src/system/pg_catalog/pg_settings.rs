@@ -20,24 +20,16 @@ const COLUMNS: &[Column<Setting>] = &[
     column("setting", PgType::Text, |setting| (&setting.value).into()),
     null("unit", PgType::Text),
     fixed("category", PgType::Text, Value::Text("Tidemark")),
-    column("short_desc", PgType::Text, |setting| {
-        (&setting.description).into()
-    }),
+    column("short_desc", PgType::Text, |setting| (&setting.description).into()),
     null("extra_desc", PgType::Text),
     fixed("context", PgType::Text, Value::Text("user")),
     column("vartype", PgType::Text, |setting| kind(setting).into()),
     column("source", PgType::Text, |setting| source(setting).into()),
     null("min_val", PgType::Text),
     null("max_val", PgType::Text),
-    optional("enumvals", PgType::Array(&PgType::Text), |setting| {
-        words(setting)
-    }),
-    column("boot_val", PgType::Text, |setting| {
-        (&setting.default).into()
-    }),
-    column("reset_val", PgType::Text, |setting| {
-        (&setting.default).into()
-    }),
+    optional("enumvals", PgType::Array(&PgType::Text), words),
+    column("boot_val", PgType::Text, |setting| (&setting.default).into()),
+    column("reset_val", PgType::Text, |setting| (&setting.default).into()),
     null("sourcefile", PgType::Text),
     null("sourceline", PgType::Int4),
     fixed("pending_restart", PgType::Bool, Value::Bool(false)),
@@ -61,9 +53,5 @@ fn words(setting: &Setting) -> Value<'static> {
 }
 
 fn source(setting: &Setting) -> &'static str {
-    if setting.value == setting.default {
-        "default"
-    } else {
-        "session"
-    }
+    if setting.value == setting.default { "default" } else { "session" }
 }

@@ -23,28 +23,16 @@ const COLUMNS: &[Column<Activity>] = &[
     null("leader_pid", PgType::Int4),
     fixed("usesysid", PgType::Oid, Value::Oid(OWNER)),
     column("usename", PgType::Name, |peer| (&peer.user).into()),
-    column("application_name", PgType::Text, |peer| {
-        (&peer.application_name).into()
-    }),
+    column("application_name", PgType::Text, |peer| (&peer.application_name).into()),
     optional("client_addr", PgType::Inet, |peer| {
         Value::or_null(Some(peer.client_address.as_str()).filter(|a| !a.is_empty()))
     }),
     null("client_hostname", PgType::Text),
-    optional("client_port", PgType::Int4, |peer| {
-        Value::or_null(peer.client_port)
-    }),
-    column("backend_start", PgType::Timestamptz, |peer| {
-        peer.connected_at.into()
-    }),
-    optional("xact_start", PgType::Timestamptz, |peer| {
-        Value::or_null(peer.transaction_since)
-    }),
-    optional("query_start", PgType::Timestamptz, |peer| {
-        Value::or_null(peer.query_since)
-    }),
-    optional("state_change", PgType::Timestamptz, |peer| {
-        Value::or_null(peer.state_since)
-    }),
+    optional("client_port", PgType::Int4, |peer| Value::or_null(peer.client_port)),
+    column("backend_start", PgType::Timestamptz, |peer| peer.connected_at.into()),
+    optional("xact_start", PgType::Timestamptz, |peer| Value::or_null(peer.transaction_since)),
+    optional("query_start", PgType::Timestamptz, |peer| Value::or_null(peer.query_since)),
+    optional("state_change", PgType::Timestamptz, |peer| Value::or_null(peer.state_since)),
     null("wait_event_type", PgType::Text),
     null("wait_event", PgType::Text),
     column("state", PgType::Text, |peer| (&peer.state).into()),

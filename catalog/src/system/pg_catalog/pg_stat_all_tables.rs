@@ -20,9 +20,7 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
 
 const COLUMNS: &[Column<Relation>] = &[
     column("relid", PgType::Oid, |relation| relation.oid.into()),
-    column("schemaname", PgType::Name, |relation| {
-        (&relation.schema).into()
-    }),
+    column("schemaname", PgType::Name, |relation| (&relation.schema).into()),
     column("relname", PgType::Name, |relation| (&relation.name).into()),
     null("seq_scan", PgType::Int8),
     null("seq_tup_read", PgType::Int8),
@@ -53,9 +51,5 @@ fn tables(context: &SystemContext) -> Vec<Relation> {
 
 /// Rows, where they are known.
 fn live(relation: &Relation) -> Value<'static> {
-    if relation.tuples < 0.0 {
-        Value::Null
-    } else {
-        Value::Int(relation.tuples as i64)
-    }
+    if relation.tuples < 0.0 { Value::Null } else { Value::Int(relation.tuples as i64) }
 }

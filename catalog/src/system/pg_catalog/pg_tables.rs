@@ -35,9 +35,7 @@ struct Table {
 }
 
 fn tables(context: &SystemContext) -> Vec<Table> {
-    let tables = relations(context)
-        .into_iter()
-        .filter(|relation| relation.kind == 'r');
+    let tables = relations(context).into_iter().filter(|relation| relation.kind == 'r');
     let row = |relation: Relation| Table {
         schema: relation.schema,
         name: relation.name,

@@ -27,7 +27,4 @@ const COLUMNS: &[Column<Tablespace>] = &[
 /// oid and name.
 struct Tablespace(u32, &'static str);
 
-const TABLESPACES: &[Tablespace] = &[
-    Tablespace(1663, "pg_default"),
-    Tablespace(1664, "pg_global"),
-];
+const TABLESPACES: &[Tablespace] = &[Tablespace(1663, "pg_default"), Tablespace(1664, "pg_global")];

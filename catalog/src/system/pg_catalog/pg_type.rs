@@ -27,31 +27,19 @@ const COLUMNS: &[Column<PgType>] = &[
     column("typbyval", PgType::Bool, |ty| ty.is_by_value().into()),
     column("typtype", PgType::Char, |ty| ty.typtype().into()),
     column("typcategory", PgType::Char, |ty| ty.category().into()),
-    column("typispreferred", PgType::Bool, |ty| {
-        ty.is_preferred().into()
-    }),
+    column("typispreferred", PgType::Bool, |ty| ty.is_preferred().into()),
     fixed("typisdefined", PgType::Bool, Value::Bool(true)),
     fixed("typdelim", PgType::Char, Value::Char(',')),
     fixed("typrelid", PgType::Oid, Value::Oid(Oid::NONE)),
     column("typsubscript", PgType::Regproc, |ty| subscript(*ty).into()),
     column("typelem", PgType::Oid, |ty| ty_element(*ty).into()),
     column("typarray", PgType::Oid, |ty| ty.array_oid().into()),
-    column("typinput", PgType::Regproc, |ty| {
-        ty.io_functions()[0].into()
-    }),
-    column("typoutput", PgType::Regproc, |ty| {
-        ty.io_functions()[1].into()
-    }),
-    column("typreceive", PgType::Regproc, |ty| {
-        ty.io_functions()[2].into()
-    }),
+    column("typinput", PgType::Regproc, |ty| ty.io_functions()[0].into()),
+    column("typoutput", PgType::Regproc, |ty| ty.io_functions()[1].into()),
+    column("typreceive", PgType::Regproc, |ty| ty.io_functions()[2].into()),
     column("typsend", PgType::Regproc, |ty| ty.io_functions()[3].into()),
-    column("typmodin", PgType::Regproc, |ty| {
-        ty.typmod_functions()[0].into()
-    }),
-    column("typmodout", PgType::Regproc, |ty| {
-        ty.typmod_functions()[1].into()
-    }),
+    column("typmodin", PgType::Regproc, |ty| ty.typmod_functions()[0].into()),
+    column("typmodout", PgType::Regproc, |ty| ty.typmod_functions()[1].into()),
     column("typanalyze", PgType::Regproc, |ty| analyze(*ty).into()),
     column("typalign", PgType::Char, |ty| ty.align().into()),
     column("typstorage", PgType::Char, |ty| ty.storage().into()),
@@ -85,9 +73,5 @@ fn subscript(ty: PgType) -> Oid {
 
 /// array_typanalyze.
 fn analyze(ty: PgType) -> Oid {
-    if matches!(ty, PgType::Array(_)) {
-        Oid(3816)
-    } else {
-        Oid::NONE
-    }
+    if matches!(ty, PgType::Array(_)) { Oid(3816) } else { Oid::NONE }
 }

@@ -32,10 +32,7 @@ struct View {
 }
 
 fn views(context: &SystemContext) -> Vec<View> {
-    let views = context
-        .catalog
-        .objects()
-        .filter(|object| object.kind.relkind() == 'v');
+    let views = context.catalog.objects().filter(|object| object.kind.relkind() == 'v');
     let row = |object: &Object| View {
         schema: object.schema.clone(),
         name: object.name.clone(),

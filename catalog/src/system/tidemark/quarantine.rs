@@ -36,9 +36,6 @@ fn rows(context: &SystemContext) -> Vec<Row> {
         Some(view) => catalog.display_name(view, &public),
         None => entry.view.to_string(),
     };
-    let row = |entry: &Quarantined| Row {
-        view: name(entry),
-        entry: entry.clone(),
-    };
+    let row = |entry: &Quarantined| Row { view: name(entry), entry: entry.clone() };
     context.quarantine.iter().map(row).collect()
 }

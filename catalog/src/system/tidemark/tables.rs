@@ -16,9 +16,7 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
 };
 
 const COLUMNS: &[Column<Row>] = &[
-    column("id", PgType::Int8, |row| {
-        i64::try_from(row.id.0).unwrap_or(i64::MAX).into()
-    }),
+    column("id", PgType::Int8, |row| i64::try_from(row.id.0).unwrap_or(i64::MAX).into()),
     column("schema_name", PgType::Name, |row| (&row.schema).into()),
     column("table_name", PgType::Name, |row| (&row.name).into()),
     optional("row_count", PgType::Int8, |row| Value::or_null(row.rows)),
@@ -39,17 +37,12 @@ struct Row {
 fn rows(context: &SystemContext) -> Vec<Row> {
     let row = |object: &Object| {
         let table = object.table()?;
-        let key = table
-            .primary_key
-            .iter()
-            .map(|column| table.columns[*column].name.clone());
+        let key = table.primary_key.iter().map(|column| table.columns[*column].name.clone());
         Some(Row {
             id: object.id,
             schema: object.schema.clone(),
             name: object.name.clone(),
-            rows: context
-                .rows_in(object.id)
-                .and_then(|rows| i64::try_from(rows).ok()),
+            rows: context.rows_in(object.id).and_then(|rows| i64::try_from(rows).ok()),
             primary_key: Some(key.collect()).filter(|key: &Vec<String>| !key.is_empty()),
         })
     };

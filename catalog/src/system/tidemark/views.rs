@@ -20,25 +20,15 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
 };
 
 const COLUMNS: &[Column<Row>] = &[
-    column("id", PgType::Int8, |row| {
-        i64::try_from(row.id.0).unwrap_or(i64::MAX).into()
-    }),
+    column("id", PgType::Int8, |row| i64::try_from(row.id.0).unwrap_or(i64::MAX).into()),
     column("schema_name", PgType::Name, |row| (&row.schema).into()),
     column("view_name", PgType::Name, |row| (&row.name).into()),
     column("materialized", PgType::Bool, |row| row.materialized.into()),
     column("version", PgType::Int4, |row| row.version.into()),
-    optional("valid_from", PgType::Timestamptz, |row| {
-        Value::or_null(row.from)
-    }),
-    optional("valid_to", PgType::Timestamptz, |row| {
-        Value::or_null(row.until)
-    }),
-    optional("upper", PgType::Timestamptz, |row| {
-        Value::or_null(row.progress.map(|p| p.upper))
-    }),
-    optional("lag_ms", PgType::Float8, |row| {
-        Value::or_null(row.progress.map(lag_ms))
-    }),
+    optional("valid_from", PgType::Timestamptz, |row| Value::or_null(row.from)),
+    optional("valid_to", PgType::Timestamptz, |row| Value::or_null(row.until)),
+    optional("upper", PgType::Timestamptz, |row| Value::or_null(row.progress.map(|p| p.upper))),
+    optional("lag_ms", PgType::Float8, |row| Value::or_null(row.progress.map(lag_ms))),
     optional("next_expiry", PgType::Timestamptz, |row| {
         Value::or_null(row.progress.and_then(|p| p.next_expiry))
     }),
@@ -59,10 +49,7 @@ struct Row {
 }
 
 fn rows(context: &SystemContext) -> Vec<Row> {
-    let views = context
-        .catalog
-        .objects()
-        .filter(|object| object.view().is_some());
+    let views = context.catalog.objects().filter(|object| object.view().is_some());
     let versions = views.flat_map(|view| context.catalog.versions(view.id));
     versions.map(|version| row(context, &version)).collect()
 }
@@ -71,11 +58,7 @@ fn row(context: &SystemContext, version: &Version<'_>) -> Row {
     let object = version.object;
     let now = context.catalog.get(object.id).unwrap_or(object);
     let committed = |time: CommitTime| Some(time).filter(|time| *time != CommitTime::STAGED);
-    let progress = context
-        .views
-        .iter()
-        .find(|progress| progress.id == object.id)
-        .copied();
+    let progress = context.views.iter().find(|progress| progress.id == object.id).copied();
     Row {
         id: object.id,
         schema: now.schema.clone(),
@@ -85,10 +68,7 @@ fn row(context: &SystemContext, version: &Version<'_>) -> Row {
         from: committed(version.from),
         until: version.until.and_then(committed),
         progress: progress.filter(|_| version.until.is_none()),
-        definition: object
-            .view()
-            .map(|view| view.sql.clone())
-            .unwrap_or_default(),
+        definition: object.view().map(|view| view.sql.clone()).unwrap_or_default(),
     }
 }
 

@@ -23,11 +23,12 @@ fn aggregate(keys: &[usize], value: DataType) -> Plan {
     ];
     let types = calls.iter().map(|call| match call.arguments.len() {
         0 => DataType::Int64,
-        _ => call.function.return_type(&[value.clone()]).expect("typed"),
+        _ => call.function.return_type(std::slice::from_ref(&value)).expect("typed"),
     });
     let keys_of = keys.iter().map(|_| ("k", DataType::Utf8));
     let schema_out = schema_of(keys_of.chain(types.map(|ty| ("a", ty))));
-    let plan = AggregatePlan { input: input(1, &schema), keys: keys.to_vec(), calls, schema: schema_out };
+    let plan =
+        AggregatePlan { input: input(1, &schema), keys: keys.to_vec(), calls, schema: schema_out };
     Plan::Aggregate(Box::new(plan))
 }
 

@@ -29,7 +29,10 @@ fn join(keys: &[usize]) -> Plan {
 fn both_sides_change_at_one_time() {
     check(
         &join(&[0]),
-        &[(1, "+ 1 a @1\n- 1 a @3\n+ 2 a @3\n+ NULL n @1"), (2, "+ 1 x @1\n+2 2 y @3\n+ NULL n @1")],
+        &[
+            (1, "+ 1 a @1\n- 1 a @3\n+ 2 a @3\n+ NULL n @1"),
+            (2, "+ 1 x @1\n+2 2 y @3\n+ NULL n @1"),
+        ],
         expect![[r#"
             + 1 a 1 x @1
             - 1 a 1 x @3
