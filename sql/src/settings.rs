@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tidemark_catalog::catalog::is_system_schema;
+
 use crate::error::{SqlError, state};
 
 /// What values a setting takes.
@@ -217,10 +219,12 @@ impl Settings {
     }
 
     /// The schemas in which a bare name is looked up, in order, without the implicit pg_catalog.
+    /// A user who is called like a system schema does not work in it.
     pub fn search_path(&self, user: &str) -> Vec<String> {
         let path = self.get("search_path").unwrap_or_default();
         parse_search_path(&path)
             .into_iter()
+            .filter(|name| name != "$user" || !is_system_schema(user))
             .map(|name| if name == "$user" { user.to_string() } else { name })
             .collect()
     }

@@ -1,7 +1,7 @@
 //! A test file as a list of steps, and which of its queries become views.
 //!
-//! Comments steer, `README.md` says how: `# ways:` and `# engine:` for the whole file, `# refused:`
-//! and `# one-shot:` for the query below. Queries that fail, that stand under a `skipif` or
+//! Comments steer, `README.md` says how: `# ways:`, `# engine:` and `# known:` for the whole file,
+//! `# refused:` and `# one-shot:` for the query below. Queries that fail, that stand under a `skipif` or
 //! `onlyif` of anything but the engine, or that are not a SELECT are always one-shot.
 
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub struct TestFile {
     pub ways: Vec<Way>,
     /// PostgreSQL has nothing to say about it.
     pub tidemark_only: bool,
+    /// Why it is known to fail; then it must.
+    pub known: Option<String>,
     pub steps: Vec<Step>,
     /// The SELECT of each view, once each however often the file asks it.
     pub views: Vec<String>,
@@ -51,6 +53,7 @@ impl TestFile {
             name: name.to_string_lossy().into_owned(),
             ways: Way::ALL.to_vec(),
             tidemark_only: false,
+            known: None,
             steps: Vec::with_capacity(records.len()),
             views: Vec::new(),
         };
@@ -59,6 +62,8 @@ impl TestFile {
             match &record {
                 Record::Comment(lines) => {
                     file.take_ways(lines)?;
+                    let known = lines.iter().find_map(|line| marked(line, "known"));
+                    file.known = known.map(str::to_owned).or(file.known);
                     file.tidemark_only |=
                         lines.iter().any(|line| marked(line, "engine") == Some("tidemark"));
                     above = lines.clone();
