@@ -1,8 +1,8 @@
 //! A test file as a list of steps, and which of its queries become views.
 //!
 //! Comments steer, `README.md` says how: `# ways:`, `# engine:` and `# known:` for the whole file,
-//! `# refused:` and `# one-shot:` for the query below. Queries that fail, that stand under a `skipif` or
-//! `onlyif` of anything but the engine, or that are not a SELECT are always one-shot.
+//! `# refused:` and `# one-shot:` for the query below. Queries that fail, that stand under a
+//! `skipif` or `onlyif` of anything but the engine, or that are not a SELECT are always one-shot.
 
 use std::path::{Path, PathBuf};
 

@@ -250,8 +250,8 @@ fn on_sink_advance(
 }
 
 /// Gives `source` this worker's part of the table as it stood at `as_of`: the rows of some ids.
-/// Every worker looks at a moment of its own, and the store may have put its chunks together differently
-/// in between; only the ids stay.
+/// Every worker looks at a moment of its own, and the store may have put its chunks together
+/// differently in between; only the ids stay.
 fn backfill(worker: &Worker, table: &Relation, as_of: Timestamp, source: &Source) {
     let mut source = source.borrow_mut();
     let is_mine = |id: u64| (id >> BACKFILL_BLOCK_BITS) as usize % worker.peers() == worker.index();
