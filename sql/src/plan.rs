@@ -13,7 +13,7 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use sqlparser::ast;
 use tidemark_catalog::{Catalog, ObjectId, ObjectKind};
 
-use crate::context::PlanContext;
+use crate::context::{PlanContext, collection};
 use crate::error::{Notice, SqlError, state};
 use crate::parse::{Statement, parse};
 use crate::point_read::PointRead;
@@ -33,7 +33,8 @@ pub struct QueryPlan {
     pub parameters: Vec<DataType>,
     /// Tables and materialized views it scans, also inside plain views.
     pub reads: Vec<ObjectId>,
-    /// Of `reads`, the materialized views: wait for these before running.
+    /// Of `reads`, the materialized views, and all there are where it reads what they report: wait
+    /// for these before running.
     pub views: Vec<ObjectId>,
     /// Tables under `views` and `reads` all the way down: what a transaction locks and validates.
     pub base_tables: Vec<ObjectId>,
@@ -76,7 +77,7 @@ pub(crate) fn plan_resolved(
     Ok(QueryPlan {
         schema: shown_schema(&plan),
         parameters: param_types.iter().flatten().cloned().collect(),
-        views: reads.iter().copied().filter(|id| is_materialized(catalog, *id)).collect(),
+        views: awaited(resolver.ctx, &plan, &reads)?,
         base_tables: base_tables(catalog, &reads).into_iter().collect(),
         depends_on: direct.into_iter().filter(read).collect(),
         bindings: resolved.names.into_iter().filter(|(_, id)| read(id)).collect(),
@@ -221,6 +222,31 @@ pub(crate) fn scanned(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)
+}
+
+/// See [`QueryPlan::views`].
+fn awaited(
+    ctx: &PlanContext,
+    plan: &LogicalPlan,
+    reads: &BTreeSet<ObjectId>,
+) -> Result<Vec<ObjectId>, SqlError> {
+    let mut reports = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = scan.source.downcast_ref::<RelationSource>()
+            && let ScannedRelation::System(table) = source.relation
+        {
+            reports |= (table.schema, table.name) == ("tidemark", "quarantine");
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let maintained = |id: &ObjectId| {
+        is_materialized(&ctx.catalog, *id) && ctx.engine.relation(collection(*id)).is_some()
+    };
+    Ok(match reports {
+        true => ctx.catalog.objects().map(|object| object.id).filter(maintained).collect(),
+        false => reads.iter().copied().filter(|id| is_materialized(&ctx.catalog, *id)).collect(),
+    })
 }
 
 pub(crate) fn is_materialized(catalog: &Catalog, id: ObjectId) -> bool {
