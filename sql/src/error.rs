@@ -32,6 +32,8 @@ pub mod state {
     pub const DIVISION_BY_ZERO: SqlState = "22012";
     pub const INVALID_PARAMETER_VALUE: SqlState = "22023";
     pub const INVALID_REGULAR_EXPRESSION: SqlState = "2201B";
+    pub const INVALID_LIMIT: SqlState = "2201W";
+    pub const INVALID_OFFSET: SqlState = "2201X";
     pub const INVALID_TEXT_REPRESENTATION: SqlState = "22P02";
     pub const INVALID_BINARY_REPRESENTATION: SqlState = "22P03";
     pub const BAD_COPY_FILE_FORMAT: SqlState = "22P04";

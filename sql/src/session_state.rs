@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::SessionConfig;
 
 use crate::context::PlanContext;
@@ -45,6 +46,7 @@ fn base() -> SessionState {
     let mut builder = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(Arc::new(RuntimeEnv::default()))
+        .with_optimizer_rules(optimizer_rules())
         .with_analyzer_rules(vec![]); // rewrite::postgres_semantics has done it
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, function::operator::planner());
@@ -52,6 +54,14 @@ fn base() -> SessionState {
     let mut state = builder.build();
     register(&mut state);
     state
+}
+
+/// DataFusion's rules without the one that takes DISTINCT out of aggregates: ours do it themselves,
+/// and their types differ from what it builds.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+    rules
 }
 
 fn register(state: &mut SessionState) {

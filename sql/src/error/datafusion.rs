@@ -145,6 +145,14 @@ const KNOWN: &[Known] = &[
         "this form of correlated or LATERAL subquery is not supported",
     ),
     ("Nested aggregate", state::GROUPING_ERROR, "aggregate function calls cannot be nested"),
+    ("calls cannot be nested", state::GROUPING_ERROR, "aggregate function calls cannot be nested"),
+    ("LIMIT must be >=", state::INVALID_LIMIT, "LIMIT must not be negative"),
+    ("OFFSET must be >=", state::INVALID_OFFSET, "OFFSET must not be negative"),
+    (
+        "Inconsistent data length across values list",
+        state::SYNTAX_ERROR,
+        "VALUES lists must all be the same length",
+    ),
     (
         "Aggregate functions are not allowed in the WHERE",
         state::GROUPING_ERROR,
@@ -159,6 +167,9 @@ fn by_message(message: &str, code: SqlState) -> SqlError {
     }
     if message.contains("verflow") {
         return overflow(message);
+    }
+    if let Some(error) = order_position(message).or_else(|| regular_expression(message)) {
+        return error;
     }
     if let Some(error) = function_not_found(message).or_else(|| grouping(message)) {
         return error;
@@ -176,6 +187,22 @@ fn by_message(message: &str, code: SqlState) -> SqlError {
 /// PostgreSQL's hint for a call that fits no function.
 const NO_FUNCTION: &str = "No function matches the given name and argument types. \
                            You might need to add explicit type casts.";
+
+/// `Order by column out of bounds, specified: 3, max: 1`
+fn order_position(message: &str) -> Option<SqlError> {
+    let rest = message.split("Order by column out of bounds, specified: ").nth(1)?;
+    let position = rest.split(',').next().unwrap_or(rest);
+    let message = format!("ORDER BY position {position} is not in select list");
+    Some(SqlError::new(state::INVALID_COLUMN_REFERENCE, message))
+}
+
+/// What the regular expression crate says, whose last line is the reason.
+fn regular_expression(message: &str) -> Option<SqlError> {
+    let (_, told) = message.split_once("regex parse error:")?;
+    let reason = told.split("error: ").last().unwrap_or(told).trim();
+    let message = format!("invalid regular expression: {reason}");
+    Some(SqlError::new(state::INVALID_REGULAR_EXPRESSION, message))
+}
 
 /// `Invalid function 'f'.`
 fn function_not_found(message: &str) -> Option<SqlError> {
