@@ -171,11 +171,7 @@ impl Maintenance {
     fn tick(&self, state: &mut State, time: Timestamp, updates: Vec<(CollectionId, Updates)>) {
         let changed: BTreeSet<CollectionId> = updates.iter().map(|(table, _)| *table).collect();
         let touched = state.views.iter().filter(|(_, view)| !view.tables.is_disjoint(&changed));
-        // A view answers when all it reads has: what stands below a touched view moves with it.
-        let views: BTreeSet<CollectionId> = touched
-            .flat_map(|(id, view)| view.upstream.iter().chain(std::iter::once(id)))
-            .copied()
-            .collect();
+        let views = state.moving_with(touched.map(|(id, _)| *id));
         if views.is_empty() {
             return;
         }
@@ -223,9 +219,10 @@ impl Maintenance {
             }
         }
         let upper = time.0 + 1;
-        state.issue(&upstream, upper);
-        if !upstream.is_empty() {
-            let views = upstream.iter().copied().collect();
+        let moving = state.moving_with(upstream.iter().copied());
+        state.issue(&moving, upper);
+        if !moving.is_empty() {
+            let views = moving.into_iter().collect();
             self.send(Command::Advance { upper, views });
         }
         let this = self.this.clone();
@@ -257,8 +254,7 @@ impl Maintenance {
         if !view.temporal || view.issued > at || state.is_ready(id, at) {
             return;
         }
-        let views: BTreeSet<CollectionId> =
-            state.views[&id].upstream.iter().copied().chain([id]).collect();
+        let views = state.moving_with([id]);
         state.issue(&views, at + 1);
         let views = views.into_iter().collect();
         self.send(Command::Advance { upper: at + 1, views });
@@ -273,6 +269,26 @@ impl View {
 }
 
 impl State {
+    /// The views that move when these do. A view answers when all it reads has, so what stands
+    /// below it moves with it; and what stands above a view that changes with time alone must see
+    /// that change as of the same time.
+    fn moving_with(&self, views: impl IntoIterator<Item = CollectionId>) -> BTreeSet<CollectionId> {
+        let mut moving = BTreeSet::new();
+        let mut open: Vec<CollectionId> = views.into_iter().collect();
+        while let Some(id) = open.pop() {
+            if !moving.insert(id) {
+                continue;
+            }
+            let view = &self.views[&id];
+            open.extend(&view.upstream);
+            if view.temporal {
+                let above = self.views.iter().filter(|(_, other)| other.upstream.contains(&id));
+                open.extend(above.map(|(above, _)| *above));
+            }
+        }
+        moving
+    }
+
     fn issue(&mut self, views: &BTreeSet<CollectionId>, upper: u64) {
         for view in views {
             let view = self.views.get_mut(view).expect("views below a view exist");
