@@ -3,9 +3,9 @@
 //! Timely schedules, exchanges and tracks progress; nothing here does. Its timestamps are bare
 //! microseconds, its container is [`crate::Updates`].
 //!
-//! One invariant carries all of it: *a frontier moves only to the end of a tick, beyond every time
-//! in data already sent*. So when an operator's input frontier moves to `upper`, what it received
-//! under earlier capabilities is all there is in [lower, upper).
+//! One invariant carries all of it: *when an operator's input frontiers have moved to `upper`, it has
+//! received every update in [lower, upper)*. A batch may reach beyond that, as one input may be
+//! further than another: `drive` lets the rest wait.
 
 pub(crate) mod container;
 pub(crate) mod drive;
