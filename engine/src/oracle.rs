@@ -101,6 +101,12 @@ impl Oracle<'_> {
             Plan::Join(plan) => self.join(plan),
             Plan::Aggregate(plan) => self.aggregate(plan),
             Plan::Union(plan) => plan.inputs.iter().flat_map(|input| self.rows(input)).collect(),
+            Plan::SetOperation(_)
+            | Plan::TopK(_)
+            | Plan::Window(_)
+            | Plan::Unnest(_)
+            | Plan::Session(_)
+            | Plan::Recursive(_) => unimplemented!("skeleton"),
         }
     }
 

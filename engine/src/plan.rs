@@ -14,9 +14,17 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 pub use crate::operator::aggregate::{AggregateCall, AggregatePlan};
 pub use crate::operator::filter::FilterPlan;
-pub use crate::operator::join::JoinPlan;
+pub use crate::operator::join::{JoinKind, JoinPlan};
 pub use crate::operator::project::ProjectPlan;
+pub use crate::operator::recursive::RecursivePlan;
+pub use crate::operator::session::SessionPlan;
+pub use crate::operator::set_operation::{SetOperationKind, SetOperationPlan};
 pub use crate::operator::temporal::{Bound, Edge, NowSide, TemporalMode, TemporalPlan};
+pub use crate::operator::top_k::TopKPlan;
+pub use crate::operator::unnest::UnnestPlan;
+pub use crate::operator::window::{
+    Exclude, Frame, FrameBound, FrameUnits, WindowCall, WindowFunction, WindowPlan,
+};
 use crate::time::CollectionId;
 
 /// A tree of operators; what one gives is a collection of rows with [`Plan::schema`].
@@ -32,12 +40,24 @@ pub enum Plan {
     Filter(Box<FilterPlan>),
     /// Comparisons of rows with now(), which change as time passes.
     Temporal(Box<TemporalPlan>),
-    /// Pairs of rows with equal keys.
+    /// Pairs of rows that match, and rows by whether they do.
     Join(Box<JoinPlan>),
     /// One row for each group.
     Aggregate(Box<AggregatePlan>),
     /// The rows of all inputs, duplicates kept.
     Union(UnionPlan),
+    /// INTERSECT and EXCEPT.
+    SetOperation(Box<SetOperationPlan>),
+    /// The first rows of each group.
+    TopK(Box<TopKPlan>),
+    /// Each row with functions of its partition.
+    Window(Box<WindowPlan>),
+    /// The elements of lists, a row each.
+    Unnest(Box<UnnestPlan>),
+    /// Each row with its session.
+    Session(Box<SessionPlan>),
+    /// A fixpoint.
+    Recursive(Box<RecursivePlan>),
 }
 
 /// See [`Plan::Input`].
@@ -72,6 +92,12 @@ impl Plan {
             Plan::Join(plan) => Arc::clone(&plan.schema),
             Plan::Aggregate(plan) => Arc::clone(&plan.schema),
             Plan::Union(plan) => Arc::clone(&plan.schema),
+            Plan::SetOperation(plan) => Arc::clone(&plan.schema),
+            Plan::TopK(plan) => plan.input.schema(),
+            Plan::Window(plan) => Arc::clone(&plan.schema),
+            Plan::Unnest(plan) => Arc::clone(&plan.schema),
+            Plan::Session(plan) => Arc::clone(&plan.schema),
+            Plan::Recursive(plan) => Arc::clone(&plan.schema),
         }
     }
 
@@ -85,14 +111,22 @@ impl Plan {
             Plan::Join(plan) => vec![&plan.left, &plan.right],
             Plan::Aggregate(plan) => vec![&plan.input],
             Plan::Union(plan) => plan.inputs.iter().collect(),
+            Plan::SetOperation(plan) => vec![&plan.left, &plan.right],
+            Plan::TopK(plan) => vec![&plan.input],
+            Plan::Window(plan) => vec![&plan.input],
+            Plan::Unnest(plan) => vec![&plan.input],
+            Plan::Session(plan) => vec![&plan.input],
+            Plan::Recursive(plan) => vec![&plan.base, &plan.step],
         }
     }
 
     /// The tables and views it reads, each once.
     pub fn reads(&self) -> BTreeSet<CollectionId> {
         let mut ids: BTreeSet<_> = self.inputs().into_iter().flat_map(Plan::reads).collect();
-        if let Plan::Input(plan) = self {
-            ids.insert(plan.id);
+        match self {
+            Plan::Input(plan) => drop(ids.insert(plan.id)),
+            Plan::Recursive(plan) => drop(ids.remove(&plan.itself)),
+            _ => {}
         }
         ids
     }
@@ -125,6 +159,12 @@ impl Plan {
             Plan::Join(plan) => write!(text, "{plan}")?,
             Plan::Aggregate(plan) => write!(text, "{plan}")?,
             Plan::Union(_) => write!(text, "Union")?,
+            Plan::SetOperation(plan) => write!(text, "{plan}")?,
+            Plan::TopK(plan) => write!(text, "{plan}")?,
+            Plan::Window(plan) => write!(text, "{plan}")?,
+            Plan::Unnest(plan) => write!(text, "{plan}")?,
+            Plan::Session(plan) => write!(text, "{plan}")?,
+            Plan::Recursive(plan) => write!(text, "{plan}")?,
         }
         writeln!(text, " -> {}", columns_of(&self.schema()))?;
         for input in self.inputs() {
@@ -138,6 +178,39 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.explain(&|id| format!("#{}", id.0)))
     }
+}
+
+/// A column of an operator's input, and the direction in which it orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SortKey {
+    pub column: usize,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
+impl SortKey {
+    /// Ascending, NULLs last: how an order is completed (S9).
+    pub fn ascending(column: usize) -> Self {
+        SortKey { column, descending: false, nulls_first: false }
+    }
+
+    /// For printing: `price desc nulls last`; Postgres' default of NULLs goes without saying.
+    pub fn display(&self, schema: &Schema) -> String {
+        let name = schema.field(self.column).name();
+        let direction = if self.descending { " desc" } else { "" };
+        let nulls = match (self.descending, self.nulls_first) {
+            (false, true) => " nulls first",
+            (true, false) => " nulls last",
+            _ => "",
+        };
+        format!("{name}{direction}{nulls}")
+    }
+}
+
+/// For printing: the parts, with commas between.
+pub(crate) fn listed(parts: impl IntoIterator<Item = impl fmt::Display>) -> String {
+    let parts: Vec<String> = parts.into_iter().map(|part| part.to_string()).collect();
+    parts.join(", ")
 }
 
 /// A schema of nullable columns, for operators and tests.

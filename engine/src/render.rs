@@ -77,6 +77,12 @@ impl<'s> Renderer<'s> {
                 let streams: Vec<_> = union.inputs.iter().map(|input| self.render(input)).collect();
                 self.scope.concatenate(streams)
             }
+            Plan::SetOperation(_)
+            | Plan::TopK(_)
+            | Plan::Window(_)
+            | Plan::Unnest(_)
+            | Plan::Session(_)
+            | Plan::Recursive(_) => unimplemented!("skeleton"),
         }
     }
 

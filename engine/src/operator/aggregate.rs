@@ -13,10 +13,11 @@ use arrow::array::make_comparator;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::ScalarValue;
 
 use super::{Operator, StepContext};
 use crate::aggregate::{Accumulator, AggregateFunction, Run, SweepInput, Swept, columns_at};
-use crate::plan::Plan;
+use crate::plan::{Plan, SortKey, listed};
 use crate::state::key_index::{KeyCodec, KeyIndex, normalize_floats, types_of};
 use crate::time::Timestamp;
 use crate::updates::{Updates, batch_of, take_rows};
@@ -38,8 +39,67 @@ pub struct AggregateCall {
     pub function: &'static dyn AggregateFunction,
     /// Columns of the input; none for `count(*)`.
     pub arguments: Vec<usize>,
+    /// Constants behind them, as of `percentile_cont(0.5)`.
+    pub parameters: Vec<ScalarValue>,
+    /// Each tuple of arguments counts once.
+    pub distinct: bool,
+    /// ORDER BY (or WITHIN GROUP), of the functions whose value depends on it: total, completed by
+    /// the planner with the arguments (S9).
+    pub order_by: Vec<SortKey>,
     /// A boolean column of the input: FILTER (WHERE …).
     pub filter: Option<usize>,
+}
+
+impl AggregateCall {
+    /// A call of columns alone.
+    pub fn new(
+        function: &'static dyn AggregateFunction,
+        arguments: Vec<usize>,
+        filter: Option<usize>,
+    ) -> Self {
+        let (parameters, order_by) = (vec![], vec![]);
+        AggregateCall { function, arguments, parameters, distinct: false, order_by, filter }
+    }
+
+    /// The columns of the input it refers to.
+    pub fn columns(&self) -> impl Iterator<Item = usize> {
+        let order = self.order_by.iter().map(|key| key.column);
+        self.arguments.iter().copied().chain(order).chain(self.filter)
+    }
+
+    /// The same call where the input's columns stand elsewhere.
+    pub fn moved(&self, place: impl Fn(usize) -> usize) -> Self {
+        let order = |key: &SortKey| SortKey { column: place(key.column), ..*key };
+        AggregateCall {
+            function: self.function,
+            arguments: self.arguments.iter().map(|&column| place(column)).collect(),
+            parameters: self.parameters.clone(),
+            distinct: self.distinct,
+            order_by: self.order_by.iter().map(order).collect(),
+            filter: self.filter.map(&place),
+        }
+    }
+}
+
+impl AggregateCall {
+    /// For printing: the call over columns of `input`.
+    pub fn display(&self, input: &SchemaRef) -> String {
+        let name = |column: usize| input.field(column).name().clone();
+        let arguments = self.arguments.iter().map(|&column| name(column));
+        let arguments = arguments.chain(self.parameters.iter().map(ToString::to_string));
+        let arguments = listed(arguments);
+        let distinct = if self.distinct { "distinct " } else { "" };
+        let mut text = format!("{}({distinct}{arguments}", self.function.name());
+        if !self.order_by.is_empty() {
+            let order = self.order_by.iter().map(|key| key.display(input));
+            text += &format!(" order by {}", listed(order));
+        }
+        text.push(')');
+        if let Some(filter) = self.filter {
+            text += &format!(" filter {}", name(filter));
+        }
+        text
+    }
 }
 
 impl fmt::Display for AggregatePlan {
@@ -47,18 +107,8 @@ impl fmt::Display for AggregatePlan {
         let input = self.input.schema();
         let name = |column: &usize| input.field(*column).name().clone();
         let keys: Vec<String> = self.keys.iter().map(name).collect();
-        let calls = self.calls.iter().map(|call| {
-            let arguments: Vec<String> = call.arguments.iter().map(name).collect();
-            let filter = call.filter.map(|c| format!(" filter {}", input.field(c).name()));
-            format!(
-                "{}({}){}",
-                call.function.name(),
-                arguments.join(", "),
-                filter.unwrap_or_default()
-            )
-        });
-        let calls: Vec<String> = calls.collect();
-        write!(f, "Aggregate keys=[{}] calls=[{}]", keys.join(", "), calls.join(", "))
+        let calls = self.calls.iter().map(|call| call.display(&input));
+        write!(f, "Aggregate keys=[{}] calls=[{}]", keys.join(", "), listed(calls))
     }
 }
 

@@ -14,6 +14,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::{Operator, StepContext};
 use crate::aggregate::columns_at;
+use crate::expression::Expr;
 use crate::plan::Plan;
 use crate::state::key_index::{KeyCodec, KeyIndex, Keys, types_of};
 use crate::state::row_set::RowSet;
@@ -26,8 +27,30 @@ pub struct JoinPlan {
     pub right: Plan,
     pub left_keys: Vec<usize>,
     pub right_keys: Vec<usize>,
-    /// The left columns, then the right ones.
+    /// For each pair of keys, whether NULL equals NULL (IS NOT DISTINCT FROM).
+    pub null_equal: Vec<bool>,
+    /// What else a pair must fulfil: boolean, over the left columns, then the right ones.
+    pub condition: Option<Expr>,
+    pub kind: JoinKind,
+    /// The left columns, then the right ones; of `Semi` and `Anti` the left ones alone.
     pub schema: SchemaRef,
+}
+
+/// Which rows a join gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    /// The pairs.
+    Inner,
+    /// The pairs, and left rows without a partner beside NULLs.
+    Left,
+    /// The pairs, and right rows without a partner beside NULLs.
+    Right,
+    /// The pairs, and both.
+    Full,
+    /// Left rows with a partner, each as often as it is there.
+    Semi,
+    /// Left rows without one.
+    Anti,
 }
 
 impl fmt::Display for JoinPlan {

@@ -16,7 +16,13 @@ pub mod aggregate;
 pub mod filter;
 pub mod join;
 pub mod project;
+pub mod recursive;
+pub mod session;
+pub mod set_operation;
 pub mod temporal;
+pub mod top_k;
+pub mod unnest;
+pub mod window;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -72,6 +72,12 @@ impl<'a> Node<'a> {
             Plan::Temporal(plan) => Some(Box::new(Temporal::new(plan))),
             Plan::Join(plan) => Some(Box::new(Join::new(plan))),
             Plan::Aggregate(plan) => Some(Box::new(Aggregate::new(plan, true))),
+            Plan::SetOperation(_)
+            | Plan::TopK(_)
+            | Plan::Window(_)
+            | Plan::Unnest(_)
+            | Plan::Session(_)
+            | Plan::Recursive(_) => unimplemented!("skeleton"),
         };
         Node { plan, operator, inputs: plan.inputs().into_iter().map(Node::new).collect() }
     }

@@ -15,8 +15,8 @@ use crate::aggregate::AGGREGATES;
 use crate::expression::Expr;
 use crate::operator::testing::input;
 use crate::plan::{
-    AggregateCall, AggregatePlan, Bound, ConstantPlan, Edge, FilterPlan, JoinPlan, NowSide, Plan,
-    ProjectPlan, TemporalMode, TemporalPlan, UnionPlan, schema_of,
+    AggregateCall, AggregatePlan, Bound, ConstantPlan, Edge, FilterPlan, JoinKind, JoinPlan,
+    NowSide, Plan, ProjectPlan, TemporalMode, TemporalPlan, UnionPlan, schema_of,
 };
 use crate::updates::{Updates, batch_of};
 
@@ -232,7 +232,16 @@ fn random_join(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     }
     let fields = left_schema.fields().iter().chain(right_schema.fields());
     let schema = schema_of(fields.map(|field| (field.name().as_str(), field.data_type().clone())));
-    Plan::Join(Box::new(JoinPlan { left, right, left_keys, right_keys, schema }))
+    Plan::Join(Box::new(JoinPlan {
+        left,
+        right,
+        null_equal: vec![false; left_keys.len()],
+        left_keys,
+        right_keys,
+        condition: None,
+        kind: JoinKind::Inner,
+        schema,
+    }))
 }
 
 fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
@@ -246,7 +255,7 @@ fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
             let defined = function.return_type(&[schema.field(i).data_type().clone()]).is_some();
             if defined && random.random_bool(0.3) {
                 let filter = pick(random, &flags).filter(|_| random.random_bool(0.5));
-                calls.push(AggregateCall { function, arguments: vec![i], filter });
+                calls.push(AggregateCall::new(function, vec![i], filter));
             }
         }
     }

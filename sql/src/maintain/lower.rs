@@ -12,7 +12,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use tidemark_engine::plan::{
-    AggregateCall, AggregatePlan, ConstantPlan, FilterPlan, InputPlan, JoinPlan, ProjectPlan,
+    AggregatePlan, ConstantPlan, FilterPlan, InputPlan, JoinKind, JoinPlan, ProjectPlan,
     TemporalMode, TemporalPlan, UnionPlan,
 };
 use tidemark_engine::{CollectionId, Plan};
@@ -129,12 +129,7 @@ impl Lowering<'_> {
 
     fn aggregate(&self, aggregate: &Aggregate) -> Result<Plan, SqlError> {
         let input = self.placed(&aggregate.input)?;
-        let calls = aggregate.calls.iter().map(|call| AggregateCall {
-            function: call.function,
-            arguments: input.at(&call.arguments),
-            filter: call.filter.map(|filter| input.columns[filter]),
-        });
-        let calls = calls.collect();
+        let calls = aggregate.calls.iter().map(|call| call.moved(|i| input.columns[i])).collect();
         let keys = input.at(&aggregate.keys);
         let (input, schema) = (input.plan, aggregate.schema.clone());
         Ok(Plan::Aggregate(Box::new(AggregatePlan { input, keys, calls, schema })))
@@ -221,7 +216,16 @@ impl Lowering<'_> {
         let with_keys = left_schema.fields().len();
         let of_right = with_keys..with_keys + join.right.width();
         let columns = (0..join.left.width()).chain(of_right).collect();
-        let plan = JoinPlan { left, right, left_keys, right_keys, schema };
+        let plan = JoinPlan {
+            left,
+            right,
+            null_equal: vec![false; left_keys.len()],
+            left_keys,
+            right_keys,
+            condition: None,
+            kind: JoinKind::Inner,
+            schema,
+        };
         Ok(Placed { plan: Plan::Join(Box::new(plan)), columns })
     }
 

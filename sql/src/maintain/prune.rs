@@ -130,16 +130,11 @@ fn prune_aggregate(aggregate: Aggregate, required: &BTreeSet<usize>) -> Pruned {
     let columns: Vec<usize> = (0..keys + aggregate.calls.len()).filter(kept).collect();
     let calls: Vec<&AggregateCall> =
         columns[keys..].iter().map(|&i| &aggregate.calls[i - keys]).collect();
-    let of_calls = calls.iter().flat_map(|call| call.arguments.iter().chain(&call.filter));
-    let mut needed: BTreeSet<usize> = aggregate.keys.iter().chain(of_calls).copied().collect();
+    let of_calls = calls.iter().flat_map(|call| call.columns());
+    let mut needed: BTreeSet<usize> = aggregate.keys.iter().copied().chain(of_calls).collect();
     ask_for_one(&mut needed, aggregate.input.width());
     let input = required_of(*aggregate.input, &needed);
-    let calls = calls.into_iter().map(|call| AggregateCall {
-        function: call.function,
-        arguments: call.arguments.iter().map(|&i| input.place(i)).collect(),
-        filter: call.filter.map(|i| input.place(i)),
-    });
-    let calls = calls.collect();
+    let calls = calls.into_iter().map(|call| call.moved(|i| input.place(i))).collect();
     let keys = aggregate.keys.iter().map(|&i| input.place(i)).collect();
     let schema = columns_of(&aggregate.schema, &columns);
     let rel = Aggregate { input: Box::new(input.rel), keys, calls, schema };

@@ -10,10 +10,9 @@ use crate::plan::{Plan, schema_of};
 
 fn aggregate(keys: &[usize], value: DataType) -> Plan {
     let schema = schema_of([("k", DataType::Utf8), ("v", value.clone()), ("f", DataType::Boolean)]);
-    let call = |name: &str, arguments: &[usize], filter| AggregateCall {
-        function: aggregate_function(name).expect("known"),
-        arguments: arguments.to_vec(),
-        filter,
+    let call = |name: &str, arguments: &[usize], filter| {
+        let function = aggregate_function(name).expect("known");
+        AggregateCall::new(function, arguments.to_vec(), filter)
     };
     let calls = vec![
         call("count", &[], None),
@@ -82,11 +81,8 @@ fn a_sum_out_of_range_leaves_and_comes_back() {
     let max = i64::MAX;
     let stream = format!("+ a {max} true @1");
     let schema = schema_of([("k", DataType::Utf8), ("v", DataType::Int64)]);
-    let call = AggregateCall {
-        function: aggregate_function("sum").expect("known"),
-        arguments: vec![1],
-        filter: None,
-    };
+    let sum = aggregate_function("sum").expect("known");
+    let call = AggregateCall::new(sum, vec![1], None);
     let schema_out = schema_of([("k", DataType::Utf8), ("s", DataType::Decimal128(38, 0))]);
     let plan = AggregatePlan {
         input: input(1, &schema),

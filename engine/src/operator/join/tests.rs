@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 use expect_test::expect;
 
-use super::JoinPlan;
+use super::{JoinKind, JoinPlan};
 use crate::operator::testing::{check, input};
 use crate::plan::{Plan, schema_of};
 
@@ -20,6 +20,9 @@ fn join(keys: &[usize]) -> Plan {
         left: input(1, &left),
         right: input(2, &right),
         left_keys: keys.to_vec(),
+        null_equal: vec![false; keys.len()],
+        condition: None,
+        kind: JoinKind::Inner,
         right_keys: keys.to_vec(),
         schema,
     }))

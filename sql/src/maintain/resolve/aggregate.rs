@@ -120,7 +120,7 @@ impl Resolver<'_> {
             arguments.into_iter().map(|argument| computed.place(behind_filter(argument))).collect();
         let filter = filter.map(|filter| computed.place(filter));
         let distinct = params.distinct && name != "min" && name != "max";
-        Ok(Call { call: AggregateCall { function, arguments, filter }, distinct })
+        Ok(Call { call: AggregateCall::new(function, arguments, filter), distinct })
     }
 }
 
