@@ -14,9 +14,11 @@ use futures::channel::oneshot;
 use timely::communication::WorkerGuards;
 
 use crate::commit::{self, Committer, Done, Evaluate, GroupSink, OpenError, Publication};
+pub use crate::dataflow::statistics::OperatorStatistics;
 use crate::dataflow::worker::{self, Command};
 use crate::maintenance::Maintenance;
 pub use crate::maintenance::ViewStatus;
+use crate::plan::Plan;
 use crate::quarantine::Quarantine;
 pub use crate::store::ReadGuard;
 use crate::store::{Horizon, Relation, Tables};
@@ -122,6 +124,17 @@ impl Engine {
     /// The rows that views could not compute.
     pub fn quarantine(&self) -> Arc<Quarantine> {
         Arc::clone(&self.quarantine)
+    }
+
+    /// The plan of a running view and what its operators have done, in the order of their lines in
+    /// [`crate::Plan::explain`]; `None` if there is no such view.
+    pub fn operators(&self, view: CollectionId) -> Option<(Plan, Vec<OperatorStatistics>)> {
+        self.maintenance.operators(view)
+    }
+
+    /// The views that changes of these tables reach and that have expressions which can fail.
+    pub fn views_that_can_fail(&self, tables: &[CollectionId]) -> Vec<CollectionId> {
+        self.maintenance.views_that_can_fail(tables)
     }
 
     /// All views, in order of id.

@@ -4,13 +4,18 @@
 //! it were alone (S10). DataFusion fails a batch as a whole, so a failing batch is halved until the
 //! failing rows stand alone.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::concat;
 use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, Column, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
+};
 
 /// A scalar expression over the columns of its operator's input, by index.
 pub type Expr = Arc<dyn PhysicalExpr>;
@@ -68,6 +73,25 @@ pub fn select(predicate: &Expr, batch: &RecordBatch) -> (Option<Vec<u32>>, Vec<R
         Some(rows) => kept.map(|i| rows[i]).collect(),
     };
     (Some(rows), evaluated.errors)
+}
+
+/// Whether it can fail for some row; columns, constants and what compares them cannot.
+pub(crate) fn can_fail(expr: &Expr) -> bool {
+    let compares = |binary: &BinaryExpr| {
+        use Operator::{And, Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq, Or};
+        matches!(
+            binary.op(),
+            And | Or | Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
+        )
+    };
+    let any: &dyn Any = expr.as_ref();
+    let total = any.is::<Column>()
+        || any.is::<Literal>()
+        || any.is::<IsNullExpr>()
+        || any.is::<IsNotNullExpr>()
+        || any.is::<NotExpr>()
+        || any.downcast_ref::<BinaryExpr>().is_some_and(compares);
+    !total || expr.children().into_iter().any(can_fail)
 }
 
 /// What to tell of an evaluation error: what went wrong, without who noticed it.

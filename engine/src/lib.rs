@@ -27,7 +27,9 @@ mod updates;
 pub use commit::{
     BoxError, Change, CommitError, Evaluate, EvaluateContext, TableDef, TableWrite, ViewDef,
 };
-pub use engine::{Engine, EngineConfig, EngineError, ReadGuard, Recovered, ViewStatus};
+pub use engine::{
+    Engine, EngineConfig, EngineError, OperatorStatistics, ReadGuard, Recovered, ViewStatus,
+};
 pub use expression::Expr;
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};

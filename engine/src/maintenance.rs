@@ -13,7 +13,9 @@ use crossbeam_channel::Sender;
 use futures::channel::oneshot;
 
 use crate::commit::ViewDef;
+use crate::dataflow::statistics::{Counters, OperatorStatistics};
 use crate::dataflow::worker::{Command, CreateView, ViewProgress};
+use crate::plan::Plan;
 use crate::quarantine::Quarantine;
 use crate::store::{Horizon, Relation};
 use crate::time::{CollectionId, Timestamp};
@@ -30,6 +32,10 @@ pub struct ViewStatus {
 }
 
 struct View {
+    plan: Plan,
+    /// Whether it has expressions that can fail.
+    can_fail: bool,
+    counters: Arc<[Counters]>,
     relation: Arc<Relation>,
     progress: Arc<ViewProgress>,
     /// The tables below it, through other views too.
@@ -151,6 +157,20 @@ impl Maintenance {
         status.collect()
     }
 
+    pub fn views_that_can_fail(&self, tables: &[CollectionId]) -> Vec<CollectionId> {
+        let state = self.lock();
+        let reached =
+            |view: &View| view.can_fail && tables.iter().any(|table| view.tables.contains(table));
+        state.views.iter().filter(|(_, view)| reached(view)).map(|(id, _)| *id).collect()
+    }
+
+    /// The plan of a view and what its operators have done, by their places in it.
+    pub fn operators(&self, view: CollectionId) -> Option<(Plan, Vec<OperatorStatistics>)> {
+        let state = self.lock();
+        let view = state.views.get(&view)?;
+        Some((view.plan.clone(), view.counters.iter().map(Counters::read).collect()))
+    }
+
     pub fn shutdown(&self) {
         self.send(Command::Shutdown);
     }
@@ -233,6 +253,9 @@ impl Maintenance {
         };
         let progress = Arc::new(ViewProgress::new(self.workers.len(), Box::new(on_advance)));
         let key = def.key.unwrap_or_else(|| (0..schema.fields().len()).collect());
+        let plan = def.plan.clone();
+        let counters: Arc<[Counters]> =
+            (0..plan.operators()).map(|_| Counters::default()).collect();
         self.send(Command::Create(Arc::new(CreateView {
             id: def.id,
             plan: def.plan,
@@ -241,10 +264,22 @@ impl Maintenance {
             writers: writers.into_iter().map(|writer| Mutex::new(Some(writer))).collect(),
             tables,
             progress: progress.clone(),
+            counters: counters.clone(),
             hold: self.horizon.hold(time),
         })));
         let issued = upper;
-        let view = View { relation, progress, tables: below, upstream, temporal, issued };
+        let can_fail = plan.can_fail();
+        let view = View {
+            plan,
+            can_fail,
+            counters,
+            relation,
+            progress,
+            tables: below,
+            upstream,
+            temporal,
+            issued,
+        };
         state.views.insert(def.id, view);
     }
 

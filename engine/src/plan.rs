@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use crate::expression::can_fail;
 pub use crate::operator::aggregate::{AggregateCall, AggregatePlan};
 pub use crate::operator::filter::FilterPlan;
 pub use crate::operator::join::{JoinKind, JoinPlan};
@@ -136,17 +137,46 @@ impl Plan {
         matches!(self, Plan::Temporal(_)) || self.inputs().into_iter().any(Plan::is_temporal)
     }
 
+    /// Whether an expression of it can fail for some row; overflows of aggregates are not asked
+    /// about.
+    pub fn can_fail(&self) -> bool {
+        let own = match self {
+            Plan::Project(plan) => plan.exprs.iter().any(can_fail),
+            Plan::Filter(plan) => can_fail(&plan.predicate),
+            Plan::Temporal(plan) => plan.bounds.iter().any(|bound| can_fail(&bound.value)),
+            Plan::Join(plan) => plan.condition.as_ref().is_some_and(can_fail),
+            _ => false,
+        };
+        own || self.inputs().into_iter().any(Plan::can_fail)
+    }
+
+    /// How many operators it has, itself included.
+    pub fn operators(&self) -> usize {
+        1 + self.inputs().into_iter().map(Plan::operators).sum::<usize>()
+    }
+
     /// The printed plan, an operator a line, its inputs indented below it; `name` names inputs.
     pub fn explain(&self, name: &dyn Fn(CollectionId) -> String) -> String {
+        self.explain_with(name, &|_| String::new())
+    }
+
+    /// The same with `note` of each operator, by its place, at the end of its line.
+    pub fn explain_with(
+        &self,
+        name: &dyn Fn(CollectionId) -> String,
+        note: &dyn Fn(usize) -> String,
+    ) -> String {
         let mut text = String::new();
-        self.explain_at(0, name, &mut text).expect("writing to a string");
+        self.explain_at(0, &mut 0, name, note, &mut text).expect("writing to a string");
         text
     }
 
     fn explain_at(
         &self,
         depth: usize,
+        place: &mut usize,
         name: &dyn Fn(CollectionId) -> String,
+        note: &dyn Fn(usize) -> String,
         text: &mut String,
     ) -> fmt::Result {
         write!(text, "{:indent$}", "", indent = depth * 2)?;
@@ -166,9 +196,10 @@ impl Plan {
             Plan::Session(plan) => write!(text, "{plan}")?,
             Plan::Recursive(plan) => write!(text, "{plan}")?,
         }
-        writeln!(text, " -> {}", columns_of(&self.schema()))?;
+        writeln!(text, " -> {}{}", columns_of(&self.schema()), note(*place))?;
+        *place += 1;
         for input in self.inputs() {
-            input.explain_at(depth + 1, name, text)?;
+            input.explain_at(depth + 1, place, name, note, text)?;
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ struct Key {
 struct Held {
     count: i64,
     since: Timestamp,
+    /// When one more failed last.
+    last: Timestamp,
 }
 
 /// One row in quarantine.
@@ -58,8 +60,11 @@ impl Quarantine {
     ) {
         let key = Key { view, operator, row: display_row(row), error: error.to_string() };
         let mut rows = self.rows.lock().expect("no holder panics");
-        let held = rows.entry(key.clone()).or_insert(Held { count: 0, since: time });
+        let held = rows.entry(key.clone()).or_insert(Held { count: 0, since: time, last: time });
         held.count += diff;
+        if diff > 0 {
+            held.last = held.last.max(time);
+        }
         if held.count == 0 {
             rows.remove(&key);
         }
@@ -72,8 +77,18 @@ impl Quarantine {
 
     /// What is in quarantine now, in order of view.
     pub fn rows(&self) -> Vec<QuarantinedRow> {
+        self.rows_where(|_| true)
+    }
+
+    /// Those of which one failed at exactly this time, after all others so far.
+    pub fn failed_at(&self, time: Timestamp) -> Vec<QuarantinedRow> {
+        self.rows_where(|held| held.last == time && held.count > 0)
+    }
+
+    fn rows_where(&self, wanted: impl Fn(&Held) -> bool) -> Vec<QuarantinedRow> {
         let rows = self.rows.lock().expect("no holder panics");
         rows.iter()
+            .filter(|(_, held)| wanted(held))
             .map(|(key, held)| QuarantinedRow {
                 view: key.view,
                 operator: key.operator,

@@ -34,6 +34,9 @@ pub(crate) struct Renderer<'s> {
     pub constants: Vec<Source>,
     /// Told the next time of every temporal operator after each of its steps.
     pub next_times: Rc<NextTimes>,
+    /// The place in the plan of what comes next, and of those around it.
+    pub next_place: usize,
+    pub places: Vec<usize>,
 }
 
 impl<'s> Renderer<'s> {
@@ -46,6 +49,16 @@ impl<'s> Renderer<'s> {
     }
 
     fn render(&mut self, plan: &Plan) -> UpdateStream<'s> {
+        let place = self.next_place;
+        self.next_place += 1;
+        self.places.push(place);
+        let stream = self.render_here(plan);
+        self.places.pop();
+        self.next_place = place + plan.operators();
+        stream
+    }
+
+    fn render_here(&mut self, plan: &Plan) -> UpdateStream<'s> {
         match plan {
             Plan::Input(input) => self.input(input.id),
             Plan::Constant(constant) => self.constant(&constant.rows),
@@ -127,6 +140,7 @@ impl<'s> Renderer<'s> {
         temporal: bool,
         on_advance: Option<OnAdvance>,
     ) -> UpdateStream<'s> {
-        drive(self.scope, name, self.context.clone(), inputs, operator, temporal, on_advance)
+        let (context, place) = (self.context.clone(), self.places.last().copied());
+        drive(self.scope, name, context, inputs, operator, temporal, on_advance, place)
     }
 }

@@ -5,6 +5,7 @@
 //! first step, or, for an operator that changes with time alone, always.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use timely::container::NoopBuilder;
@@ -16,7 +17,8 @@ use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
 
 use super::container::KeyDistributor;
-use crate::operator::{Operator, StepContext};
+use super::statistics::{Counters, Step};
+use crate::operator::{Operator, StateSize, StepContext};
 use crate::quarantine::Quarantine;
 use crate::time::CollectionId;
 use crate::updates::Updates;
@@ -48,12 +50,15 @@ pub(crate) struct DataflowContext {
     pub quarantine: Arc<Quarantine>,
     /// Where the dataflow begins: its inputs are their states at this time, then their changes.
     pub as_of: u64,
+    /// By place in the plan.
+    pub counters: Arc<[Counters]>,
 }
 
 /// Told after each advance: the upper up to which the operator has answered, and its next time.
 pub(crate) type OnAdvance = Box<dyn FnMut(u64, Option<u64>)>;
 
-/// Adds `operator` to the dataflow. `temporal` is whether it changes with time alone.
+/// Adds `operator` to the dataflow. `temporal` is whether it changes with time alone, `place` where
+/// it stands in the plan, if it does.
 pub(crate) fn drive<'s>(
     scope: Scope<'s, u64>,
     name: &str,
@@ -62,6 +67,7 @@ pub(crate) fn drive<'s>(
     mut operator: Box<dyn Operator>,
     temporal: bool,
     mut on_advance: Option<OnAdvance>,
+    place: Option<usize>,
 ) -> UpdateStream<'s> {
     let mut builder = OperatorBuilder::new(name.to_string(), scope);
     let schemas: Vec<SchemaRef> = inputs.iter().map(|input| input.schema.clone()).collect();
@@ -75,6 +81,7 @@ pub(crate) fn drive<'s>(
         let mut held = capabilities.pop();
         held.iter_mut().for_each(|held| held.downgrade(&lower));
         let mut started = false;
+        let mut state = StateSize::default();
         let mut buffers: Vec<Received> = schemas.iter().map(|_| Vec::new()).collect();
         move |frontiers: &[MutableAntichain<u64>]| {
             for (receive, buffer) in receivers.iter_mut().zip(&mut buffers) {
@@ -101,7 +108,15 @@ pub(crate) fn drive<'s>(
                 let capability = capability.expect("a step has data or holds a capability");
                 let quarantine = &*context.quarantine;
                 let step = StepContext { lower, upper, view: context.view, quarantine };
+                let updates_in = batches.iter().map(Updates::len).sum();
+                let begun = Instant::now();
                 let mut out = operator.step(&step, batches);
+                if let Some(place) = place {
+                    let before = std::mem::replace(&mut state, operator.state());
+                    let (updates_out, busy, after) = (out.len(), begun.elapsed(), state);
+                    let step = Step { updates_in, updates_out, busy, before, after };
+                    context.counters[place].add(&step);
+                }
                 let within = out.times.iter().all(|time| (lower..upper).contains(time));
                 assert!(within, "an output's times are those of the step");
                 if !out.is_empty() {

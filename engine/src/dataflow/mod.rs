@@ -11,4 +11,5 @@ pub(crate) mod container;
 pub(crate) mod drive;
 pub(crate) mod sink;
 pub(crate) mod source;
+pub(crate) mod statistics;
 pub(crate) mod worker;

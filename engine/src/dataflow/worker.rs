@@ -15,6 +15,7 @@ use timely::worker::Worker;
 use super::drive::{DataflowContext, OnAdvance};
 use super::sink::Sink;
 use super::source::{Export, Source};
+use super::statistics::Counters;
 use crate::plan::Plan;
 use crate::quarantine::Quarantine;
 use crate::render::Renderer;
@@ -52,6 +53,8 @@ pub(crate) struct CreateView {
     /// The tables that it reads; what else it reads is a view.
     pub tables: BTreeMap<CollectionId, Arc<Relation>>,
     pub progress: Arc<ViewProgress>,
+    /// One for each operator of the plan.
+    pub counters: Arc<[Counters]>,
     /// Keeps the inputs' rows of `as_of` until every worker has read them.
     pub hold: ReadGuard,
 }
@@ -172,12 +175,17 @@ impl WorkerState {
             worker: index,
         });
         let done = on_sink_advance(export.clone(), create.progress.clone(), index);
-        let context =
-            DataflowContext { view: create.id, quarantine: self.quarantine.clone(), as_of };
+        let context = DataflowContext {
+            view: create.id,
+            quarantine: self.quarantine.clone(),
+            as_of,
+            counters: create.counters.clone(),
+        };
         let name = format!("view {}", create.id.0);
         let (sources, constants) = worker.dataflow_named::<u64, _, _>(&name, |scope| {
+            let (sources, constants, places) = (vec![], vec![], vec![]);
             let mut renderer =
-                Renderer { scope, context, sources: vec![], constants: vec![], next_times };
+                Renderer { scope, context, sources, constants, next_times, next_place: 0, places };
             renderer.render_view(&create.plan, create.key.clone(), sink, done);
             (renderer.sources, renderer.constants)
         });

@@ -15,7 +15,7 @@ use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 
-use super::{Operator, StepContext};
+use super::{Operator, StateSize, StepContext};
 use crate::aggregate::{Accumulator, AggregateFunction, Run, SweepInput, Swept, columns_at};
 use crate::plan::{Plan, SortKey, listed};
 use crate::state::key_index::{KeyCodec, KeyIndex, normalize_floats, types_of};
@@ -324,6 +324,11 @@ impl Operator for Aggregate {
             self.forget(&runs);
         }
         Updates::concat(&self.schema.clone(), parts)
+    }
+
+    fn state(&self) -> StateSize {
+        let counts = self.counts.len() * size_of::<i64>();
+        self.index.size() + StateSize { rows: 0, bytes: counts as u64 }
     }
 }
 

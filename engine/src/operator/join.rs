@@ -12,7 +12,7 @@ use std::fmt;
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
-use super::{Operator, StepContext};
+use super::{Operator, StateSize, StepContext};
 use crate::aggregate::columns_at;
 use crate::expression::Expr;
 use crate::plan::Plan;
@@ -260,6 +260,12 @@ impl Operator for Join {
         let right = self.output(1, &inputs[1].updates.data, right);
         self.release();
         Updates::concat(&self.schema.clone(), vec![left, right])
+    }
+
+    fn state(&self) -> StateSize {
+        let [left, right] = &self.sides;
+        let keys = StateSize { rows: 0, ..self.index.size() };
+        left.rows.size() + right.rows.size() + keys
     }
 }
 

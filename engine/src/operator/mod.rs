@@ -40,6 +40,28 @@ pub(crate) trait Operator {
     fn next_time(&self) -> Option<u64> {
         None
     }
+
+    /// What it keeps between steps; cheap to ask after every one.
+    fn state(&self) -> StateSize {
+        StateSize::default()
+    }
+}
+
+/// How much an operator keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateSize {
+    /// Rows, groups or values, whatever it keeps one record for.
+    pub rows: u64,
+    /// In memory, as far as it is counted: keys and records, not the allocator's slack.
+    pub bytes: u64,
+}
+
+impl std::ops::Add for StateSize {
+    type Output = StateSize;
+
+    fn add(self, other: StateSize) -> StateSize {
+        StateSize { rows: self.rows + other.rows, bytes: self.bytes + other.bytes }
+    }
 }
 
 /// What a step may know beside its inputs.

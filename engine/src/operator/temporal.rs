@@ -16,7 +16,7 @@ use arrow::compute::cast;
 use arrow::compute::kernels::cmp;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use super::{Operator, StepContext};
+use super::{Operator, StateSize, StepContext};
 use crate::expression::{Expr, RowError, evaluate};
 use crate::plan::{Plan, schema_of};
 use crate::state::row_set::RowSet;
@@ -394,6 +394,11 @@ impl Operator for Temporal {
 
     fn next_time(&self) -> Option<u64> {
         self.schedule.first().map(|&(instant, _)| instant)
+    }
+
+    fn state(&self) -> StateSize {
+        let schedule = self.schedule.len() * size_of::<(u64, u32)>();
+        self.pending.size() + StateSize { rows: 0, bytes: schedule as u64 }
     }
 }
 

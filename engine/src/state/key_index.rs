@@ -14,6 +14,8 @@ use arrow::row::{RowConverter, Rows, SortField};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use crate::operator::StateSize;
+
 /// Seeds the hash of every key: one function for exchange and state, the same on every worker.
 const HASHER: FixedState = FixedState::with_seed(0x7469_6465);
 
@@ -142,6 +144,14 @@ impl KeyIndex {
     /// One more than the largest id given out.
     pub fn id_limit(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many keys there are, and what they take in memory.
+    pub fn size(&self) -> StateSize {
+        let rows = self.entries.len() - self.free.len();
+        let per_entry = size_of::<Entry>() + size_of::<u32>();
+        let bytes = self.bytes.len() + self.entries.len() * per_entry;
+        StateSize { rows: rows as u64, bytes: bytes as u64 }
     }
 
     pub fn get(&self, (hash, key): (u64, &[u8])) -> Option<u32> {

@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::key_index::{KeyCodec, KeyIndex, Keys};
+use crate::operator::StateSize;
 use crate::updates::batch_of;
 
 /// Rows of one schema to dense ids, with a payload each. See [`KeyIndex`] for unlink and release.
@@ -34,6 +35,12 @@ impl<P> RowSet<P> {
             }
         }
         (id, new)
+    }
+
+    /// How many rows there are, and what they take in memory with their payloads.
+    pub fn size(&self) -> StateSize {
+        let StateSize { rows, bytes } = self.index.size();
+        StateSize { rows, bytes: bytes + (self.payloads.len() * size_of::<P>()) as u64 }
     }
 
     pub fn get(&self, id: u32) -> &P {

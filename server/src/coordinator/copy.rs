@@ -14,7 +14,7 @@ use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::{Copy, CopyDirection, CopySource};
 use tidemark_sql::{PlanContext, ReadView, Statement, ddl};
 
-use super::{Outcome, dml, query};
+use super::{Outcome, dml, quarantine, query};
 use crate::copy::{Column, Options};
 use crate::lock::{LockSet, Mode, Target};
 use crate::rows::Rows;
@@ -203,7 +203,10 @@ impl CopyIn {
         }
         let change = Change { writes: vec![write.clone()], ..Change::default() };
         let committed = coordinator.submit(move |_| Ok(change)).await;
-        committed.map_err(|error| tidemark_sql::commit_error(&self.ctx, error, &[write]))?;
+        let at =
+            committed.map_err(|error| tidemark_sql::commit_error(&self.ctx, error, &[write]))?;
+        drop(locks);
+        quarantine::tell(session, at, &[table]).await;
         Ok(count)
     }
 }

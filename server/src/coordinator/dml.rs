@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use tidemark_catalog::ObjectId;
-use tidemark_engine::{Change, CollectionId, EvaluateContext, TableWrite};
+use tidemark_engine::{Change, CollectionId, EvaluateContext, TableWrite, Timestamp};
 use tidemark_sql::error::SqlError;
 use tidemark_sql::{DmlPlan, DmlResult, ParsedStatement, PlanContext, ReadView, plan_dml, run_dml};
 
-use super::{Outcome, query};
+use super::{Outcome, quarantine, query};
 use crate::lock::{LockSet, Mode, Target};
 use crate::panic;
 use crate::rows::{Rows, RowsTag};
@@ -111,13 +111,15 @@ async fn alone(
         if !still_holds(session, &ctx, &plan) {
             continue;
         }
-        let result = if plan.views.is_empty() {
-            on_committer(session, ctx, parsed, plan.reads, parameters).await
+        let (at, result) = if plan.views.is_empty() {
+            on_committer(session, ctx, parsed, plan.reads, parameters).await?
         } else {
-            over_views(session, ctx, parsed, &plan, parameters).await
+            over_views(session, ctx, parsed, &plan, parameters).await?
         };
         drop(locks);
-        return result;
+        let written: Vec<_> = plan.targets.iter().map(|id| CollectionId(id.0)).collect();
+        quarantine::tell(session, at, &written).await;
+        return Ok(result);
     }
 }
 
@@ -148,7 +150,7 @@ async fn on_committer(
     parsed: &Arc<ParsedStatement>,
     reads: Vec<ObjectId>,
     parameters: Vec<ScalarValue>,
-) -> Result<DmlResult, SqlError> {
+) -> Result<(Timestamp, DmlResult), SqlError> {
     let slot = Arc::new(Mutex::new(None));
     let runtime = session.coordinator.runtime.clone();
     let cancel = session.cancel.clone();
@@ -170,8 +172,9 @@ async fn on_committer(
     let committed = session.coordinator.submit(evaluate).await;
     let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     let writes: &[TableWrite] = result.as_ref().map_or(&[], |result| &result.writes);
-    committed.map_err(|error| tidemark_sql::commit_error(&ctx, error, writes))?;
-    result.ok_or_else(|| SqlError::internal("a commit without a result"))
+    let at = committed.map_err(|error| tidemark_sql::commit_error(&ctx, error, writes))?;
+    let result = result.ok_or_else(|| SqlError::internal("a commit without a result"))?;
+    Ok((at, result))
 }
 
 async fn over_views(
@@ -180,7 +183,7 @@ async fn over_views(
     parsed: &Arc<ParsedStatement>,
     plan: &DmlPlan,
     parameters: Vec<ScalarValue>,
-) -> Result<DmlResult, SqlError> {
+) -> Result<(Timestamp, DmlResult), SqlError> {
     let (read, _guard) = query::read_view(session, &[]);
     query::wait(session, &plan.views, &read).await?;
     let run = run_dml(&ctx, &parsed.statement, &read, parameters);
@@ -188,6 +191,6 @@ async fn over_views(
     query::check_present(session, &ctx, &plan.reads)?;
     let change = Change { writes: result.writes.clone(), ..Change::default() };
     let committed = session.coordinator.submit(move |_| Ok(change)).await;
-    committed.map_err(|error| tidemark_sql::commit_error(&ctx, error, &result.writes))?;
-    Ok(result)
+    let at = committed.map_err(|error| tidemark_sql::commit_error(&ctx, error, &result.writes))?;
+    Ok((at, result))
 }

@@ -19,6 +19,7 @@ mod dml;
 mod drop;
 mod explain;
 mod prepare;
+mod quarantine;
 mod query;
 mod rename;
 mod set;
@@ -172,6 +173,9 @@ async fn dispatch(
         | Statement::DiscardOther => set::run(session, statement),
 
         Statement::Explain(explain) => explain::run(session, explain).await,
+        Statement::ExplainView { name, stage, analyze } => {
+            explain::view(session, name, *stage, *analyze)
+        }
         Statement::Prepare { .. } | Statement::Execute { .. } | Statement::Deallocate { .. } => {
             Box::pin(prepare::run(session, statement)).await
         }

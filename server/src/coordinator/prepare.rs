@@ -54,7 +54,7 @@ fn columns(session: &Session, statement: &Statement) -> Result<Option<SchemaRef>
     Ok(match statement {
         Statement::Show(name) => Some(set::show_columns(name)),
         Statement::ShowAll => Some(set::show_all_columns()),
-        Statement::Explain(_) => Some(explain::columns()),
+        Statement::Explain(_) | Statement::ExplainView { .. } => Some(explain::columns()),
         Statement::Fetch { cursor, skip: false, .. } => {
             session.portals.get(cursor).and_then(|portal| portal.prepared.columns.clone())
         }

@@ -7,7 +7,7 @@ use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::{CopyDirection, TransactionModes};
 use tidemark_sql::{ParsedStatement, Settings, Statement, ddl};
 
-use super::Outcome;
+use super::{Outcome, quarantine};
 use crate::session::{Notice, Session};
 
 /// Runs a statement about the transaction itself.
@@ -202,7 +202,9 @@ async fn commit(session: &mut Session) -> Result<(), SqlError> {
         (transaction.settings_before.clone(), transaction.staged.settings.clone());
     session.settings = before;
     if let Some(commit) = transaction.into_commit() {
-        session.coordinator.commit(&ctx, commit, guard).await?;
+        let written: Vec<_> = commit.writes.iter().map(|write| write.table).collect();
+        let at = session.coordinator.commit(&ctx, commit, guard).await?;
+        quarantine::tell(session, at, &written).await;
     }
     session.settings = after;
     reset_transaction_settings(&mut session.settings);

@@ -34,7 +34,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use sqlparser::ast;
 use tidemark_catalog::{Catalog, Column, ObjectId, ObjectKind};
-use tidemark_engine::{CollectionId, Plan};
+use tidemark_engine::{CollectionId, OperatorStatistics, Plan};
 
 use crate::context::PlanContext;
 use crate::error::{Notice, SqlError};
@@ -120,11 +120,36 @@ pub fn plan_stored_view(ctx: &PlanContext, id: ObjectId) -> Result<MaintainedPla
 
 /// The lines of EXPLAIN (PLAN): an operator each, inputs by their names.
 pub fn explain_plan(catalog: &Catalog, plan: &Plan) -> Vec<String> {
-    let name = |id: CollectionId| match catalog.get(ObjectId(id.0)) {
+    plan.explain(&input_name(catalog)).lines().map(str::to_owned).collect()
+}
+
+fn input_name(catalog: &Catalog) -> impl Fn(CollectionId) -> String {
+    |id| match catalog.get(ObjectId(id.0)) {
         Some(object) => relation_name(object),
         None => format!("#{}", id.0),
+    }
+}
+
+/// The same of a running view, each operator with what it has done so far.
+pub fn explain_running(
+    catalog: &Catalog,
+    plan: &Plan,
+    statistics: &[OperatorStatistics],
+) -> Vec<String> {
+    let note = |place: usize| match statistics.get(place) {
+        Some(of) if of.steps > 0 => format!(
+            " (steps={} in={} out={} state={} rows {} bytes, time={:.3} ms)",
+            of.steps,
+            of.updates_in,
+            of.updates_out,
+            of.state.rows,
+            of.state.bytes,
+            of.busy.as_secs_f64() * 1000.0
+        ),
+        _ => String::new(),
     };
-    plan.explain(&name).lines().map(str::to_owned).collect()
+    let name = input_name(catalog);
+    plan.explain_with(&name, &note).lines().map(str::to_owned).collect()
 }
 
 /// What is made of a logical plan alone.

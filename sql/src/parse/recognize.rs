@@ -366,6 +366,10 @@ fn explain(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
         analyze = tokens.any_word(&["ANALYZE", "ANALYSE"]).is_some();
         verbose = tokens.word("VERBOSE");
     }
+    if tokens.words(&["MATERIALIZED", "VIEW"]) || tokens.words(&["FOR", "MATERIALIZED", "VIEW"]) {
+        let name = tokens.object_name()?;
+        return Ok(Statement::ExplainView { name, stage, analyze });
+    }
     let statement = Box::new(statement(tokens)?);
     Ok(Statement::Explain(Explain { stage, analyze, verbose, statement }))
 }

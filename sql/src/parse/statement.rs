@@ -83,6 +83,12 @@ pub enum Statement {
     DiscardOther,
 
     Explain(Explain),
+    /// EXPLAIN [ANALYZE] [FOR] MATERIALIZED VIEW name: one that is running.
+    ExplainView {
+        name: ObjectName,
+        stage: ExplainStage,
+        analyze: bool,
+    },
     Prepare {
         name: String,
         types: Vec<ast::DataType>,

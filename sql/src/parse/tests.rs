@@ -110,6 +110,8 @@ fn every_kind_of_statement_is_recognized() {
         "explain (logical) select 1",
         "explain analyze verbose select 1",
         "explain create materialized view v as select 1",
+        "explain analyze materialized view v",
+        "explain (plan, analyze) for materialized view s.v",
         "drop materialized view if exists a, b cascade",
         "truncate table a, only b restart identity cascade",
         "alter table a rename to b",

@@ -1,0 +1,43 @@
+//! Quarantine notices: a statement hears of the rows it wrote that a view could not compute.
+//!
+//! Law      The statement has succeeded, whatever is said here: nothing is waited for beyond
+//!          [`WAIT`], and what comes to light later stands in `tidemark.quarantine` all the same.
+//!          Only views with expressions that can fail are waited for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidemark_catalog::{ObjectId, PUBLIC};
+use tidemark_engine::{CollectionId, Timestamp};
+use tidemark_sql::error::state;
+
+use crate::session::{Notice, Session};
+
+/// As long as work may stand unprocessed (design §5).
+const WAIT: Duration = Duration::from_millis(50);
+
+/// Notices for the views that could not compute rows of a commit at `at` that wrote `tables`.
+pub async fn tell(session: &mut Session, at: Timestamp, tables: &[CollectionId]) {
+    let engine = session.coordinator.engine.clone();
+    let views = engine.views_that_can_fail(tables);
+    if views.is_empty() {
+        return;
+    }
+    // Late or dropped: then there is nothing to say.
+    let _ = tokio::time::timeout(WAIT, engine.wait_for(&views, at)).await;
+    let mut failed: BTreeMap<CollectionId, (i64, String)> = BTreeMap::new();
+    for row in engine.quarantine().failed_at(at) {
+        let of_view = failed.entry(row.view).or_insert((0, row.error));
+        of_view.0 += row.count;
+    }
+    let catalog = session.coordinator.catalog();
+    for (view, (count, error)) in failed {
+        let Some(object) = catalog.get(ObjectId(view.0)) else { continue };
+        let name = catalog.display_name(object, &[PUBLIC.to_owned()]);
+        let rows = if count == 1 { "1 row" } else { &format!("{count} rows") };
+        let message = format!("materialized view \"{name}\" leaves out {rows}: {error}");
+        let mut notice = Notice::note(state::WARNING, message);
+        notice.hint = Some("See tidemark.quarantine.".to_owned());
+        session.notice(notice);
+    }
+}
