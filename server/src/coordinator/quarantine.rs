@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidemark_catalog::{ObjectId, PUBLIC};
+use tidemark_catalog::ObjectId;
 use tidemark_engine::{CollectionId, Timestamp};
 use tidemark_sql::error::state;
 
@@ -31,9 +31,10 @@ pub async fn tell(session: &mut Session, at: Timestamp, tables: &[CollectionId])
         of_view.0 += row.count;
     }
     let catalog = session.coordinator.catalog();
+    let search_path = session.settings.search_path(&session.user);
     for (view, (count, error)) in failed {
         let Some(object) = catalog.get(ObjectId(view.0)) else { continue };
-        let name = catalog.display_name(object, &[PUBLIC.to_owned()]);
+        let name = catalog.display_name(object, &search_path);
         let rows = if count == 1 { "1 row" } else { &format!("{count} rows") };
         let message = format!("materialized view \"{name}\" leaves out {rows}: {error}");
         let mut notice = Notice::note(state::WARNING, message);
