@@ -142,6 +142,9 @@ pub struct Table {
     /// `{table}_pkey`, which [`Catalog::apply`](crate::Catalog::apply) then fills in.
     #[serde(default)]
     pub primary_key_name: Option<String>,
+    /// `WITH (append_only = true)`: rows are inserted, never changed or deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub append_only: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -105,6 +105,11 @@ impl Engine {
         self.horizon.begin_read(&self.clock)
     }
 
+    /// The wall clock; closes nothing.
+    pub fn now(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
     /// Resolves when all of `views` hold V(at), expiries included; cancelled when one of them is
     /// dropped. `at` is a time of [`Engine::begin_read`] or of an acknowledged commit.
     pub fn wait_for(&self, views: &[CollectionId], at: Timestamp) -> oneshot::Receiver<()> {

@@ -29,8 +29,15 @@ struct Key {
 struct Held {
     count: i64,
     since: Timestamp,
-    /// When one more failed last.
+    /// When one more failed last, and how many did.
     last: Timestamp,
+    failed_last: i64,
+}
+
+impl Held {
+    fn new(since: Timestamp) -> Self {
+        Held { count: 0, since, last: since, failed_last: 0 }
+    }
 }
 
 /// One row in quarantine.
@@ -60,10 +67,13 @@ impl Quarantine {
     ) {
         let key = Key { view, operator, row: display_row(row), error: error.to_string() };
         let mut rows = self.rows.lock().expect("no holder panics");
-        let held = rows.entry(key.clone()).or_insert(Held { count: 0, since: time, last: time });
+        let held = rows.entry(key.clone()).or_insert_with(|| Held::new(time));
         held.count += diff;
-        if diff > 0 {
-            held.last = held.last.max(time);
+        if time > held.last {
+            (held.last, held.failed_last) = (time, 0);
+        }
+        if time == held.last {
+            held.failed_last += diff;
         }
         if held.count == 0 {
             rows.remove(&key);
@@ -77,25 +87,29 @@ impl Quarantine {
 
     /// What is in quarantine now, in order of view.
     pub fn rows(&self) -> Vec<QuarantinedRow> {
-        self.rows_where(|_| true)
+        self.rows_where(|held| Some(held.count))
     }
 
-    /// Those of which one failed at exactly this time, after all others so far.
+    /// Those that failed at exactly this time and not again later; `count` is how many did then.
     pub fn failed_at(&self, time: Timestamp) -> Vec<QuarantinedRow> {
-        self.rows_where(|held| held.last == time && held.count > 0)
+        let failed = |held: &Held| (held.last == time).then_some(held.failed_last);
+        let mut rows = self.rows_where(failed);
+        rows.retain(|row| row.count > 0);
+        rows
     }
 
-    fn rows_where(&self, wanted: impl Fn(&Held) -> bool) -> Vec<QuarantinedRow> {
+    /// The rows for which `count` has a count.
+    fn rows_where(&self, count: impl Fn(&Held) -> Option<i64>) -> Vec<QuarantinedRow> {
         let rows = self.rows.lock().expect("no holder panics");
         rows.iter()
-            .filter(|(_, held)| wanted(held))
-            .map(|(key, held)| QuarantinedRow {
+            .filter_map(|(key, held)| Some((key, held, count(held)?)))
+            .map(|(key, held, count)| QuarantinedRow {
                 view: key.view,
                 operator: key.operator,
                 row: key.row.clone(),
                 error: key.error.clone(),
                 since: held.since,
-                count: held.count,
+                count,
             })
             .collect()
     }

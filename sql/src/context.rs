@@ -64,15 +64,19 @@ impl PlanContext {
     }
 
     fn view_progress(&self) -> Vec<ViewProgress> {
+        let wall = self.engine.now();
         let progress = self.engine.views().into_iter().map(|view| {
             let id = ObjectId(view.id.0);
             let tables = base_tables(&self.catalog, &[id].into());
             let changes = tables.iter().map(|table| self.engine.last_changed(collection(*table)));
             let changed = changes.max().unwrap_or(Timestamp::MIN);
+            let behind_commits = changed.next().0.saturating_sub(view.upper.0);
+            let due = view.next_time.unwrap_or(Timestamp::MAX);
+            let behind_time = wall.0.saturating_sub(due.0);
             ViewProgress {
                 id,
                 upper: CommitTime(view.upper.0),
-                lag_us: changed.next().0.saturating_sub(view.upper.0),
+                lag_us: behind_commits.max(behind_time),
                 next_expiry: view.next_time.map(|time| CommitTime(time.0)),
             }
         });

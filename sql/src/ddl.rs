@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sqlparser::ast::{self, ColumnOption, ObjectName, TableConstraint};
+use sqlparser::ast::{
+    self, ColumnOption, CreateTableOptions, ObjectName, SqlOption, TableConstraint,
+};
 use tidemark_catalog::{Column, Found, Object, PgType};
 
 use crate::context::PlanContext;
@@ -20,6 +22,8 @@ pub struct TableDefinition {
     pub primary_key: Vec<usize>,
     /// `CONSTRAINT name PRIMARY KEY`.
     pub primary_key_name: Option<String>,
+    /// WITH (append_only = true).
+    pub append_only: bool,
     /// CREATE TABLE … AS: plan it, take its columns if `columns` is empty, and insert its rows.
     pub query: Option<Box<ast::Query>>,
     pub notices: Vec<Notice>,
@@ -40,9 +44,11 @@ pub fn define_table(
         columns: Vec::new(),
         primary_key: Vec::new(),
         primary_key_name: None,
+        append_only: false,
         query: create.query.clone(),
         notices: Vec::new(),
     };
+    definition.read_options(&create.table_options)?;
     for column in &create.columns {
         definition.add_column(column)?;
     }
@@ -73,6 +79,32 @@ fn refuse_clauses(create: &ast::CreateTable) -> Result<(), SqlError> {
 }
 
 impl TableDefinition {
+    /// WITH (name = value, …). What only tunes PostgreSQL's storage says nothing here.
+    fn read_options(&mut self, options: &CreateTableOptions) -> Result<(), SqlError> {
+        let options = match options {
+            CreateTableOptions::None => return Ok(()),
+            CreateTableOptions::With(options) => options,
+            other => {
+                return Err(SqlError::unsupported(format!("table options {other}"))
+                    .with_hint("options are written WITH (name = value)"));
+            }
+        };
+        for option in options {
+            let (name, value) = match option {
+                SqlOption::KeyValue { key, value } => (fold(key), Some(value)),
+                SqlOption::Ident(name) => (fold(name), None),
+                other => return Err(unrecognized_option(&other.to_string())),
+            };
+            match name.as_str() {
+                "append_only" => self.append_only = boolean_option(&name, value)?,
+                "fillfactor" | "autovacuum_enabled" | "parallel_workers" => {}
+                name if name.starts_with("autovacuum_") || name.starts_with("toast") => {}
+                _ => return Err(unrecognized_option(&name)),
+            }
+        }
+        Ok(())
+    }
+
     fn add_column(&mut self, definition: &ast::ColumnDef) -> Result<(), SqlError> {
         let name = fold(&definition.name);
         if self.columns.iter().any(|column| column.name == name) {
@@ -149,6 +181,32 @@ impl TableDefinition {
         self.primary_key = columns;
         self.primary_key_name = name.map(fold);
         Ok(())
+    }
+}
+
+fn unrecognized_option(name: &str) -> SqlError {
+    let message = format!("unrecognized parameter \"{name}\"");
+    SqlError::new(state::INVALID_PARAMETER_VALUE, message)
+        .with_hint("tables know WITH (append_only = true)")
+}
+
+/// As PostgreSQL reads a boolean of a storage parameter; without a value it is on.
+fn boolean_option(name: &str, value: Option<&ast::Expr>) -> Result<bool, SqlError> {
+    let Some(value) = value else { return Ok(true) };
+    let text = match value {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::SingleQuotedString(text) => text.clone(),
+            other => other.to_string(),
+        },
+        other => other.to_string(),
+    };
+    match text.to_lowercase().as_str() {
+        "true" | "on" | "yes" | "1" => Ok(true),
+        "false" | "off" | "no" | "0" => Ok(false),
+        _ => {
+            let message = format!("invalid value for boolean option \"{name}\": {text}");
+            Err(SqlError::new(state::INVALID_PARAMETER_VALUE, message))
+        }
     }
 }
 

@@ -77,7 +77,7 @@ pub fn plan_dml(
             change::delete(ctx, statement, param_types)?.describe(ctx, param_types)
         }
         Statement::Truncate { tables } => {
-            let targets = tables.iter().map(|name| Ok(Target::named(ctx, name, None)?.object.id));
+            let targets = tables.iter().map(|name| Ok(Target::changed(ctx, name, None)?.object.id));
             Ok(DmlPlan { targets: targets.collect::<Result<_, SqlError>>()?, ..DmlPlan::default() })
         }
         _ => Err(SqlError::internal("not a statement that changes data")),
@@ -129,7 +129,7 @@ fn truncate(
 ) -> Result<DmlResult, SqlError> {
     let mut writes = Vec::new();
     for name in tables {
-        let target = Target::named(ctx, name, None)?;
+        let target = Target::changed(ctx, name, None)?;
         let rows = target.provider(ctx, read).scan_all();
         let delete = rows.iter().flat_map(|rows| ids(&rows.ids)).collect();
         let insert = RecordBatch::new_empty(target.schema());

@@ -38,7 +38,7 @@ fn orders() -> Op {
         column("tags", PgType::Array(&PgType::Text), -1),
         column("at", PgType::Timestamptz, 3),
     ];
-    let table = Table { columns, primary_key: vec![0], primary_key_name: None };
+    let table = Table { columns, primary_key: vec![0], primary_key_name: None, append_only: false };
     Op::CreateObject(Object::new(ObjectId(1), "public", "orders", ObjectKind::Table(table)))
 }
 
@@ -73,6 +73,7 @@ pub(super) fn catalog() -> Catalog {
                 columns: vec![column("a b", PgType::Text, -1), column("c", PgType::Int4, -1)],
                 primary_key: vec![1, 0],
                 primary_key_name: None,
+                append_only: false,
             }),
         )),
         Op::ReplaceObject(view(2, "", "SELECT count(id) AS n FROM orders", &[1], true)),

@@ -32,6 +32,10 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
     for notice in plan.notices {
         session.notice(notice);
     }
+    if !create.with_data {
+        let message = format!("materialized view \"{name}\" is filled all the same");
+        session.notice(Notice::note(state::FEATURE_NOT_SUPPORTED, message));
+    }
     let view = View {
         sql: create.body.clone(),
         columns: plan.columns,

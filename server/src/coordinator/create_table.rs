@@ -70,6 +70,7 @@ fn stage(
         columns: definition.columns.clone(),
         primary_key: definition.primary_key.clone(),
         primary_key_name: None,
+        append_only: definition.append_only,
     };
     let fields: Vec<Field> = definition.columns.iter().map(Column::field).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));

@@ -238,7 +238,7 @@ fn target_of(
         return Err(SqlError::unsupported("only tables can be changed"));
     };
     let alias = alias.as_ref().map(|alias| &alias.name);
-    let target = Target::named(ctx, name, alias)?;
+    let target = Target::changed(ctx, name, alias)?;
     let first = TableWithJoins { relation: target.factor(), joins: table.joins.clone() };
     Ok((target, first))
 }

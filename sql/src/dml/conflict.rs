@@ -52,6 +52,7 @@ pub fn plan(
     match &on.action {
         OnConflictAction::DoNothing => Ok(None),
         OnConflictAction::DoUpdate(update) => {
+            target.check_changeable()?;
             Ok(Some(update_plan(ctx, target, update, param_types)?.0))
         }
     }

@@ -39,6 +39,26 @@ impl Target {
         Ok(Target { object, name })
     }
 
+    /// The same for a statement that changes or deletes rows: 55000 if the table only grows.
+    pub fn changed(
+        ctx: &PlanContext,
+        name: &ObjectName,
+        alias: Option<&Ident>,
+    ) -> Result<Target, SqlError> {
+        let target = Target::named(ctx, name, alias)?;
+        target.check_changeable()?;
+        Ok(target)
+    }
+
+    pub fn check_changeable(&self) -> Result<(), SqlError> {
+        if !self.table().append_only {
+            return Ok(());
+        }
+        let message = format!("table \"{}\" is append-only", self.object.name);
+        Err(SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .with_hint("Its rows cannot be changed or deleted, only inserted."))
+    }
+
     pub fn table(&self) -> &Table {
         self.object.table().expect("checked when it was made")
     }

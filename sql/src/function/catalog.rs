@@ -121,6 +121,7 @@ fn definitions() -> Vec<ScalarUDF> {
         nothing("pg_get_triggerdef", &[&[Ty::Oid], &[Ty::Oid, Ty::Bool]]),
         nothing("pg_get_partkeydef", &[&[Ty::Oid]]),
         nothing("pg_get_functiondef", &[&[Ty::Oid]]),
+        nothing("pg_get_function_sqlbody", &[&[Ty::Oid]]),
         nothing("pg_get_partition_constraintdef", &[&[Ty::Oid]]),
         Scalar::new("pg_tablespace_location")
             .overload(fn1::<OidArg, Text>(|_| Ok(system::pg_tablespace_location().into())))
@@ -172,6 +173,12 @@ fn descriptions() -> Vec<ScalarUDF> {
         Scalar::new("pg_encoding_to_char")
             .overload(fn1::<Int4, Text>(|e| Ok(system::pg_encoding_to_char(e).into())))
             .udf(),
+        Scalar::new("getdatabaseencoding")
+            .stable()
+            .overload(columns(&[], text, |call| {
+                Ok(Arc::new(StringArray::from(vec!["UTF8"; call.rows])))
+            }))
+            .udf(),
         Scalar::new("pg_char_to_encoding")
             .overload(fn1::<Text, Int4>(|name| {
                 let known = matches!(name.to_ascii_lowercase().as_str(), "utf8" | "utf-8");
@@ -198,6 +205,11 @@ fn visibility() -> Vec<ScalarUDF> {
         visible("pg_collation_is_visible", system::pg_collation_is_visible),
         visible("pg_operator_is_visible", |_| Some(true)),
         visible("pg_opclass_is_visible", |_| Some(true)),
+        visible("pg_opfamily_is_visible", |_| Some(true)),
+        visible("pg_ts_config_is_visible", |_| Some(true)),
+        visible("pg_ts_dict_is_visible", |_| Some(true)),
+        visible("pg_ts_parser_is_visible", |_| Some(true)),
+        visible("pg_ts_template_is_visible", |_| Some(true)),
         visible("pg_conversion_is_visible", |_| Some(true)),
         visible("pg_is_other_temp_schema", |_| Some(system::pg_is_other_temp_schema())),
         visible("pg_statistics_obj_is_visible", |_| Some(false)),

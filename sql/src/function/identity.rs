@@ -22,7 +22,7 @@ use super::session::SessionInfo;
 
 /// What `version()` says; clients read the number after the name.
 pub const VERSION: &str = concat!(
-    "PostgreSQL 15.0 (Tidemark ",
+    "PostgreSQL 15.9 (Tidemark ",
     env!("CARGO_PKG_VERSION"),
     ") on x86_64-pc-linux-gnu, 64-bit"
 );

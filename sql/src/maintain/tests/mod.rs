@@ -31,7 +31,7 @@ fn table(of: &[(&str, PgType)], primary_key: &[usize]) -> ObjectKind {
     let mut columns = columns(of);
     primary_key.iter().for_each(|&column| columns[column].not_null = true);
     let primary_key = primary_key.to_vec();
-    ObjectKind::Table(Table { columns, primary_key, primary_key_name: None })
+    ObjectKind::Table(Table { columns, primary_key, primary_key_name: None, append_only: false })
 }
 
 fn view(sql: &str, of: &[(&str, PgType)], key: Option<Vec<usize>>) -> View {
