@@ -66,6 +66,8 @@ pub enum Plan {
 pub struct InputPlan {
     pub id: CollectionId,
     pub schema: SchemaRef,
+    /// Its rows never leave and never change.
+    pub append_only: bool,
 }
 
 /// See [`Plan::Constant`].
@@ -132,6 +134,28 @@ impl Plan {
         ids
     }
 
+    /// Whether its rows never leave: what stands above may then keep less.
+    pub fn append_only(&self) -> bool {
+        let grows = match self {
+            Plan::Input(plan) => plan.append_only,
+            Plan::Constant(_) | Plan::Project(_) | Plan::Filter(_) => true,
+            Plan::Union(_) | Plan::Unnest(_) => true,
+            // Rows come in at an edge From, and go at an edge Until.
+            Plan::Temporal(plan) => {
+                plan.mode == TemporalMode::Filter
+                    && plan.bounds.iter().all(|bound| bound.edge == Edge::From)
+            }
+            Plan::Join(plan) => matches!(plan.kind, JoinKind::Inner | JoinKind::Semi),
+            Plan::Aggregate(_)
+            | Plan::SetOperation(_)
+            | Plan::TopK(_)
+            | Plan::Window(_)
+            | Plan::Session(_)
+            | Plan::Recursive(_) => false,
+        };
+        grows && self.inputs().into_iter().all(Plan::append_only)
+    }
+
     /// Whether its rows change with time alone, by an operator of its own.
     pub fn is_temporal(&self) -> bool {
         matches!(self, Plan::Temporal(_)) || self.inputs().into_iter().any(Plan::is_temporal)
@@ -181,7 +205,10 @@ impl Plan {
     ) -> fmt::Result {
         write!(text, "{:indent$}", "", indent = depth * 2)?;
         match self {
-            Plan::Input(plan) => write!(text, "Input {}", name(plan.id))?,
+            Plan::Input(plan) => {
+                let append_only = if plan.append_only { " append-only" } else { "" };
+                write!(text, "Input {}{append_only}", name(plan.id))?;
+            }
             Plan::Constant(plan) => write!(text, "Constant rows={}", plan.rows.num_rows())?,
             Plan::Project(plan) => write!(text, "{plan}")?,
             Plan::Filter(plan) => write!(text, "{plan}")?,

@@ -141,6 +141,7 @@ impl Session {
                     columns: table.columns,
                     primary_key: table.primary_key,
                     primary_key_name: table.primary_key_name,
+                    append_only: false,
                 });
                 self.create(Object::new(id, &table.schema, &table.name, kind));
                 self.commit(Change { create_tables: vec![def], ..Change::default() });

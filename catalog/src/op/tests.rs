@@ -19,6 +19,7 @@ fn table() -> Object {
         columns: vec![id, price, tags],
         primary_key: vec![0],
         primary_key_name: Some("orders_pkey".to_owned()),
+        append_only: false,
     });
     let mut object = Object::new(ObjectId(1), "public", "orders", kind);
     object.comment = Some("what people bought".to_owned());

@@ -92,7 +92,8 @@ fn four_roads(seed: u64) {
 /// A view that reads a view.
 fn over(id: u64, plan: &Plan) -> Plan {
     let schema = plan.schema();
-    let input = Plan::Input(InputPlan { id: CollectionId(id), schema: schema.clone() });
+    let input =
+        Plan::Input(InputPlan { id: CollectionId(id), schema: schema.clone(), append_only: false });
     let column = datafusion::physical_expr::expressions::Column::new(schema.field(0).name(), 0);
     let predicate =
         datafusion::physical_expr::expressions::IsNotNullExpr::new(std::sync::Arc::new(column));

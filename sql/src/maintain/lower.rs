@@ -71,6 +71,7 @@ impl Lowering<'_> {
             Rel::Scan(scan) => Plan::Input(InputPlan {
                 id: CollectionId(scan.object.0),
                 schema: scan.schema.clone(),
+                append_only: scan.append_only,
             }),
             Rel::Constant(rows) => Plan::Constant(ConstantPlan { rows: rows.clone() }),
             Rel::Project(project) => self.project(project)?,

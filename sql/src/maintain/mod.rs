@@ -202,6 +202,7 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         schema: relation_schema(object.columns()),
         types: object.columns().iter().map(|column| (column.ty, column.typmod)).collect(),
         key,
+        append_only: object.table().is_some_and(|table| table.append_only),
     })
 }
 

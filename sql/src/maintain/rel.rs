@@ -42,6 +42,8 @@ pub(super) struct Scan {
     pub types: Vec<(PgType, i32)>,
     /// Columns that identify a row, where there are some.
     pub key: Option<Vec<usize>>,
+    /// Rows never leave it.
+    pub append_only: bool,
 }
 
 #[derive(Clone, Debug)]
