@@ -36,6 +36,11 @@ impl<P> RowSet<P> {
         (id, new)
     }
 
+    /// One more than the largest id given out.
+    pub fn id_limit(&self) -> usize {
+        self.payloads.len()
+    }
+
     pub fn get(&self, id: u32) -> &P {
         &self.payloads[id as usize]
     }
