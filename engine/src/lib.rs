@@ -8,6 +8,7 @@
 //! with now() = t. [`oracle`] computes it the slow way; everything else is measured against that.
 
 pub mod aggregate;
+pub mod batch;
 pub mod commit;
 mod dataflow;
 mod engine;

@@ -6,6 +6,9 @@
 //! it, at every t.
 
 mod aggregate;
+mod recursive;
+mod session;
+mod unnest;
 
 use std::collections::HashMap;
 
@@ -101,12 +104,13 @@ impl Oracle<'_> {
             Plan::Join(plan) => self.join(plan),
             Plan::Aggregate(plan) => self.aggregate(plan),
             Plan::Union(plan) => plan.inputs.iter().flat_map(|input| self.rows(input)).collect(),
-            Plan::SetOperation(_)
-            | Plan::TopK(_)
-            | Plan::Window(_)
-            | Plan::Unnest(_)
-            | Plan::Session(_)
-            | Plan::Recursive(_) => unimplemented!("skeleton"),
+            Plan::Unnest(plan) => {
+                let rows = self.rows(&plan.input);
+                unnest::rows(plan, &rows)
+            }
+            Plan::Session(plan) => self.session(plan),
+            Plan::Recursive(plan) => self.recursive(plan),
+            Plan::SetOperation(_) | Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
         }
     }
 
@@ -191,6 +195,18 @@ impl Oracle<'_> {
         }
         out
     }
+}
+
+/// The rows as a batch.
+pub(crate) fn batch_of_rows(schema: &SchemaRef, rows: &[Row]) -> RecordBatch {
+    if rows.is_empty() {
+        return RecordBatch::new_empty(schema.clone());
+    }
+    let columns = (0..schema.fields().len()).map(|column| {
+        let values = rows.iter().map(|row| row[column].clone());
+        ScalarValue::iter_to_array(values).expect("values of one type")
+    });
+    batch_of(schema.clone(), columns.collect(), rows.len())
 }
 
 fn batch_of_row(schema: &SchemaRef, row: &Row) -> RecordBatch {

@@ -123,6 +123,25 @@ impl Plan {
         }
     }
 
+    /// The same, to put others in their place.
+    pub(crate) fn inputs_mut(&mut self) -> Vec<&mut Plan> {
+        match self {
+            Plan::Input(_) | Plan::Constant(_) => vec![],
+            Plan::Project(plan) => vec![&mut plan.input],
+            Plan::Filter(plan) => vec![&mut plan.input],
+            Plan::Temporal(plan) => vec![&mut plan.input],
+            Plan::Join(plan) => vec![&mut plan.left, &mut plan.right],
+            Plan::Aggregate(plan) => vec![&mut plan.input],
+            Plan::Union(plan) => plan.inputs.iter_mut().collect(),
+            Plan::SetOperation(plan) => vec![&mut plan.left, &mut plan.right],
+            Plan::TopK(plan) => vec![&mut plan.input],
+            Plan::Window(plan) => vec![&mut plan.input],
+            Plan::Unnest(plan) => vec![&mut plan.input],
+            Plan::Session(plan) => vec![&mut plan.input],
+            Plan::Recursive(plan) => vec![&mut plan.base, &mut plan.step],
+        }
+    }
+
     /// The tables and views it reads, each once.
     pub fn reads(&self) -> BTreeSet<CollectionId> {
         let mut ids: BTreeSet<_> = self.inputs().into_iter().flat_map(Plan::reads).collect();
@@ -225,6 +244,11 @@ impl Plan {
         }
         writeln!(text, " -> {}{}", columns_of(&self.schema()), note(*place))?;
         *place += 1;
+        if let Plan::Recursive(plan) = self {
+            let in_step = |id| if id == plan.itself { "itself".to_string() } else { name(id) };
+            plan.base.explain_at(depth + 1, place, name, note, text)?;
+            return plan.step.explain_at(depth + 1, place, &in_step, note, text);
+        }
         for input in self.inputs() {
             input.explain_at(depth + 1, place, name, note, text)?;
         }

@@ -21,8 +21,11 @@ use crate::operator::aggregate::Aggregate;
 use crate::operator::filter::Filter;
 use crate::operator::join::Join;
 use crate::operator::project::Project;
+use crate::operator::recursive::Recursive;
+use crate::operator::session::Session;
 use crate::operator::temporal::Temporal;
-use crate::plan::Plan;
+use crate::operator::unnest::Unnest;
+use crate::plan::{Plan, RecursivePlan};
 use crate::time::CollectionId;
 
 /// What renders one dataflow.
@@ -90,13 +93,27 @@ impl<'s> Renderer<'s> {
                 let streams: Vec<_> = union.inputs.iter().map(|input| self.render(input)).collect();
                 self.scope.concatenate(streams)
             }
-            Plan::SetOperation(_)
-            | Plan::TopK(_)
-            | Plan::Window(_)
-            | Plan::Unnest(_)
-            | Plan::Session(_)
-            | Plan::Recursive(_) => unimplemented!("skeleton"),
+            Plan::Unnest(unnest) => {
+                self.unary("Unnest", &unnest.input, Box::new(Unnest::new(unnest)))
+            }
+            Plan::Session(session) => {
+                let input = self.routed(&session.input, Routing::ByKey(session.keys.clone()));
+                self.operator("Session", vec![input], Box::new(Session::new(session)), false, None)
+            }
+            Plan::Recursive(recursive) => self.recursive(recursive),
+            Plan::SetOperation(_) | Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
         }
+    }
+
+    /// All of it on one worker; what doesn't depend on the recursion is rendered as ever.
+    fn recursive(&mut self, plan: &RecursivePlan) -> UpdateStream<'s> {
+        let cut = plan.cut();
+        let inputs: Vec<_> =
+            cut.inputs.iter().map(|input| self.routed(input, Routing::ByKey(vec![]))).collect();
+        let operator = Box::new(Recursive::new(plan, &cut));
+        let temporal = cut.step.is_temporal();
+        let on_advance = temporal.then(|| NextTimes::register(&self.next_times));
+        self.operator("Recursive", inputs, operator, temporal, on_advance)
     }
 
     fn is_first(&self) -> bool {

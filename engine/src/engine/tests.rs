@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use super::{Engine, EngineConfig, Recovered};
 use crate::commit::{Change, CommitError, TableDef, TableWrite, ViewDef};
 use crate::oracle::random::{Scale, random_plan, random_value, table_schema};
-use crate::oracle::{evaluate, multiset, rows_of};
+use crate::oracle::{batch_of_rows, evaluate, multiset, rows_of};
 use crate::plan::{FilterPlan, InputPlan, Plan};
 use crate::time::{CollectionId, RowId, Timestamp};
 use crate::updates::batch_of;
@@ -194,18 +194,7 @@ impl Harness {
     fn oracle(&self, plan: &Plan, at: Timestamp) -> Vec<crate::oracle::Row> {
         let input = |id: CollectionId| match self.views.get(&id) {
             None => self.rows(id, at),
-            Some(view) => {
-                let rows = self.oracle(view, at);
-                let schema = view.schema();
-                if rows.is_empty() {
-                    return RecordBatch::new_empty(schema);
-                }
-                let columns = (0..schema.fields().len()).map(|column| {
-                    let values = rows.iter().map(|row| row[column].clone());
-                    ScalarValue::iter_to_array(values).expect("values of one type")
-                });
-                batch_of(schema.clone(), columns.collect(), rows.len())
-            }
+            Some(view) => batch_of_rows(&view.schema(), &self.oracle(view, at)),
         };
         evaluate(plan, &input, at).rows
     }

@@ -15,6 +15,7 @@
 pub mod aggregate;
 pub mod filter;
 pub mod join;
+pub(crate) mod nested;
 pub mod project;
 pub mod recursive;
 pub mod session;

@@ -1,5 +1,9 @@
 //! Random tables, changes and plans, for tests.
 
+mod recursive;
+mod session;
+mod unnest;
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
@@ -75,7 +79,13 @@ pub(crate) fn random_value(random: &mut StdRng, ty: &DataType, scale: Scale) -> 
             Some(scale.base + random.random_range(-5..TIMES as i64 + 10) * scale.step),
             Some("+00:00".into()),
         ),
-        other => unreachable!("no table has a column of type {other}"),
+        DataType::List(element) => {
+            let count = random.random_range(0..4);
+            let values: Vec<ScalarValue> =
+                (0..count).map(|_| random_value(random, element.data_type(), scale)).collect();
+            ScalarValue::List(ScalarValue::new_list_nullable(&values, element.data_type()))
+        }
+        other => unreachable!("no column is of type {other}"),
     }
 }
 
@@ -121,12 +131,15 @@ pub(crate) fn random_plan(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
         let id = random.random_range(1..3);
         return input(id, &table_schema(id));
     }
-    match random.random_range(0..12) {
+    match random.random_range(0..15) {
         0 => random_filter(random, depth, scale),
         1 | 2 => random_project(random, depth, scale),
         3..=5 => random_temporal(random, depth, scale),
         6 | 7 => random_join(random, depth, scale),
         8..=10 => random_aggregate(random, depth, scale),
+        11 => recursive::random_recursive(random, depth, scale),
+        12 => session::random_session(random, depth, scale),
+        13 => unnest::random_unnest(random, depth, scale),
         _ => random_union(random, depth, scale),
     }
 }
@@ -147,7 +160,8 @@ fn column(schema: &SchemaRef, index: usize) -> Expr {
 fn random_predicate(random: &mut StdRng, schema: &SchemaRef, scale: Scale) -> Expr {
     let any = random.random_range(0..schema.fields().len());
     let value = random_value(random, schema.field(any).data_type(), scale);
-    let comparable = !matches!(schema.field(any).data_type(), DataType::Boolean);
+    let comparable =
+        !matches!(schema.field(any).data_type(), DataType::Boolean | DataType::List(_));
     if random.random_bool(0.3) || !comparable {
         return Arc::new(IsNotNullExpr::new(column(schema, any)));
     }

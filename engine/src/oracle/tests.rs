@@ -5,15 +5,14 @@
 use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
-use datafusion::common::ScalarValue;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::random::{Scale, TIMES, random_plan, random_updates, table_schema};
-use super::{accumulate, evaluate, multiset};
+use super::{Row, accumulate, batch_of_rows, evaluate, multiset};
 use crate::operator::testing::run_reporting;
 use crate::time::{CollectionId, Timestamp};
-use crate::updates::{Updates, batch_of};
+use crate::updates::Updates;
 
 const SCALE: Scale = Scale { base: 0, step: 1 };
 
@@ -70,21 +69,10 @@ fn check_case(seed: u64) {
 }
 
 fn state_at(updates: &Updates, at: Timestamp) -> RecordBatch {
-    let schema = updates.schema();
-    let mut columns: Vec<Vec<ScalarValue>> = vec![vec![]; schema.fields().len()];
-    let mut rows = 0;
+    let mut rows: Vec<Row> = Vec::new();
     for (row, count) in accumulate(updates, at) {
         assert!(count > 0, "random updates delete what is there");
-        for _ in 0..count {
-            rows += 1;
-            columns.iter_mut().zip(&row).for_each(|(column, value)| column.push(value.clone()));
-        }
+        rows.extend((0..count).map(|_| row.clone()));
     }
-    if rows == 0 {
-        return RecordBatch::new_empty(schema);
-    }
-    let columns = columns
-        .into_iter()
-        .map(|column| ScalarValue::iter_to_array(column).expect("values of one type"));
-    batch_of(schema, columns.collect(), rows)
+    batch_of_rows(&updates.schema(), &rows)
 }

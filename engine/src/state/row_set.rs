@@ -43,6 +43,11 @@ impl<P> RowSet<P> {
         StateSize { rows, bytes: bytes + (self.payloads.len() * size_of::<P>()) as u64 }
     }
 
+    /// One more than the largest id given out.
+    pub fn id_limit(&self) -> usize {
+        self.payloads.len()
+    }
+
     pub fn get(&self, id: u32) -> &P {
         &self.payloads[id as usize]
     }
