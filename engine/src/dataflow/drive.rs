@@ -1,8 +1,9 @@
 //! The driver: runs an operator as its contract asks, on a timely worker.
 //!
 //! It buffers what arrives, and when all input frontiers have passed `upper` calls `step` once with
-//! everything in [lower, upper). It holds a capability only while something is buffered, before the
-//! first step, or, for an operator that changes with time alone, always.
+//! everything in [lower, upper), or a few times if the operator wants short steps. It holds a
+//! capability only while something is buffered, before the first step, or, for an operator that
+//! changes with time alone, always.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -76,6 +77,7 @@ pub(crate) fn drive<'s>(
     let (output, stream) = builder.new_output::<Updates>();
     let mut output = OutputBuilder::<u64, NoopBuilder<Updates>>::from(output);
     let mut lower = context.as_of;
+    let activator = scope.activator_for(builder.operator_info().address);
 
     builder.build(move |mut capabilities| {
         let mut held = capabilities.pop();
@@ -89,12 +91,17 @@ pub(crate) fn drive<'s>(
             }
             // An input that has ended holds nothing back.
             let upper = frontiers.iter().filter_map(|f| f.frontier().first().copied()).min();
-            let Some(upper) = upper else {
+            let Some(complete) = upper else {
                 held = None;
                 return;
             };
-            if upper <= lower {
+            if complete <= lower {
                 return;
+            }
+            let upper = operator.slice(complete);
+            if upper < complete {
+                // The rest after others have had their turn.
+                activator.activate();
             }
             let ready = |buffer: &Received| buffer.iter().any(|(cap, _)| *cap.time() < upper);
             let due = operator.next_time().is_some_and(|time| time < upper);

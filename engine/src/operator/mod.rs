@@ -42,6 +42,11 @@ pub(crate) trait Operator {
         None
     }
 
+    /// How far a step should go that may go to `upper`, so that it stays short: above its lower.
+    fn slice(&self, upper: u64) -> u64 {
+        upper
+    }
+
     /// What it keeps between steps; cheap to ask after every one.
     fn state(&self) -> StateSize {
         StateSize::default()

@@ -111,6 +111,9 @@ impl fmt::Display for Bound {
     }
 }
 
+/// As many expiries as a step should make at most: other views wait for it meanwhile.
+const STEP_EXPIRIES: usize = 8 * 1024;
+
 /// An instant that never comes, or a bound that has no instant.
 const NEVER: u64 = u64::MAX;
 
@@ -241,9 +244,11 @@ struct Emission {
 }
 
 impl Emission {
+    /// Nothing where there are no flags: the row is out.
     fn push(&mut self, row: u32, flags: Option<Vec<Option<bool>>>, time: u64, diff: i64) {
+        let Some(flags) = flags.filter(|_| diff != 0) else { return };
         self.rows.push(row);
-        self.flags.extend(flags);
+        self.flags.push(flags);
         self.times.push(time);
         self.diffs.push(diff);
     }
@@ -260,22 +265,16 @@ impl Temporal {
         }
     }
 
-    /// The flags of a row at `time`; in `Filter` mode `None` when it is out.
-    fn state_at(&self, instants: &[Option<u64>], time: u64) -> Vec<Option<bool>> {
+    /// What a row's output has behind its columns at `time`: its flags, in `Filter` mode nothing.
+    /// `None` when the row is out.
+    fn flags_at(&self, instants: &[Option<u64>], time: u64) -> Option<Vec<Option<bool>>> {
         let holds = |(bound, instant): (&Bound, &Option<u64>)| {
             instant.map(|instant| bound.holds(instant, time))
         };
-        self.bounds.iter().zip(instants).map(holds).collect()
-    }
-
-    fn is_out(&self, flags: &[Option<bool>]) -> bool {
-        self.mode == TemporalMode::Filter && flags.iter().any(|flag| *flag != Some(true))
-    }
-
-    fn emit(&self, into: &mut Emission, row: u32, flags: Vec<Option<bool>>, time: u64, diff: i64) {
-        if diff != 0 && !self.is_out(&flags) {
-            let flags = (self.mode == TemporalMode::Flags).then_some(flags);
-            into.push(row, flags, time, diff);
+        let mut flags = self.bounds.iter().zip(instants).map(holds);
+        match self.mode {
+            TemporalMode::Filter => flags.all(|flag| flag == Some(true)).then(Vec::new),
+            TemporalMode::Flags => Some(flags.collect()),
         }
     }
 
@@ -303,11 +302,11 @@ impl Temporal {
             self.schedule.pop_first();
             let Pending { count, instants } = self.pending.get(row);
             let (before, after) =
-                (self.state_at(instants, instant - 1), self.state_at(instants, instant));
+                (self.flags_at(instants, instant - 1), self.flags_at(instants, instant));
             let (count, next) = (*count, self.next_instant(instants, instant));
             if before != after {
-                self.emit(out, row, before, instant, -count);
-                self.emit(out, row, after, instant, count);
+                out.push(row, before, instant, -count);
+                out.push(row, after, instant, count);
             }
             match next {
                 Some(next) => drop(self.schedule.insert((next, row))),
@@ -379,8 +378,7 @@ impl Operator for Temporal {
             self.expire(time, &mut stored, &mut released);
             let of_row: Vec<Option<u64>> =
                 instants.of_bounds.iter().map(|bound| bound[i]).collect();
-            let flags = self.state_at(&of_row, time);
-            self.emit(&mut fresh, i as u32, flags, time, diff);
+            fresh.push(i as u32, self.flags_at(&of_row, time), time, diff);
             if let Some(next) = self.next_instant(&of_row, time) {
                 self.remember(keys.key(i), &of_row, next, diff, &mut released);
             }
@@ -394,6 +392,16 @@ impl Operator for Temporal {
 
     fn next_time(&self) -> Option<u64> {
         self.schedule.first().map(|&(instant, _)| instant)
+    }
+
+    fn slice(&self, upper: u64) -> u64 {
+        let first = self.schedule.first().map(|&(instant, _)| instant);
+        let last = self.schedule.iter().nth(STEP_EXPIRIES).map(|&(instant, _)| instant);
+        match first.zip(last) {
+            // What is due at one instant is one step, however much it is.
+            Some((first, last)) => upper.min(last.max(first + 1)),
+            None => upper,
+        }
     }
 
     fn state(&self) -> StateSize {
