@@ -9,6 +9,7 @@
 
 pub mod aggregate;
 pub mod commit;
+mod contain;
 mod dataflow;
 mod engine;
 mod expression;
@@ -27,6 +28,7 @@ mod updates;
 pub use commit::{
     BoxError, Change, CommitError, Evaluate, EvaluateContext, TableDef, TableWrite, ViewDef,
 };
+pub use contain::is_contained;
 pub use engine::{Engine, EngineConfig, EngineError, ReadGuard, Recovered, ViewStatus};
 pub use expression::Expr;
 pub use plan::Plan;
