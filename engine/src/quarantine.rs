@@ -4,7 +4,8 @@
 //! collection like any other: reports carry a time and a multiplicity, and add up.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::btree_map::Entry;
+use std::sync::{Mutex, MutexGuard};
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -57,22 +58,26 @@ impl Quarantine {
         diff: i64,
     ) {
         let key = Key { view, operator, row: display_row(row), error: error.to_string() };
-        let mut rows = self.rows.lock().expect("no holder panics");
-        let held = rows.entry(key.clone()).or_insert(Held { count: 0, since: time });
-        held.count += diff;
-        if held.count == 0 {
-            rows.remove(&key);
+        add(&mut self.lock(), key, Held { count: diff, since: time });
+    }
+
+    /// Takes over all that stands in `other`.
+    pub(crate) fn absorb(&self, other: &Quarantine) {
+        let others = std::mem::take(&mut *other.lock());
+        if !others.is_empty() {
+            let mut rows = self.lock();
+            others.into_iter().for_each(|(key, held)| add(&mut rows, key, held));
         }
     }
 
     /// Forgets the rows of a dropped view.
     pub(crate) fn forget(&self, view: CollectionId) {
-        self.rows.lock().expect("no holder panics").retain(|key, _| key.view != view);
+        self.lock().retain(|key, _| key.view != view);
     }
 
     /// What is in quarantine now, in order of view.
     pub fn rows(&self) -> Vec<QuarantinedRow> {
-        let rows = self.rows.lock().expect("no holder panics");
+        let rows = self.lock();
         rows.iter()
             .map(|(key, held)| QuarantinedRow {
                 view: key.view,
@@ -83,6 +88,22 @@ impl Quarantine {
                 count: held.count,
             })
             .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Held>> {
+        self.rows.lock().expect("no holder panics")
+    }
+}
+
+fn add(rows: &mut BTreeMap<Key, Held>, key: Key, more: Held) {
+    match rows.entry(key) {
+        Entry::Vacant(entry) => drop(entry.insert(more)),
+        Entry::Occupied(mut entry) => {
+            entry.get_mut().count += more.count;
+            if entry.get().count == 0 {
+                entry.remove();
+            }
+        }
     }
 }
 
