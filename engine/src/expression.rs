@@ -2,7 +2,7 @@
 //!
 //! Law: a row whose evaluation fails is reported and left out; every other row is evaluated as if
 //! it were alone (S10). DataFusion fails a batch as a whole, so a failing batch is halved until the
-//! failing rows stand alone. A function that panics fails the same way, and takes no thread with it.
+//! failing rows stand alone. A function that panics fails the same way, and ends no thread.
 
 use std::sync::Arc;
 

@@ -13,8 +13,8 @@
 //! Delete and rederive: Gupta, Mumick, Subrahmanian, "Maintaining Views Incrementally", SIGMOD 1993.
 //! With the step linear in R, a derivation that is lost is seen as a retraction of the step, even
 //! where another derivation of the same row comes in its place. So what is left after the first
-//! part was derived before and still is, from base on; the second is the usual iteration up from it.
-//! Taking out more than was needed costs time alone.
+//! part was derived before and still is, from the base on; the second is the usual iteration up
+//! from it. Taking out more than was needed costs time alone.
 
 use std::fmt;
 
