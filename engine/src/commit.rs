@@ -18,13 +18,13 @@ mod reserve;
 #[cfg(test)]
 mod tests;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use crate::contain::contain;
 use crate::log::{self, LogError, Record};
 use crate::plan::Plan;
 use crate::store::{Horizon, Tables};
@@ -285,10 +285,12 @@ impl Thread {
 
     fn apply(&mut self, evaluate: Evaluate, group: &mut Group) -> Result<(), CommitError> {
         let context = EvaluateContext { now: group.time(), read: group.time() };
-        let change = match catch_unwind(AssertUnwindSafe(|| evaluate(&context))) {
-            Ok(change) => change.map_err(CommitError::Rejected)?,
-            Err(panic) => return Err(CommitError::Rejected(panic_message(&*panic).into())),
-        };
+        let change = contain(|| evaluate(&context)).map_err(|panic| {
+            let message = format!("the evaluation of a commit panicked: {panic}");
+            tracing::error!("{message}");
+            CommitError::Rejected(message.into())
+        })?;
+        let change = change.map_err(CommitError::Rejected)?;
         let mut applied =
             Applied { horizon: &self.horizon, tables: &self.tables, writers: &mut self.writers };
         applied.apply(change, group)
@@ -315,13 +317,7 @@ impl Thread {
 
 /// Tells what became of a commit. Whoever panics on being told is not the committer's concern.
 fn tell(done: Done, result: Result<Timestamp, CommitError>) {
-    if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
+    if contain(|| done(result)).is_err() {
         tracing::error!("a commit's acknowledgement panicked");
     }
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the evaluation of a commit panicked: {}", text.unwrap_or("no message"))
 }

@@ -2,7 +2,7 @@
 //!
 //! Law: a row whose evaluation fails is reported and left out; every other row is evaluated as if
 //! it were alone (S10). DataFusion fails a batch as a whole, so a failing batch is halved until the
-//! failing rows stand alone.
+//! failing rows stand alone. A function that panics fails the same way, and ends no thread.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, Column, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
 };
+
+use crate::contain::contain;
 
 /// A scalar expression over the columns of its operator's input, by index.
 pub type Expr = Arc<dyn PhysicalExpr>;
@@ -107,8 +109,16 @@ pub(crate) fn message(error: &DataFusionError) -> String {
     }
 }
 
-fn evaluate_all(exprs: &[Expr], batch: &RecordBatch) -> datafusion::common::Result<Vec<ArrayRef>> {
-    exprs.iter().map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows())).collect()
+/// The values of `exprs` over the batch; fails as a whole.
+pub(crate) fn evaluate_all(
+    exprs: &[Expr],
+    batch: &RecordBatch,
+) -> datafusion::common::Result<Vec<ArrayRef>> {
+    let value = |expr: &Expr| expr.evaluate(batch)?.into_array(batch.num_rows());
+    contain(|| exprs.iter().map(value).collect()).unwrap_or_else(|panic| {
+        let message = format!("internal error in an expression: {panic}");
+        Err(DataFusionError::External(message.into()))
+    })
 }
 
 fn halve(
@@ -149,4 +159,80 @@ fn concat_column(
     }
     let arrays: Vec<&dyn Array> = parts.iter().map(|part| part[column].as_ref()).collect();
     concat(&arrays).expect("parts of one expression have one type")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use arrow::array::AsArray;
+    use arrow::datatypes::{DataType, Int64Type, Schema};
+    use datafusion::common::Result;
+    use datafusion::logical_expr::ColumnarValue;
+    use datafusion::physical_expr::expressions::Column;
+
+    use super::*;
+    use crate::contain::is_contained;
+    use crate::plan::schema_of;
+
+    /// Its column, but it panics where that is 13.
+    #[derive(Debug, PartialEq, Eq, Hash)]
+    struct Superstitious(Column);
+
+    impl fmt::Display for Superstitious {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "superstitious({})", self.0)
+        }
+    }
+
+    impl PhysicalExpr for Superstitious {
+        fn data_type(&self, input: &Schema) -> Result<DataType> {
+            self.0.data_type(input)
+        }
+
+        fn nullable(&self, input: &Schema) -> Result<bool> {
+            self.0.nullable(input)
+        }
+
+        fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+            let values = batch.column(self.0.index()).as_primitive::<Int64Type>();
+            assert!(is_contained());
+            assert!(!values.iter().flatten().any(|value| value == 13), "not thirteen");
+            self.0.evaluate(batch)
+        }
+
+        fn children(&self) -> Vec<&Expr> {
+            vec![]
+        }
+
+        fn with_new_children(self: Arc<Self>, _children: Vec<Expr>) -> Result<Expr> {
+            Ok(self)
+        }
+
+        fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fmt::Display::fmt(self, f)
+        }
+    }
+
+    #[test]
+    fn a_panic_costs_the_rows_that_it_is_about() {
+        let values: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![
+            Some(12),
+            Some(13),
+            None,
+            Some(14),
+            Some(13),
+        ]));
+        let schema = schema_of([("n", DataType::Int64)]);
+        let batch = crate::updates::batch_of(schema, vec![values], 5);
+        let expr: Expr = Arc::new(Superstitious(Column::new("n", 0)));
+        let evaluated = evaluate(&[expr], &batch);
+        assert_eq!(evaluated.rows, Some(vec![0, 2, 3]));
+        let kept: Vec<Option<i64>> =
+            evaluated.columns[0].as_primitive::<Int64Type>().iter().collect();
+        assert_eq!(kept, [Some(12), None, Some(14)]);
+        let message = "internal error in an expression: not thirteen";
+        assert_eq!(evaluated.errors, [RowError::new(1, message), RowError::new(4, message)]);
+        assert!(!is_contained());
+    }
 }

@@ -10,6 +10,7 @@
 pub mod aggregate;
 pub mod batch;
 pub mod commit;
+mod contain;
 mod dataflow;
 mod engine;
 mod expression;
@@ -28,6 +29,7 @@ mod updates;
 pub use commit::{
     BoxError, Change, CommitError, Evaluate, EvaluateContext, TableDef, TableWrite, ViewDef,
 };
+pub use contain::is_contained;
 pub use engine::{
     Engine, EngineConfig, EngineError, OperatorStatistics, ReadGuard, Recovered, ViewStatus,
 };

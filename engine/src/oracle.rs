@@ -12,11 +12,11 @@ mod unnest;
 
 use std::collections::HashMap;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 
-use crate::expression::{Expr, message};
+use crate::expression::{Expr, evaluate_all, message};
 use crate::operator::temporal::now_batch;
 use crate::plan::{
     AggregatePlan, Bound, Edge, JoinPlan, NowSide, Plan, TemporalMode, TemporalPlan,
@@ -68,9 +68,8 @@ pub fn rows_of(batch: &RecordBatch) -> Vec<Row> {
 }
 
 fn row_at(batch: &RecordBatch, row: usize) -> Row {
-    let value = |column: &arrow::array::ArrayRef| {
-        ScalarValue::try_from_array(column, row).expect("a row of the batch")
-    };
+    let value =
+        |column: &ArrayRef| ScalarValue::try_from_array(column, row).expect("a row of the batch");
     batch.columns().iter().map(value).collect()
 }
 
@@ -117,10 +116,11 @@ impl Oracle<'_> {
     /// The values of `exprs` for one row; `None` and an error where one fails.
     fn evaluate(&mut self, exprs: &[Expr], schema: &SchemaRef, row: &Row) -> Option<Row> {
         let batch = batch_of_row(schema, row);
-        let values: Result<Row, _> = exprs
-            .iter()
-            .map(|expr| ScalarValue::try_from_array(&expr.evaluate(&batch)?.into_array(1)?, 0))
-            .collect();
+        let values = evaluate_all(exprs, &batch).map(|columns| {
+            let value =
+                |column: &ArrayRef| ScalarValue::try_from_array(column, 0).expect("one row");
+            columns.iter().map(value).collect()
+        });
         values.map_err(|error| self.errors.push(message(&error))).ok()
     }
 

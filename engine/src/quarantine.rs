@@ -3,8 +3,10 @@
 //! Law: a row stands here from the moment it failed until it is itself retracted. It is a
 //! collection like any other: reports carry a time and a multiplicity, and add up.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::btree_map::Entry;
+use std::sync::{Mutex, MutexGuard};
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -35,8 +37,17 @@ struct Held {
 }
 
 impl Held {
-    fn new(since: Timestamp) -> Self {
-        Held { count: 0, since, last: since, failed_last: 0 }
+    fn new(at: Timestamp, count: i64) -> Self {
+        Held { count, since: at, last: at, failed_last: count }
+    }
+
+    fn add(&mut self, more: Held) {
+        self.count += more.count;
+        match more.last.cmp(&self.last) {
+            Ordering::Greater => (self.last, self.failed_last) = (more.last, more.failed_last),
+            Ordering::Equal => self.failed_last += more.failed_last,
+            Ordering::Less => {}
+        }
     }
 }
 
@@ -66,23 +77,21 @@ impl Quarantine {
         diff: i64,
     ) {
         let key = Key { view, operator, row: display_row(row), error: error.to_string() };
-        let mut rows = self.rows.lock().expect("no holder panics");
-        let held = rows.entry(key.clone()).or_insert_with(|| Held::new(time));
-        held.count += diff;
-        if time > held.last {
-            (held.last, held.failed_last) = (time, 0);
-        }
-        if time == held.last {
-            held.failed_last += diff;
-        }
-        if held.count == 0 {
-            rows.remove(&key);
+        add(&mut self.lock(), key, Held::new(time, diff));
+    }
+
+    /// Takes over all that stands in `other`.
+    pub(crate) fn absorb(&self, other: &Quarantine) {
+        let others = std::mem::take(&mut *other.lock());
+        if !others.is_empty() {
+            let mut rows = self.lock();
+            others.into_iter().for_each(|(key, held)| add(&mut rows, key, held));
         }
     }
 
     /// Forgets the rows of a dropped view.
     pub(crate) fn forget(&self, view: CollectionId) {
-        self.rows.lock().expect("no holder panics").retain(|key, _| key.view != view);
+        self.lock().retain(|key, _| key.view != view);
     }
 
     /// What is in quarantine now, in order of view.
@@ -100,7 +109,7 @@ impl Quarantine {
 
     /// The rows for which `count` has a count.
     fn rows_where(&self, count: impl Fn(&Held) -> Option<i64>) -> Vec<QuarantinedRow> {
-        let rows = self.rows.lock().expect("no holder panics");
+        let rows = self.lock();
         rows.iter()
             .filter_map(|(key, held)| Some((key, held, count(held)?)))
             .map(|(key, held, count)| QuarantinedRow {
@@ -112,6 +121,22 @@ impl Quarantine {
                 count,
             })
             .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Held>> {
+        self.rows.lock().expect("no holder panics")
+    }
+}
+
+fn add(rows: &mut BTreeMap<Key, Held>, key: Key, more: Held) {
+    match rows.entry(key) {
+        Entry::Vacant(entry) => drop(entry.insert(more)),
+        Entry::Occupied(mut entry) => {
+            entry.get_mut().add(more);
+            if entry.get().count == 0 {
+                entry.remove();
+            }
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! Law      A panic anywhere but in a session ends the process with a message: the engine's state
 //!          may be half changed, and recovery from the log is the one way back (design §5). A panic
 //!          while a statement is planned or run over a snapshot changes nothing shared: it is
-//!          contained, and the client gets an XX000.
+//!          contained, and the client gets an XX000. The engine contains those of a row's
+//!          expressions and of a commit's evaluation itself, and tells of them as errors.
 //!
 //! A hook and `catch_unwind` rather than `panic = "abort"`, which would build DataFusion twice.
 
@@ -29,7 +30,7 @@ thread_local! {
 pub fn install_hook() {
     let report = take_hook();
     set_hook(Box::new(move |panic| {
-        if QUIET.get() {
+        if QUIET.get() || tidemark_engine::is_contained() {
             return;
         }
         report(panic);

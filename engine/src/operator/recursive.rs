@@ -6,15 +6,15 @@
 //! Delta    at each time, first every row that lost support leaves R, with what it supported; then
 //!          every row whose support is more than its part of R comes in, with what it supports
 //! State    R and the support of each row; what the operators of the step keep
-//! Errors   those of the step. A recursion of more than [`ROUNDS_MAX`] rounds, [`ROWS_MAX`] rows or
-//!          [`COUNT_MAX`] equal rows at one time is reported as a row of no columns until a later
-//!          change ends it; every change tries it anew
+//! Errors   those of the step, of rows that are in R. A recursion of more than [`ROUNDS_MAX`]
+//!          rounds, [`ROWS_MAX`] rows or [`COUNT_MAX`] equal rows at one time is reported as a row
+//!          of no columns, until a change that takes support away lets it end; others can't
 //!
 //! Delete and rederive: Gupta, Mumick, Subrahmanian, "Maintaining Views Incrementally", SIGMOD 1993.
 //! With the step linear in R, a derivation that is lost is seen as a retraction of the step, even
 //! where another derivation of the same row comes in its place. So what is left after the first
-//! part was derived before and still is, from base on; the second is the usual iteration up from it.
-//! Taking out more than was needed costs time alone.
+//! part was derived before and still is, from the base on; the second is the usual iteration up
+//! from it. Taking out more than was needed costs time alone.
 
 use std::fmt;
 
@@ -24,6 +24,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::nested::Nested;
 use super::{Operator, StepContext};
 use crate::plan::{InputPlan, Plan};
+use crate::quarantine::Quarantine;
 use crate::state::consolidate::consolidate;
 use crate::state::key_index::normalize_floats;
 use crate::state::row_set::RowSet;
@@ -31,7 +32,7 @@ use crate::time::{CollectionId, Timestamp};
 use crate::updates::{Updates, batch_of};
 
 /// A recursion that takes more rounds at one time has no end.
-const ROUNDS_MAX: usize = if cfg!(test) { 200 } else { 10_000 };
+const ROUNDS_MAX: usize = if cfg!(test) { 200 } else { 100_000 };
 /// One that derives more rows at one time, neither.
 const ROWS_MAX: usize = 10_000_000;
 /// One that has a row more often, neither.
@@ -124,6 +125,8 @@ pub(crate) struct Recursive {
     rows: RowSet<Row>,
     /// Whether the recursion has no end as of now; R is empty then.
     endless: bool,
+    /// What the step reports while R is on its way.
+    reports: Quarantine,
     /// Rows whose support changed since R was last brought up to it.
     changed: Vec<u32>,
     /// Rows that lost support since then.
@@ -148,24 +151,30 @@ impl Recursive {
             step: Nested::new(&cut.step),
             rows: RowSet::new(&plan.schema),
             endless: false,
+            reports: Quarantine::default(),
             changed: vec![],
             losing: vec![],
             met: vec![],
         }
     }
 
-    /// Brings R to `time`: the step's lower bound. `inputs` are the changes of that time.
+    /// Brings R to the one time of the step. `inputs` are the changes of that time.
     fn bring_to(&mut self, context: &StepContext<'_>, mut inputs: Vec<Updates>) {
+        let mut diffs = inputs.iter().flat_map(|input| input.diffs.iter());
+        let may_end = !self.endless || diffs.any(|&diff| diff < 0);
         let base = std::mem::take(&mut inputs[0]);
         self.support(base, true);
         self.feed(context, None, inputs);
         self.take_out(context);
         if self.endless {
+            self.changed.clear();
+        }
+        if self.endless && may_end {
             self.changed = self.present();
             self.changed.clone().into_iter().for_each(|id| self.meet(id));
         }
-        let ended = self.bring_in(context);
-        if !ended {
+        let ended = may_end && self.bring_in(context);
+        if may_end && !ended {
             self.empty(context);
         }
         for id in self.losing.drain(..) {
@@ -176,7 +185,7 @@ impl Recursive {
             let time = Timestamp(context.lower);
             let diff = if ended { -1 } else { 1 };
             let row = batch_of(Schema::empty().into(), vec![], 1);
-            context.quarantine.record(context.view, "Recursive", &row, ENDLESS, time, diff);
+            self.reports.record(context.view, "Recursive", &row, ENDLESS, time, diff);
         }
     }
 
@@ -266,7 +275,8 @@ impl Recursive {
         mut inputs: Vec<Updates>,
     ) {
         let itself = itself.map(|emission| self.updates(emission));
-        let derived = self.step.step(context, &mut |id| match id.0 as usize {
+        let context = StepContext { quarantine: &self.reports, ..*context };
+        let derived = self.step.step(&context, &mut |id| match id.0 as usize {
             0 => itself.clone(),
             input => inputs.get_mut(input).map(std::mem::take),
         });
@@ -351,6 +361,7 @@ impl Operator for Recursive {
             let due = inputs.iter_mut().map(|input| take_first(input, time)).collect();
             self.bring_to(&now, due);
             self.publish(time, &mut out, &mut released);
+            context.quarantine.absorb(&self.reports);
         }
         let out = self.updates(out);
         // Only now: what was emitted is decoded from the rows themselves.

@@ -72,13 +72,16 @@ pub(crate) struct Session {
     sessions: Sessions,
 }
 
-/// The sessions of all keys: the time of the last row by (key, the time of the first).
+/// Sessions: the time of the last row by (key, the time of the first).
+type Spans = BTreeMap<(u32, i64), i64>;
+
+/// The sessions of all keys.
 struct Sessions {
     gap: i64,
-    last: BTreeMap<(u32, i64), i64>,
+    last: Spans,
     /// Of the turn in progress: those that are no more, and those that are new.
-    replaced: BTreeMap<(u32, i64), i64>,
-    made: BTreeMap<(u32, i64), i64>,
+    replaced: Spans,
+    made: Spans,
 }
 
 /// What a step emits: rows of state with their session.
@@ -104,9 +107,9 @@ impl Session {
             ordered: BTreeSet::new(),
             sessions: Sessions {
                 gap: plan.gap_us,
-                last: BTreeMap::new(),
-                replaced: BTreeMap::new(),
-                made: BTreeMap::new(),
+                last: Spans::new(),
+                replaced: Spans::new(),
+                made: Spans::new(),
             },
             input,
             schema: plan.schema.clone(),
@@ -310,7 +313,7 @@ impl Sessions {
     }
 
     /// The sessions that the turn replaced and made, without those that came back as they were.
-    fn changed(&mut self) -> (BTreeMap<(u32, i64), i64>, BTreeMap<(u32, i64), i64>) {
+    fn changed(&mut self) -> (Spans, Spans) {
         let mut replaced = std::mem::take(&mut self.replaced);
         let mut made = std::mem::take(&mut self.made);
         replaced.retain(|session, last| match made.get(session) == Some(last) {
@@ -322,7 +325,7 @@ impl Sessions {
 }
 
 /// First and last time of the session, of these, that `time` lies in.
-fn containing(sessions: &BTreeMap<(u32, i64), i64>, key: u32, time: i64) -> Option<(i64, i64)> {
+fn containing(sessions: &Spans, key: u32, time: i64) -> Option<(i64, i64)> {
     let (&(of, start), &last) = sessions.range(..=(key, time)).next_back()?;
     (of == key && time <= last).then_some((start, last))
 }

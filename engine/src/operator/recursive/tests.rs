@@ -198,6 +198,23 @@ fn new_rows_without_end_are_cut_too() {
 }
 
 #[test]
+fn zeros_are_one_row_in_a_set() {
+    let floats = schema_of([("x", DataType::Float64)]);
+    let base = input(ROOTS, &floats);
+    let (itself, step) = (CollectionId(ITSELF), input(ITSELF, &floats));
+    let plan = RecursivePlan { itself, base, step, distinct: true, schema: floats };
+    check(
+        &Plan::Recursive(Box::new(plan)),
+        &[(ROOTS, "+ -0.0 @1\n+ 0.0 @1\n+ NaN @1\n- -0.0 @2\n- 0.0 @3")],
+        expect![[r#"
+            + 0.0 @1
+            + NaN @1
+            - 0.0 @3
+        "#]],
+    );
+}
+
+#[test]
 fn edges_of_a_step_expire_at_their_exact_times() {
     let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
     let dated = schema_of([("a", DataType::Int64), ("b", DataType::Int64), ("until", micros)]);
