@@ -5,8 +5,9 @@
 //!          Inner gives the pairs that match; Left, Right and Full also that side's rows without
 //!          a partner, beside NULLs; Semi and Anti the left rows with and without one
 //! Delta    in order of time: a change of one side meets the other side as it stands, then joins
-//!          its own; so pairs are never made only to be taken back. A row enters or leaves alone
-//!          when the number of its partners leaves or reaches 0, net at each time
+//!          its own, at one time retractions first; so pairs are never made only to be taken
+//!          back. A row enters or leaves alone when the number of its partners reaches or leaves
+//!          0, net at each time
 //! State    the rows of both sides, by content, chained by key; bounded by the rows present. Of
 //!          the right side of Semi and Anti without a condition only how many each key has
 //! Errors   a pair for which the condition fails does not match, and is reported while it is there
@@ -105,8 +106,9 @@ impl fmt::Display for JoinPlan {
     }
 }
 
-/// So many pairs wait for the condition at most; beyond the partners of one row.
-const PAIRS_MAX: usize = 1 << 16;
+/// So many pairs wait for the condition, and as many more as one row meets. Few in tests, so that
+/// they see what happens there.
+const PAIRS_MAX: usize = if cfg!(test) { 5 } else { 1 << 16 };
 
 /// What runs. Both sides share the key ids.
 pub(crate) struct Join {
@@ -117,7 +119,7 @@ pub(crate) struct Join {
     condition: Option<Expr>,
     pair_schema: SchemaRef,
     schema: SchemaRef,
-    /// Keys whose number of rows on the side being applied crossed 0, once for each crossing.
+    /// For [`Join::settle`]; empty between its calls.
     crossed: Vec<u32>,
     /// Keys that may have lost their last row in this step.
     idle: Vec<u32>,
@@ -165,25 +167,33 @@ impl Join {
         }
     }
 
-    /// One sweep over both sides in order of time. At one time the left side's changes come first:
-    /// they meet the right side as it was, the right side's meet the left one as it will be.
+    /// One sweep over both sides in order of time. At one time what goes goes first, on both sides,
+    /// so that what comes doesn't meet it.
     fn sweep(&mut self, context: &StepContext<'_>, inputs: &[SideInput; 2]) -> Vec<Updates> {
         let mut parts = Vec::new();
         let mut pairs = [Pairs::default(), Pairs::default()];
         let mut next = [0, 0];
         let time_at = |side: usize, row: usize| inputs[side].updates.times.get(row).copied();
         while let Some(time) = earlier(time_at(0, next[0]), time_at(1, next[1])) {
-            for side in [0, 1] {
+            let rows = [0, 1].map(|side| {
+                let first = next[side];
                 while time_at(side, next[side]) == Some(time) {
-                    self.apply(side, &inputs[side], next[side], &mut pairs[side]);
                     next[side] += 1;
+                }
+                first..next[side]
+            });
+            for (goes, side) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
+                let updates = &inputs[side].updates;
+                for row in rows[side].clone().filter(|&row| (updates.diffs[row] < 0) == goes) {
+                    self.apply(side, &inputs[side], row, &mut pairs[side]);
                     if self.condition.is_some() && pairs[side].batch.len() >= PAIRS_MAX {
                         let pairs = std::mem::take(&mut pairs[side]);
-                        parts.extend(self.judge(context, side, &inputs[side].updates, pairs));
+                        parts.extend(self.judge(context, side, updates, pairs));
                     }
                 }
-                self.settle(side, time);
             }
+            self.settle(0, time);
+            self.settle(1, time);
         }
         for (side, pairs) in pairs.into_iter().enumerate() {
             parts.extend(self.judge(context, side, &inputs[side].updates, pairs));
@@ -212,15 +222,7 @@ impl Join {
             });
         }
         if own.total {
-            let total = &mut own.totals[key as usize];
-            let before = *total > 0;
-            *total += diff;
-            if before != (*total > 0) {
-                self.crossed.push(key);
-            }
-            if *total == 0 && !own.keep {
-                self.idle.push(key);
-            }
+            own.pending.push((key, diff));
         }
         if let Some(rows) = &input.rows {
             let (id, new) = own.add(key, rows.key(row), diff);
@@ -234,15 +236,12 @@ impl Join {
         }
     }
 
-    /// After all changes of `side` at `time`: rows of the other side whose key got its first
-    /// partners or lost its last leave or enter.
+    /// After all changes at `time`: the totals of `side` follow, and rows of the other side whose
+    /// key got its first partners or lost its last leave or enter.
     fn settle(&mut self, side: usize, time: u64) {
-        if self.crossed.is_empty() {
-            return;
-        }
         let [left, right] = &mut self.sides;
         let (own, other) = if side == 0 { (left, right) } else { (right, left) };
-        self.crossed.sort_unstable();
+        own.settle(&mut self.crossed, &mut self.idle);
         for crossings in self.crossed.chunk_by(|a, b| a == b) {
             if crossings.len() % 2 == 1 {
                 let key = crossings[0];

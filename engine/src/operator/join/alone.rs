@@ -2,9 +2,9 @@
 //!
 //! Law      a row is there as often as in its side, while it has partners (Semi), or while it has
 //!          none (Anti, and padded rows of outer joins)
-//! Delta    without a condition its key tells: how often it is there times whether it shows, by the
-//!          product rule in the order of the sweep. With one, the changes of a step are gathered
-//!          and folded in order of time for each row. Either way net for each row and time
+//! Delta    net for each row and time. Without a condition its key tells, by the product rule: at
+//!          each time, what its multiplicity changes by where it did show, then its multiplicity
+//!          where that turns. With one, a step's changes are gathered and folded row by row
 //! State    with a condition, for each row the number of its partners
 
 use super::NONE;
@@ -73,8 +73,8 @@ impl Alone {
         if new {
             self.partners.resize(self.partners.len().max(row as usize + 1), 0);
             self.partners[row as usize] = 0;
-            self.begun.resize(number, NONE);
-            self.begun.push(row);
+            self.begun.resize(self.begun.len().max(number + 1), NONE);
+            self.begun[number] = row;
         }
     }
 

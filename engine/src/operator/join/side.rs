@@ -38,8 +38,10 @@ pub(super) struct Side {
     released: Vec<u32>,
     /// Whether `totals` are kept, because the key alone decides who has a partner.
     pub total: bool,
-    /// How many rows each key id has.
+    /// How many rows each key id has; during a time, how many it had before.
     pub totals: Vec<i64>,
+    /// Changes of totals at the time being applied.
+    pub pending: Vec<(u32, i64)>,
     /// Of a side whose rows stand in the output by themselves.
     pub alone: Option<Alone>,
 }
@@ -68,6 +70,7 @@ impl Side {
             released: Vec::new(),
             total: false,
             totals: Vec::new(),
+            pending: Vec::new(),
             alone: None,
         }
     }
@@ -110,6 +113,23 @@ impl Side {
             each(at, link.count);
             at = link.next;
         }
+    }
+
+    /// Brings the totals up to date. Keys whose total crossed 0 go to `crossed`, sorted, once for
+    /// each crossing; those that may have no rows any more to `idle`.
+    pub fn settle(&mut self, crossed: &mut Vec<u32>, idle: &mut Vec<u32>) {
+        for (key, diff) in self.pending.drain(..) {
+            let total = &mut self.totals[key as usize];
+            let before = *total > 0;
+            *total += diff;
+            if before != (*total > 0) {
+                crossed.push(key);
+            }
+            if *total == 0 && !self.keep {
+                idle.push(key);
+            }
+        }
+        crossed.sort_unstable();
     }
 
     /// Tells every row of `key` that it has partners now, or none any more.
