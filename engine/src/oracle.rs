@@ -6,8 +6,10 @@
 //! it, at every t.
 
 mod aggregate;
+mod join;
 mod recursive;
 mod session;
+mod set_operation;
 mod unnest;
 
 use std::collections::HashMap;
@@ -18,9 +20,7 @@ use datafusion::common::ScalarValue;
 
 use crate::expression::{Expr, evaluate_all, message};
 use crate::operator::temporal::now_batch;
-use crate::plan::{
-    AggregatePlan, Bound, Edge, JoinPlan, NowSide, Plan, TemporalMode, TemporalPlan,
-};
+use crate::plan::{AggregatePlan, Bound, Edge, NowSide, Plan, TemporalMode, TemporalPlan};
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::{Updates, batch_of};
 
@@ -109,7 +109,8 @@ impl Oracle<'_> {
             }
             Plan::Session(plan) => self.session(plan),
             Plan::Recursive(plan) => self.recursive(plan),
-            Plan::SetOperation(_) | Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
+            Plan::SetOperation(plan) => self.set_operation(plan),
+            Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
         }
     }
 
@@ -140,23 +141,6 @@ impl Oracle<'_> {
                 TemporalMode::Flags => {
                     let flags = flags.into_iter().map(ScalarValue::Boolean);
                     out.push(row.into_iter().chain(flags).collect());
-                }
-            }
-        }
-        out
-    }
-
-    fn join(&mut self, plan: &JoinPlan) -> Vec<Row> {
-        let (left, right) = (self.rows(&plan.left), self.rows(&plan.right));
-        let mut out = Vec::new();
-        for l in &left {
-            for r in &right {
-                let mut keys = plan.left_keys.iter().zip(&plan.right_keys);
-                let equal = keys.all(|(&lk, &rk)| {
-                    !l[lk].is_null() && aggregate::key(&l[lk]) == aggregate::key(&r[rk])
-                });
-                if equal {
-                    out.push(l.iter().chain(r).cloned().collect());
                 }
             }
         }

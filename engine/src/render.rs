@@ -23,6 +23,7 @@ use crate::operator::join::Join;
 use crate::operator::project::Project;
 use crate::operator::recursive::Recursive;
 use crate::operator::session::Session;
+use crate::operator::set_operation::SetOperation;
 use crate::operator::temporal::Temporal;
 use crate::operator::unnest::Unnest;
 use crate::plan::{Plan, RecursivePlan};
@@ -101,7 +102,14 @@ impl<'s> Renderer<'s> {
                 self.operator("Session", vec![input], Box::new(Session::new(session)), false, None)
             }
             Plan::Recursive(recursive) => self.recursive(recursive),
-            Plan::SetOperation(_) | Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
+            Plan::SetOperation(operation) => {
+                let columns: Vec<usize> = (0..operation.schema.fields().len()).collect();
+                let left = self.routed(&operation.left, Routing::ByKey(columns.clone()));
+                let right = self.routed(&operation.right, Routing::ByKey(columns));
+                let operator = Box::new(SetOperation::new(operation));
+                self.operator("SetOperation", vec![left, right], operator, false, None)
+            }
+            Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
         }
     }
 

@@ -19,6 +19,7 @@ use super::join::Join;
 use super::project::Project;
 use super::recursive::Recursive;
 use super::session::Session;
+use super::set_operation::SetOperation;
 use super::temporal::Temporal;
 use super::unnest::Unnest;
 use super::{Operator, StepContext};
@@ -68,7 +69,8 @@ impl Nested {
                 inputs = cut.inputs.iter().map(Nested::new).collect();
                 Box::new(Recursive::new(plan, &cut))
             }
-            Plan::SetOperation(_) | Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
+            Plan::SetOperation(plan) => Box::new(SetOperation::new(plan)),
+            Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
         };
         if !matches!(plan, Plan::Recursive(_)) {
             inputs = plan.inputs().into_iter().map(Nested::new).collect();
