@@ -6,6 +6,9 @@
 //! it, at every t.
 
 mod aggregate;
+mod sorted;
+mod top_k;
+mod window;
 
 use std::collections::HashMap;
 
@@ -101,12 +104,17 @@ impl Oracle<'_> {
             Plan::Join(plan) => self.join(plan),
             Plan::Aggregate(plan) => self.aggregate(plan),
             Plan::Union(plan) => plan.inputs.iter().flat_map(|input| self.rows(input)).collect(),
-            Plan::SetOperation(_)
-            | Plan::TopK(_)
-            | Plan::Window(_)
-            | Plan::Unnest(_)
-            | Plan::Session(_)
-            | Plan::Recursive(_) => unimplemented!("skeleton"),
+            Plan::TopK(plan) => {
+                let rows = self.rows(&plan.input);
+                top_k::evaluate(plan, rows)
+            }
+            Plan::Window(plan) => {
+                let rows = self.rows(&plan.input);
+                window::evaluate(plan, rows, &mut self.errors)
+            }
+            Plan::SetOperation(_) | Plan::Unnest(_) | Plan::Session(_) | Plan::Recursive(_) => {
+                unimplemented!("skeleton")
+            }
         }
     }
 

@@ -22,6 +22,8 @@ use crate::operator::filter::Filter;
 use crate::operator::join::Join;
 use crate::operator::project::Project;
 use crate::operator::temporal::Temporal;
+use crate::operator::top_k::TopK;
+use crate::operator::window::Window;
 use crate::plan::Plan;
 use crate::time::CollectionId;
 
@@ -77,12 +79,17 @@ impl<'s> Renderer<'s> {
                 let streams: Vec<_> = union.inputs.iter().map(|input| self.render(input)).collect();
                 self.scope.concatenate(streams)
             }
-            Plan::SetOperation(_)
-            | Plan::TopK(_)
-            | Plan::Window(_)
-            | Plan::Unnest(_)
-            | Plan::Session(_)
-            | Plan::Recursive(_) => unimplemented!("skeleton"),
+            Plan::TopK(top) => {
+                let input = self.routed(&top.input, Routing::ByKey(top.keys.clone()));
+                self.operator("TopK", vec![input], Box::new(TopK::new(top)), false, None)
+            }
+            Plan::Window(window) => {
+                let input = self.routed(&window.input, Routing::ByKey(window.partition.clone()));
+                self.operator("Window", vec![input], Box::new(Window::new(window)), false, None)
+            }
+            Plan::SetOperation(_) | Plan::Unnest(_) | Plan::Session(_) | Plan::Recursive(_) => {
+                unimplemented!("skeleton")
+            }
         }
     }
 

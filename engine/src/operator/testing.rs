@@ -16,6 +16,8 @@ use super::filter::Filter;
 use super::join::Join;
 use super::project::Project;
 use super::temporal::Temporal;
+use super::top_k::TopK;
+use super::window::Window;
 use super::{Operator, StepContext};
 use crate::plan::{InputPlan, Plan};
 use crate::quarantine::Quarantine;
@@ -72,12 +74,11 @@ impl<'a> Node<'a> {
             Plan::Temporal(plan) => Some(Box::new(Temporal::new(plan))),
             Plan::Join(plan) => Some(Box::new(Join::new(plan))),
             Plan::Aggregate(plan) => Some(Box::new(Aggregate::new(plan, true))),
-            Plan::SetOperation(_)
-            | Plan::TopK(_)
-            | Plan::Window(_)
-            | Plan::Unnest(_)
-            | Plan::Session(_)
-            | Plan::Recursive(_) => unimplemented!("skeleton"),
+            Plan::TopK(plan) => Some(Box::new(TopK::new(plan))),
+            Plan::Window(plan) => Some(Box::new(Window::new(plan))),
+            Plan::SetOperation(_) | Plan::Unnest(_) | Plan::Session(_) | Plan::Recursive(_) => {
+                unimplemented!("skeleton")
+            }
         };
         Node { plan, operator, inputs: plan.inputs().into_iter().map(Node::new).collect() }
     }

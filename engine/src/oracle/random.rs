@@ -1,5 +1,8 @@
 //! Random tables, changes and plans, for tests.
 
+mod top_k;
+mod window;
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
@@ -121,13 +124,15 @@ pub(crate) fn random_plan(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
         let id = random.random_range(1..3);
         return input(id, &table_schema(id));
     }
-    match random.random_range(0..12) {
+    match random.random_range(0..16) {
         0 => random_filter(random, depth, scale),
         1 | 2 => random_project(random, depth, scale),
         3..=5 => random_temporal(random, depth, scale),
         6 | 7 => random_join(random, depth, scale),
         8..=10 => random_aggregate(random, depth, scale),
-        _ => random_union(random, depth, scale),
+        11 => random_union(random, depth, scale),
+        12 => top_k::random_top_k(random, depth, scale),
+        _ => window::random_window(random, depth, scale),
     }
 }
 

@@ -2,4 +2,6 @@
 
 pub(crate) mod consolidate;
 pub(crate) mod key_index;
+pub(crate) mod order_tree;
 pub(crate) mod row_set;
+pub(crate) mod sorted_rows;
