@@ -98,7 +98,7 @@ impl OrderTree {
             left = compare(at) == Ordering::Greater;
             at = if left { self.nodes[at as usize].left } else { self.nodes[at as usize].right };
         }
-        let priority = (hash >> 32) as u32;
+        let priority = mixed(hash);
         self.nodes[node as usize] = Node { parent, priority, ..EMPTY };
         match parent {
             NONE => *root = node,
@@ -344,6 +344,15 @@ impl OrderTree {
         let node = &mut self.nodes[node as usize];
         (node.sum_units, node.sum_marks) = (sum_units, sum_marks);
     }
+}
+
+/// A hash whose every bit depends on all of its bits (the finish of SplitMix64): rows that follow
+/// each other have hashes that are no random numbers.
+fn mixed(hash: u64) -> u32 {
+    let mut bits = hash;
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((bits ^ (bits >> 31)) >> 32) as u32
 }
 
 #[cfg(test)]

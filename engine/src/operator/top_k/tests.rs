@@ -33,8 +33,8 @@ fn a_deleted_member_lets_the_next_in() {
             + a 2 x @1
             + a 3 x @1
             + b 9 x @1
-            + a 1 x @2
             - a 3 x @2
+            + a 1 x @2
             - b 9 x @3
             - a 2 x @4
         "#]],
@@ -48,12 +48,12 @@ fn equal_rows_count_each() {
         &[(1, "+3 a 5 x @1\n+ a 4 x @2\n- a 5 x @3\n+ a 6 x @4\n-2 a 5 x @5")],
         expect![[r#"
             +2 a 5 x @1
-            + a 4 x @3
             - a 5 x @3
+            + a 4 x @3
             - a 4 x @4
             + a 5 x @4
-            + a 4 x @5
             -2 a 5 x @5
+            + a 4 x @5
         "#]],
     );
 }
@@ -72,12 +72,12 @@ fn ties_of_the_last_are_in_too() {
             - a 5 x @3
             - a 5 y @3
             + a 6 x @3
+            - a 6 x @4
             + a 5 x @4
             + a 5 y @4
-            - a 6 x @4
-            + a 4 z @5
             - a 5 x @5
             - a 5 y @5
+            + a 4 z @5
         "#]],
     );
 }
