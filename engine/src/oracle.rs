@@ -10,7 +10,10 @@ mod join;
 mod recursive;
 mod session;
 mod set_operation;
+mod sorted;
+mod top_k;
 mod unnest;
+mod window;
 
 use std::collections::HashMap;
 
@@ -110,7 +113,14 @@ impl Oracle<'_> {
             Plan::Session(plan) => self.session(plan),
             Plan::Recursive(plan) => self.recursive(plan),
             Plan::SetOperation(plan) => self.set_operation(plan),
-            Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
+            Plan::TopK(plan) => {
+                let rows = self.rows(&plan.input);
+                top_k::evaluate(plan, rows)
+            }
+            Plan::Window(plan) => {
+                let rows = self.rows(&plan.input);
+                window::evaluate(plan, rows, &mut self.errors)
+            }
         }
     }
 

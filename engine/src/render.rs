@@ -25,7 +25,9 @@ use crate::operator::recursive::Recursive;
 use crate::operator::session::Session;
 use crate::operator::set_operation::SetOperation;
 use crate::operator::temporal::Temporal;
+use crate::operator::top_k::TopK;
 use crate::operator::unnest::Unnest;
+use crate::operator::window::Window;
 use crate::plan::{Plan, RecursivePlan};
 use crate::time::CollectionId;
 
@@ -109,7 +111,14 @@ impl<'s> Renderer<'s> {
                 let operator = Box::new(SetOperation::new(operation));
                 self.operator("SetOperation", vec![left, right], operator, false, None)
             }
-            Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
+            Plan::TopK(top) => {
+                let input = self.routed(&top.input, Routing::ByKey(top.keys.clone()));
+                self.operator("TopK", vec![input], Box::new(TopK::new(top)), false, None)
+            }
+            Plan::Window(window) => {
+                let input = self.routed(&window.input, Routing::ByKey(window.partition.clone()));
+                self.operator("Window", vec![input], Box::new(Window::new(window)), false, None)
+            }
         }
     }
 

@@ -21,7 +21,9 @@ use super::recursive::Recursive;
 use super::session::Session;
 use super::set_operation::SetOperation;
 use super::temporal::Temporal;
+use super::top_k::TopK;
 use super::unnest::Unnest;
+use super::window::Window;
 use super::{Operator, StepContext};
 use crate::plan::Plan;
 use crate::time::CollectionId;
@@ -70,7 +72,8 @@ impl Nested {
                 Box::new(Recursive::new(plan, &cut))
             }
             Plan::SetOperation(plan) => Box::new(SetOperation::new(plan)),
-            Plan::TopK(_) | Plan::Window(_) => unimplemented!("skeleton"),
+            Plan::TopK(plan) => Box::new(TopK::new(plan)),
+            Plan::Window(plan) => Box::new(Window::new(plan)),
         };
         if !matches!(plan, Plan::Recursive(_)) {
             inputs = plan.inputs().into_iter().map(Nested::new).collect();

@@ -1,10 +1,18 @@
 //! Top-k: the first rows of each group in an order.
 //!
 //! Law      out(t) = of each group of in(t), the rows at places offset .. offset + limit in `order`
+//! Delta    the rows that come between the two cuts or go from there; a change looks at O(log n)
+//!          rows of the group and at those that enter or leave
+//! State    all rows of all groups, in order: what a deletion lets in is found without a search
+//! Errors   a row that is retracted more often than it came is reported, and counts as absent
 
 use std::fmt;
 
+use super::{Operator, StepContext};
 use crate::plan::{Plan, SortKey, listed};
+use crate::state::order_tree::NONE;
+use crate::state::sorted_rows::{Change, SortedRows};
+use crate::updates::Updates;
 
 /// What was decided. `order` is total: the planner completed it (S9). The output has the input's
 /// columns.
@@ -40,3 +48,132 @@ impl fmt::Display for TopKPlan {
         }
     }
 }
+
+/// What runs.
+pub(crate) struct TopK {
+    rows: SortedRows,
+    offset: i64,
+    limit: Option<i64>,
+    ties: bool,
+}
+
+/// The part of a group that is in the output.
+#[derive(Clone, Copy)]
+struct Part {
+    start: Cut,
+    end: Cut,
+}
+
+/// So many units are before it; it cuts before or within the row, or at the end.
+#[derive(Clone, Copy)]
+struct Cut {
+    position: i64,
+    row: u32,
+}
+
+/// The output: rows of state, with time and diff.
+#[derive(Default)]
+struct Emission {
+    rows: Vec<u32>,
+    times: Vec<u64>,
+    diffs: Vec<i64>,
+}
+
+impl Part {
+    /// How many of the units `first .. first + units` are in it.
+    fn covers(&self, first: i64, units: i64) -> i64 {
+        let end = (first + units).min(self.end.position);
+        (end - first.max(self.start.position)).max(0)
+    }
+}
+
+impl TopK {
+    pub fn new(plan: &TopKPlan) -> Self {
+        let schema = plan.input.schema();
+        let places = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let (peers, rest) = plan.order.split_at(plan.ties.unwrap_or(plan.order.len()));
+        TopK {
+            rows: SortedRows::new(&schema, &plan.keys, peers, rest, 0),
+            offset: places(plan.offset),
+            limit: plan.limit.map(places),
+            ties: plan.ties.is_some(),
+        }
+    }
+
+    /// What is in the output of a group as it stands.
+    fn part(&self, group: u32) -> Part {
+        let (tree, root) = (&self.rows.tree, self.rows.root(group));
+        let total = tree.total(root);
+        let start = self.offset.min(total);
+        let mut end = self.limit.map_or(total, |limit| start.saturating_add(limit).min(total));
+        if self.ties && start < end && end < total {
+            let last = self.rows.peer(tree.select(root, end - 1).node);
+            end = tree.partition_point(root, |node| self.rows.peer(node) <= last).units;
+        }
+        let cut = |position| Cut { position, row: tree.select(root, position).node };
+        Part { start: cut(start), end: cut(end) }
+    }
+
+    /// Applies the changes of one group at one time, which are in order.
+    fn apply(&mut self, changes: &[Change], out: &mut Emission) {
+        let Change { partition: group, time, .. } = changes[0];
+        let before = self.part(group);
+        changes.iter().for_each(|change| self.rows.apply(change, 1));
+        let after = self.part(group);
+        let mut candidates: Vec<u32> = changes.iter().map(|change| change.row).collect();
+        self.between(group, before.start, after.start, &mut candidates);
+        self.between(group, before.end, after.end, &mut candidates);
+        candidates.sort_unstable_by(|&a, &b| self.rows.key(a).cmp(self.rows.key(b)));
+        candidates.dedup();
+
+        // A row's place before is its place now less what changed before it.
+        let mut changes = changes.iter().peekable();
+        let mut grown = 0;
+        for row in candidates {
+            let first = self.rows.place(group, row).units;
+            let units = self.rows.tree.units(row);
+            let own = changes.next_if(|change| change.row == row).map_or(0, |change| change.units);
+            let diff = after.covers(first, units) - before.covers(first - grown, units - own);
+            if diff != 0 {
+                out.rows.push(row);
+                out.times.push(time);
+                out.diffs.push(diff);
+            }
+            grown += own;
+        }
+    }
+
+    /// The rows that may be on different sides of the two cuts.
+    fn between(&self, group: u32, a: Cut, b: Cut, found: &mut Vec<u32>) {
+        let key = |cut: Cut| (cut.row != NONE).then(|| self.rows.key(cut.row));
+        let (first, last) = match (key(a), key(b)) {
+            (None, None) => return,
+            (Some(first), None) | (None, Some(first)) => (first, None),
+            (Some(a), Some(b)) => (a.min(b), Some(a.max(b))),
+        };
+        let root = self.rows.root(group);
+        let mut row = self.rows.tree.partition_point(root, |node| self.rows.key(node) < first).node;
+        while row != NONE && last.is_none_or(|last| self.rows.key(row) <= last) {
+            found.push(row);
+            row = self.rows.tree.next(row);
+        }
+    }
+}
+
+impl Operator for TopK {
+    fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
+        let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
+        let input = input.sorted_by_time();
+        let changes = self.rows.changes(context, "TopK", &input, &[]);
+        let mut out = Emission::default();
+        for changes in changes.chunk_by(Change::is_beside) {
+            self.apply(changes, &mut out);
+        }
+        let out = Updates::new(self.rows.decode(&out.rows), out.times, out.diffs);
+        self.rows.release();
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests;

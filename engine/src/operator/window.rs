@@ -2,14 +2,65 @@
 //!
 //! Law      out(t) = { (r, f1(r), …, fn(r)) : r in in(t) }, where f is computed over r's partition
 //!          of in(t), in `order` completed by `tie_break`, over the frame of r
+//! Delta    the rows whose values changed. Which rows to look at is known from where the change is
+//!          (`reach`); they are computed as before and as after it, and compared
+//! State    all rows, in order; of aggregates over a frame with one unbounded end the state of a
+//!          frame for each partition, over the whole partition its state. Values are not kept
+//! Errors   a row with a call whose value is an error leaves the output and is reported
+//!
+//! What a change in a partition of n rows costs, beside the rows that it changes, by the kind of
+//! call (rows looked at; each costs O(log n), and what its own frame costs):
+//!
+//! - `row_number`, `rank`, `dense_rank`: those that change. Ties cost nothing
+//! - `lag`, `lead`: as many as the greatest offset ever seen; past NULLs with IGNORE NULLS
+//! - `percent_rank`, `cume_dist`, `ntile`: all n, as they depend on n
+//! - `first_value`, `last_value`: those that change, or that had to look at its place. With IGNORE
+//!   NULLS or EXCLUDE, and `nth_value`: those with the change in their frame; a search past NULLs
+//!   goes row by row
+//! - aggregates over a bounded frame of at most w rows: the ≤ w rows with the change in theirs, and
+//!   the 2w rows of their frames; each goes into and out of the one state once
+//! - aggregates from or to the partition's edge: the rows behind (or before) the change, changed or
+//!   not, and those between it and where the last change was, if it was nearer the other edge. A
+//!   row that comes at the end of a running sum costs O(log n)
+//! - aggregates over the whole partition: none while the value stays, else all n
+//! - with EXCLUDE over an unbounded frame: n
+//!
+//! As soon as one time brings more changes than there are rows, all are computed anew.
 
+use std::cmp::Ordering;
 use std::fmt;
 
+use arrow::array::{ArrayRef, UInt32Array, make_comparator};
+use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 
-use crate::aggregate::AggregateFunction;
+use self::call::Call;
+use self::evaluate::Evaluation;
+use self::frame::Interval;
+use self::look::{Partition, Span};
+use self::reach::{Around, Reach};
+use self::sliding::boolean;
+use self::trailer::{Trailer, number};
+use super::{Operator, StepContext};
+use crate::aggregate::{AggregateFunction, Run, SweepInput, Swept};
 use crate::plan::{Plan, SortKey, listed};
+use crate::state::sorted_rows::{Change, SortedRows};
+use crate::updates::Updates;
+
+mod call;
+mod evaluate;
+mod frame;
+mod look;
+mod range;
+mod reach;
+mod sliding;
+mod trailer;
+
+pub use self::range::range_offset_defined;
+
+/// So many looked-at rows become values together; a time of a partition is not cut.
+const ENTRIES: usize = 1 << 16;
 
 /// What was decided: one partition and order, and the calls over it.
 #[derive(Clone, Debug)]
@@ -158,3 +209,238 @@ impl fmt::Display for FrameBound {
         }
     }
 }
+
+/// What runs.
+pub(crate) struct Window {
+    rows: SortedRows,
+    trailer: Trailer,
+    calls: Vec<Call>,
+    reaches: Vec<Reach>,
+    /// Of lag and lead: the least and the greatest offset that a row ever had.
+    offsets: Vec<(i64, i64)>,
+    evaluation: Evaluation,
+    schema: SchemaRef,
+    /// How many rows were looked at, after changes.
+    #[cfg(test)]
+    looked: usize,
+}
+
+/// The values of whole-partition aggregates before and after each time of each partition.
+struct Whole {
+    swept: Vec<Option<Swept>>,
+    /// Whether one of them changes.
+    changed: Vec<bool>,
+}
+
+impl Window {
+    pub fn new(plan: &WindowPlan) -> Self {
+        let mut trailer = Trailer::default();
+        let calls: Vec<Call> =
+            plan.calls.iter().map(|call| Call::new(plan, call, &mut trailer)).collect();
+        let mut reaches: Vec<Reach> = Vec::new();
+        for reach in calls.iter().enumerate().filter_map(|(i, call)| call.reach(i)) {
+            if !reaches.contains(&reach) {
+                reaches.push(reach);
+            }
+        }
+        let schema = plan.input.schema();
+        let (order, ties) = (&plan.order, &plan.tie_break);
+        Window {
+            rows: SortedRows::new(&schema, &plan.partition, order, ties, trailer.bytes()),
+            trailer,
+            offsets: vec![(0, 0); calls.len()],
+            evaluation: Evaluation::new(calls.len()),
+            calls,
+            reaches,
+            schema: plan.schema.clone(),
+            #[cfg(test)]
+            looked: 0,
+        }
+    }
+
+    fn widen_offsets(&mut self, trailers: &[u8]) {
+        for (call, seen) in self.calls.iter().zip(&mut self.offsets) {
+            if let Call::Shift(shift) = call {
+                let rows = trailers.chunks_exact(self.trailer.bytes());
+                for offset in rows.filter_map(|row| number(row, shift.offset)) {
+                    *seen = (seen.0.min(offset), seen.1.max(offset));
+                }
+            }
+        }
+    }
+
+    /// Sweeps the aggregates over whole partitions: they need no order.
+    fn whole(&mut self, input: &Updates, changes: &[Change], runs: &[Run]) -> Whole {
+        let mut changed = vec![false; runs.len()];
+        let order: Vec<u32> = (0..changes.len() as u32).collect();
+        let diffs: Vec<i64> = changes.iter().map(|change| change.units).collect();
+        let input_rows: UInt32Array = changes.iter().map(|change| change.input_row).collect();
+        let taken = |&column: &usize| {
+            take(input.data.column(column).as_ref(), &input_rows, None).expect("rows of the batch")
+        };
+        let mut sweep = |call: &mut Call| {
+            let Call::Whole { arguments, filter, accumulator } = call else { return None };
+            accumulator.resize(self.rows.partition_limit());
+            let arguments: Vec<ArrayRef> = arguments.iter().map(taken).collect();
+            let filter = filter.as_ref().map(taken);
+            let filter = filter.as_ref().map(boolean);
+            let input = SweepInput { arguments: &arguments, filter, diffs: &diffs, order: &order };
+            let swept = accumulator.sweep(&input, runs);
+            let compare = make_comparator(&swept.before, &swept.after, Default::default())
+                .expect("values of aggregates are comparable");
+            for (run, changed) in changed.iter_mut().enumerate() {
+                *changed |= compare(run, run) != Ordering::Equal;
+            }
+            for (run, _) in swept.before_errors.iter().chain(&swept.after_errors) {
+                changed[*run as usize] = true;
+            }
+            Some(swept)
+        };
+        let swept = self.calls.iter_mut().map(&mut sweep).collect();
+        Whole { swept, changed }
+    }
+
+    /// Applies the changes of one partition at one time, number `number` of the step, and looks at
+    /// the rows that they may change.
+    fn apply(&mut self, changes: &[Change], number: usize, whole_changed: bool) {
+        let Change { partition, time, .. } = changes[0];
+        let total = self.rows.tree.total(self.rows.root(partition));
+        let all = whole_changed || changes.len() as i64 >= total;
+        let spans = if all { None } else { self.spans(changes) };
+        let spans = spans.unwrap_or_else(|| vec![(None, None)]);
+
+        let start = self.evaluation.len();
+        self.look(partition, &spans, 0, number);
+        let middle = self.evaluation.len();
+        for change in changes {
+            for call in &mut self.calls {
+                if let Call::Sliding { sliding, .. } = call {
+                    sliding.change(&self.rows, change);
+                }
+            }
+            self.rows.apply(change, 1);
+        }
+        self.look(partition, &spans, 1, number);
+        for call in &mut self.calls {
+            if let Call::Sliding { sliding, .. } = call {
+                sliding.close(partition);
+            }
+        }
+        #[cfg(test)]
+        {
+            self.looked += self.evaluation.len() - middle;
+        }
+        self.evaluation.pair(&self.rows, start, middle, time);
+    }
+
+    fn look(&mut self, partition: u32, spans: &[Span], side: usize, number: usize) {
+        let rows = &self.rows;
+        let partition = Partition { rows, id: partition, side, number };
+        partition.look(spans, &mut self.calls, &mut self.evaluation);
+    }
+
+    /// The rows that the changes may change, in order and apart; `None` is all.
+    fn spans(&mut self, changes: &[Change]) -> Option<Vec<Span>> {
+        let mut spans: Vec<Span> =
+            changes.iter().map(|change| (Some(change.row), Some(change.row))).collect();
+        self.reach(changes, &mut spans)?;
+        // As they will be: applied, looked at and undone, which is little beside the looking.
+        changes.iter().for_each(|change| self.rows.apply(change, 1));
+        let after = self.reach(changes, &mut spans);
+        changes.iter().for_each(|change| self.rows.apply(change, -1));
+        after?;
+
+        let rows = &self.rows;
+        let key = |row: Option<u32>| row.map(|row| rows.key(row));
+        // No first row is before all others, no last one behind.
+        spans.sort_unstable_by(|a, b| key(a.0).cmp(&key(b.0)));
+        let mut merged: Vec<Span> = Vec::new();
+        for span in spans {
+            let Some(last) = merged.last_mut() else {
+                merged.push(span);
+                continue;
+            };
+            match (key(last.1), key(span.0), key(span.1)) {
+                (None, ..) => break,
+                (Some(end), Some(start), _) if start > end => merged.push(span),
+                (Some(end), _, next) if next.is_none_or(|next| next > end) => last.1 = span.1,
+                _ => {}
+            }
+        }
+        Some(merged)
+    }
+
+    /// Adds what the changes reach in the partition as it stands; `None` if that is all of it.
+    fn reach(&self, changes: &[Change], spans: &mut Vec<Span>) -> Option<()> {
+        for change in changes {
+            let (tree, root) = (&self.rows.tree, self.rows.root(change.partition));
+            let around = Around::new(&self.rows, change.partition, change.row);
+            let total = tree.total(root);
+            for &reach in &self.reaches {
+                let (start, end): Interval = around.reach(reach, &self.offsets);
+                if start >= end {
+                    continue;
+                }
+                if start <= 0 && end >= total {
+                    return None;
+                }
+                let first = (start > 0).then(|| tree.select(root, start).node);
+                let last = (end < total).then(|| tree.select(root, end - 1).node);
+                spans.push((first, last));
+            }
+        }
+        Some(())
+    }
+
+    fn flush(&mut self, context: &StepContext<'_>, whole: &Whole) -> Updates {
+        let (rows, calls) = (&self.rows, &mut self.calls);
+        self.evaluation.updates(context, rows, calls, &whole.swept, &self.schema)
+    }
+
+    /// Forgets what is gone after the step.
+    fn forget(&mut self) {
+        let partitions = self.rows.release();
+        for call in &mut self.calls {
+            match call {
+                Call::Sliding { sliding, .. } => sliding.forget(&partitions),
+                Call::Whole { accumulator, .. } => {
+                    partitions.iter().for_each(|&partition| accumulator.clear(partition));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Operator for Window {
+    fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
+        let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
+        if input.is_empty() {
+            return Updates::empty(self.schema.clone());
+        }
+        let input = input.sorted_by_time();
+        let trailers = self.trailer.encode(&input.data);
+        self.widen_offsets(&trailers);
+        let changes = self.rows.changes(context, "Window", &input, &trailers);
+        let mut runs: Vec<Run> = Vec::new();
+        for chunk in changes.chunk_by(Change::is_beside) {
+            let start = runs.last().map_or(0, |run| run.end);
+            runs.push(Run { group: chunk[0].partition, start, end: start + chunk.len() as u32 });
+        }
+        let whole = self.whole(&input, &changes, &runs);
+        let mut parts = Vec::new();
+        for (number, run) in runs.iter().enumerate() {
+            let chunk = &changes[run.start as usize..run.end as usize];
+            self.apply(chunk, number, whole.changed[number]);
+            if self.evaluation.len() >= ENTRIES {
+                parts.push(self.flush(context, &whole));
+            }
+        }
+        parts.push(self.flush(context, &whole));
+        self.forget();
+        Updates::concat(&self.schema, parts)
+    }
+}
+
+#[cfg(test)]
+mod tests;

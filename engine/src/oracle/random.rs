@@ -5,7 +5,9 @@ mod join;
 mod recursive;
 mod session;
 mod set_operation;
+mod top_k;
 mod unnest;
+mod window;
 
 use std::sync::Arc;
 
@@ -152,7 +154,7 @@ pub(crate) fn random_root(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
         let id = random.random_range(1..3);
         return input(id, &table_schema(id));
     }
-    match random.random_range(0..17) {
+    match random.random_range(0..21) {
         0 => random_filter(random, depth, scale),
         1 | 2 => random_project(random, depth, scale),
         3..=5 => random_temporal(random, depth, scale),
@@ -162,6 +164,8 @@ pub(crate) fn random_root(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
         13 => recursive::random_recursive(random, depth, scale),
         14 => session::random_session(random, depth, scale),
         15 => unnest::random_unnest(random, depth, scale),
+        16 => top_k::random_top_k(random, depth, scale),
+        17..=19 => window::random_window(random, depth, scale),
         _ => random_union(random, depth, scale),
     }
 }

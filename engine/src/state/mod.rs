@@ -2,5 +2,7 @@
 
 pub(crate) mod consolidate;
 pub(crate) mod key_index;
+pub(crate) mod order_tree;
 pub(crate) mod ordered_counts;
 pub(crate) mod row_set;
+pub(crate) mod sorted_rows;
