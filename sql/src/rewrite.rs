@@ -19,6 +19,7 @@ pub mod now;
 pub mod parameters;
 mod reg;
 mod rows;
+pub mod ties;
 mod types;
 mod using;
 
@@ -52,7 +53,7 @@ pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<L
 /// Functions that the AST passes put in place of operators.
 pub fn functions() -> impl Iterator<Item = &'static Arc<ScalarUDF>> {
     let comparisons = array_comparison::functions().iter();
-    comparisons.chain(reg::functions()).chain([array_or_empty::function()])
+    comparisons.chain(reg::functions()).chain([array_or_empty::function(), ties::function()])
 }
 
 /// What an expression of a node may name: the columns of its inputs, or of the table it scans.

@@ -69,6 +69,7 @@ fn fails_by_itself(expr: &Expr, schema: &Schema) -> bool {
     match expr {
         Expr::Alias(_)
         | Expr::Column(_)
+        | Expr::OuterReferenceColumn(..)
         | Expr::Literal(..)
         | Expr::Not(_)
         | Expr::IsNotNull(_)

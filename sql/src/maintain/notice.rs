@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::Expr;
 use tidemark_engine::plan::Edge;
 
-use super::rel::{Rel, as_column, column, named, shift};
+use super::rel::{Rel, as_column, column, is_half, named, shift};
 use super::scalar::Scalars;
 use super::temporal::{Analysis, Comparison, has_now};
 use crate::error::{Notice, SqlError};
@@ -61,11 +61,15 @@ impl Survey<'_> {
                 bounded.iter().filter_map(place).map(column).collect()
             }
             Rel::Join(join) => {
-                let mut bounded = self.upper_bounds(&join.left)?;
-                let width = join.left.width() as isize;
+                let left = self.upper_bounds(&join.left)?;
                 let right = self.upper_bounds(&join.right)?;
-                bounded.extend(right.into_iter().map(|side| shift(side, width)));
-                bounded
+                let width = join.left.width() as isize;
+                let right = right.into_iter().map(|side| shift(side, width));
+                // Times of the padded side are NULL where they aren't bounded.
+                match is_half(join.kind) {
+                    true => left,
+                    false => left.into_iter().chain(right).collect(),
+                }
             }
             Rel::Aggregate(aggregate) => {
                 let bounded = self.upper_bounds(&aggregate.input)?;
@@ -74,8 +78,15 @@ impl Survey<'_> {
                 };
                 bounded.iter().filter_map(place).map(column).collect()
             }
-            Rel::Union(union) => {
-                for input in &union.inputs {
+            Rel::TopK(top) => self.upper_bounds(&top.input)?,
+            Rel::Window(window) => self.upper_bounds(&window.input)?,
+            Rel::Session(session) => self.upper_bounds(&session.input)?,
+            Rel::SetOperation(operation) => {
+                self.upper_bounds(&operation.right)?;
+                self.upper_bounds(&operation.left)?
+            }
+            Rel::Union(_) | Rel::Unnest(_) | Rel::Recursive(_) => {
+                for input in rel.inputs() {
                     self.upper_bounds(input)?;
                 }
                 vec![]

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, logical_plan};
 use tidemark_engine::aggregate::aggregate_function;
 use tidemark_engine::plan::AggregateCall;
 
-use super::{Resolver, cast_columns, distinct, names, plain_schema};
+use super::{Resolver, cast_columns, names, plain_schema};
 use crate::error::{SqlError, state};
 use crate::maintain::fallible::is_fallible;
 use crate::maintain::refuse;
@@ -158,7 +158,7 @@ fn distinct_arguments(
         ..call.call
     });
     let calls = calls.collect();
-    Ok((distinct(input.select(&columns)), (0..keys.len()).collect(), calls))
+    Ok((input.select(&columns).distinct(), (0..keys.len()).collect(), calls))
 }
 
 /// The aggregate, its columns called `names`.
