@@ -6,6 +6,8 @@
 //! it, at every t.
 
 mod aggregate;
+mod join;
+mod set_operation;
 
 use std::collections::HashMap;
 
@@ -15,9 +17,7 @@ use datafusion::common::ScalarValue;
 
 use crate::expression::{Expr, message};
 use crate::operator::temporal::now_batch;
-use crate::plan::{
-    AggregatePlan, Bound, Edge, JoinPlan, NowSide, Plan, TemporalMode, TemporalPlan,
-};
+use crate::plan::{AggregatePlan, Bound, Edge, NowSide, Plan, TemporalMode, TemporalPlan};
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::{Updates, batch_of};
 
@@ -101,8 +101,8 @@ impl Oracle<'_> {
             Plan::Join(plan) => self.join(plan),
             Plan::Aggregate(plan) => self.aggregate(plan),
             Plan::Union(plan) => plan.inputs.iter().flat_map(|input| self.rows(input)).collect(),
-            Plan::SetOperation(_)
-            | Plan::TopK(_)
+            Plan::SetOperation(plan) => self.set_operation(plan),
+            Plan::TopK(_)
             | Plan::Window(_)
             | Plan::Unnest(_)
             | Plan::Session(_)
@@ -136,23 +136,6 @@ impl Oracle<'_> {
                 TemporalMode::Flags => {
                     let flags = flags.into_iter().map(ScalarValue::Boolean);
                     out.push(row.into_iter().chain(flags).collect());
-                }
-            }
-        }
-        out
-    }
-
-    fn join(&mut self, plan: &JoinPlan) -> Vec<Row> {
-        let (left, right) = (self.rows(&plan.left), self.rows(&plan.right));
-        let mut out = Vec::new();
-        for l in &left {
-            for r in &right {
-                let mut keys = plan.left_keys.iter().zip(&plan.right_keys);
-                let equal = keys.all(|(&lk, &rk)| {
-                    !l[lk].is_null() && aggregate::key(&l[lk]) == aggregate::key(&r[rk])
-                });
-                if equal {
-                    out.push(l.iter().chain(r).cloned().collect());
                 }
             }
         }

@@ -21,6 +21,7 @@ use crate::operator::aggregate::Aggregate;
 use crate::operator::filter::Filter;
 use crate::operator::join::Join;
 use crate::operator::project::Project;
+use crate::operator::set_operation::SetOperation;
 use crate::operator::temporal::Temporal;
 use crate::plan::Plan;
 use crate::time::CollectionId;
@@ -77,8 +78,14 @@ impl<'s> Renderer<'s> {
                 let streams: Vec<_> = union.inputs.iter().map(|input| self.render(input)).collect();
                 self.scope.concatenate(streams)
             }
-            Plan::SetOperation(_)
-            | Plan::TopK(_)
+            Plan::SetOperation(operation) => {
+                let columns: Vec<usize> = (0..operation.schema.fields().len()).collect();
+                let left = self.routed(&operation.left, Routing::ByKey(columns.clone()));
+                let right = self.routed(&operation.right, Routing::ByKey(columns));
+                let operator = Box::new(SetOperation::new(operation));
+                self.operator("SetOperation", vec![left, right], operator, false, None)
+            }
+            Plan::TopK(_)
             | Plan::Window(_)
             | Plan::Unnest(_)
             | Plan::Session(_)

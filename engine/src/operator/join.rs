@@ -1,23 +1,32 @@
-//! Join: pairs of rows with equal keys.
+//! Join: pairs of rows that match, and rows by whether they do.
 //!
-//! Law      out(t) = { l ++ r : l in left(t), r in right(t), key(l) = key(r), no key NULL };
-//!          without key columns, every pair
+//! Law      l ++ r matches when their keys are equal, none of them NULL (or both, where NULLs are
+//!          equal), and the condition is true; without keys, when the condition is.
+//!          Inner gives the pairs that match; Left, Right and Full also that side's rows without
+//!          a partner, beside NULLs; Semi and Anti the left rows with and without one
 //! Delta    in order of time: a change of one side meets the other side as it stands, then joins
-//!          its own; so pairs are never made only to be taken back
-//! State    the rows of both sides, by content, chained by key; bounded by the rows present
-//! Errors   none of its own
+//!          its own, at one time retractions first; so pairs are never made only to be taken
+//!          back. A row enters or leaves alone when the number of its partners reaches or leaves
+//!          0, net at each time
+//! State    the rows of both sides, by content, chained by key; bounded by the rows present. Of
+//!          the right side of Semi and Anti without a condition only how many each key has
+//! Errors   a pair for which the condition fails does not match, and is reported while it is there
+
+mod alone;
+mod side;
 
 use std::fmt;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::{Schema, SchemaRef};
 
+use self::alone::{Alone, When};
+use self::side::{NONE, Side, SideInput};
 use super::{Operator, StepContext};
-use crate::aggregate::columns_at;
-use crate::expression::Expr;
-use crate::plan::Plan;
-use crate::state::key_index::{KeyCodec, KeyIndex, Keys, types_of};
-use crate::state::row_set::RowSet;
+use crate::expression::{Expr, select};
+use crate::plan::{Plan, listed};
+use crate::state::key_index::{KeyCodec, KeyIndex, types_of};
 use crate::updates::{Updates, batch_of, take_rows};
 
 /// What was decided: the key columns of both sides, of equal types, pairwise.
@@ -53,93 +62,143 @@ pub enum JoinKind {
     Anti,
 }
 
-impl fmt::Display for JoinPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.left_keys.is_empty() {
-            return write!(f, "Join every pair");
+impl JoinKind {
+    fn gives_pairs(self) -> bool {
+        !matches!(self, JoinKind::Semi | JoinKind::Anti)
+    }
+
+    /// When rows of the left and of the right side stand in the output by themselves.
+    fn alone(self) -> [Option<When>; 2] {
+        match self {
+            JoinKind::Inner => [None, None],
+            JoinKind::Left | JoinKind::Anti => [Some(When::Unmatched), None],
+            JoinKind::Right => [None, Some(When::Unmatched)],
+            JoinKind::Full => [Some(When::Unmatched), Some(When::Unmatched)],
+            JoinKind::Semi => [Some(When::Matched), None],
         }
-        let (left, right) = (self.left.schema(), self.right.schema());
-        let pairs = self.left_keys.iter().zip(&self.right_keys);
-        let keys: Vec<String> = pairs
-            .map(|(&l, &r)| format!("{} = {}", left.field(l).name(), right.field(r).name()))
-            .collect();
-        write!(f, "Join [{}]", keys.join(", "))
     }
 }
 
-const NONE: u32 = u32::MAX;
-
-/// A row of one side: its multiplicity, and its place in the chain of its key.
-struct Link {
-    key: u32,
-    count: i64,
-    previous: u32,
-    next: u32,
+impl fmt::Display for JoinPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.kind {
+            JoinKind::Inner => "Join",
+            JoinKind::Left => "Left join",
+            JoinKind::Right => "Right join",
+            JoinKind::Full => "Full join",
+            JoinKind::Semi => "Semi join",
+            JoinKind::Anti => "Anti join",
+        };
+        let (left, right) = (self.left.schema(), self.right.schema());
+        let pairs = self.left_keys.iter().zip(&self.right_keys).zip(&self.null_equal);
+        let keys = pairs.map(|((&l, &r), &null_equal)| {
+            let equals = if null_equal { "is not distinct from" } else { "=" };
+            format!("{} {equals} {}", left.field(l).name(), right.field(r).name())
+        });
+        match self.left_keys.is_empty() {
+            true => write!(f, "{name} every pair")?,
+            false => write!(f, "{name} [{}]", listed(keys))?,
+        }
+        match &self.condition {
+            Some(condition) => write!(f, " where {condition}"),
+            None => Ok(()),
+        }
+    }
 }
 
-/// One side's rows.
-struct Side {
-    keys: Vec<usize>,
-    schema: SchemaRef,
-    rows: RowSet<Link>,
-    /// The first row of each key id's chain.
-    heads: Vec<u32>,
-    /// Unlinked in this step, released at its end.
-    released: Vec<u32>,
-}
+/// So many pairs wait for the condition, and as many more as one row meets. Few in tests, so that
+/// they see what happens there.
+const PAIRS_MAX: usize = if cfg!(test) { 5 } else { 1 << 16 };
 
 /// What runs. Both sides share the key ids.
 pub(crate) struct Join {
     codec: KeyCodec,
     index: KeyIndex,
     sides: [Side; 2],
+    gives_pairs: bool,
+    condition: Option<Expr>,
+    pair_schema: SchemaRef,
     schema: SchemaRef,
+    /// For [`Join::settle`]; empty between its calls.
+    crossed: Vec<u32>,
+    /// Keys that may have lost their last row in this step.
+    idle: Vec<u32>,
 }
 
-/// Pairs to emit that a change of one side made: its row in the batch, the other side's by id.
+/// Pairs that changes of one side made: its row in the batch, the other side's by id.
 #[derive(Default)]
 struct Pairs {
     batch: Vec<u32>,
     state: Vec<u32>,
-    times: Vec<u64>,
-    diffs: Vec<i64>,
-}
-
-/// One side's updates, encoded.
-struct SideInput {
-    updates: Updates,
-    keys: Keys,
-    /// Rows with a NULL in the key meet nothing.
-    null_key: Vec<bool>,
-    rows: Keys,
+    /// How often the other side's row was there.
+    counts: Vec<i64>,
 }
 
 impl Join {
     pub fn new(plan: &JoinPlan) -> Self {
-        let side = |input: &Plan, keys: &[usize]| Side {
-            keys: keys.to_vec(),
-            schema: input.schema(),
-            rows: RowSet::new(&input.schema()),
-            heads: Vec::new(),
-            released: Vec::new(),
+        let gives_pairs = plan.kind.gives_pairs();
+        let conditional = plan.condition.is_some();
+        let alone = plan.kind.alone();
+        let side = |number: usize, input: &Plan, keys: &[usize]| {
+            let mut side = Side::new(input.schema(), keys, &plan.null_equal);
+            side.keep = gives_pairs || conditional || alone[number].is_some();
+            side.total = !conditional && alone[1 - number].is_some();
+            side.alone = alone[number].map(Alone::new);
+            side
+        };
+        let pair_schema = match gives_pairs {
+            true => plan.schema.clone(),
+            false => {
+                let (left, right) = (plan.left.schema(), plan.right.schema());
+                let fields = left.fields().iter().chain(right.fields()).cloned();
+                Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+            }
         };
         Join {
             codec: KeyCodec::for_keys(types_of(&plan.left.schema(), &plan.left_keys)),
             index: KeyIndex::default(),
-            sides: [side(&plan.left, &plan.left_keys), side(&plan.right, &plan.right_keys)],
+            sides: [side(0, &plan.left, &plan.left_keys), side(1, &plan.right, &plan.right_keys)],
+            gives_pairs,
+            condition: plan.condition.clone(),
+            pair_schema,
             schema: plan.schema.clone(),
+            crossed: Vec::new(),
+            idle: Vec::new(),
         }
     }
 
-    fn encode(&self, side: usize, updates: Updates) -> SideInput {
-        let updates = updates.sorted_by_time();
-        let columns = columns_at(&updates.data, &self.sides[side].keys);
-        SideInput {
-            keys: self.codec.encode(&columns, updates.len()),
-            null_key: null_keys(&columns, updates.len()),
-            rows: self.sides[side].rows.encode(&updates.data),
-            updates,
+    /// One sweep over both sides in order of time. At one time what goes goes first, on both sides,
+    /// so that what comes doesn't meet it.
+    fn sweep(&mut self, context: &StepContext<'_>, inputs: &[SideInput; 2]) -> Vec<Updates> {
+        let mut parts = Vec::new();
+        let mut pairs = [Pairs::default(), Pairs::default()];
+        let mut next = [0, 0];
+        let time_at = |side: usize, row: usize| inputs[side].updates.times.get(row).copied();
+        while let Some(time) = earlier(time_at(0, next[0]), time_at(1, next[1])) {
+            let rows = [0, 1].map(|side| {
+                let first = next[side];
+                while time_at(side, next[side]) == Some(time) {
+                    next[side] += 1;
+                }
+                first..next[side]
+            });
+            for (goes, side) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
+                let updates = &inputs[side].updates;
+                for row in rows[side].clone().filter(|&row| (updates.diffs[row] < 0) == goes) {
+                    self.apply(side, &inputs[side], row, &mut pairs[side]);
+                    if self.condition.is_some() && pairs[side].batch.len() >= PAIRS_MAX {
+                        let pairs = std::mem::take(&mut pairs[side]);
+                        parts.extend(self.judge(context, side, updates, pairs));
+                    }
+                }
+            }
+            self.settle(0, time);
+            self.settle(1, time);
         }
+        for (side, pairs) in pairs.into_iter().enumerate() {
+            parts.extend(self.judge(context, side, &inputs[side].updates, pairs));
+        }
+        parts
     }
 
     /// Applies one update: pairs with the other side go to `pairs`, the row into its own.
@@ -150,116 +209,180 @@ impl Join {
         let (time, diff) = (input.updates.times[row], input.updates.diffs[row]);
         let (key, new) = self.index.get_or_insert(input.keys.key(row));
         if new {
-            for side in &mut self.sides {
-                side.heads.resize(self.index.id_limit(), NONE);
-                side.heads[key as usize] = NONE;
+            let keys = self.index.id_limit();
+            self.sides.iter_mut().for_each(|side| side.begin_key(key, keys));
+        }
+        let [left, right] = &mut self.sides;
+        let (own, other) = if side == 0 { (left, right) } else { (right, left) };
+        if self.gives_pairs || self.condition.is_some() {
+            other.each_of_key(key, |id, count| {
+                pairs.batch.push(row as u32);
+                pairs.state.push(id);
+                pairs.counts.push(count);
+            });
+        }
+        if own.total {
+            own.pending.push((key, diff));
+        }
+        if let Some(rows) = &input.rows {
+            let (id, new) = own.add(key, rows.key(row), diff);
+            match &mut own.alone {
+                None => {}
+                Some(alone) if other.total => {
+                    alone.change_of_count(id, time, diff, other.totals[key as usize] > 0)
+                }
+                Some(alone) => alone.row_changed(row, id, new, time, diff),
             }
         }
-        let other = &self.sides[1 - side];
-        let mut at = other.heads[key as usize];
-        while at != NONE {
-            let link = other.rows.get(at);
-            pairs.batch.push(row as u32);
-            pairs.state.push(at);
-            pairs.times.push(time);
-            pairs.diffs.push(diff * link.count);
-            at = link.next;
-        }
-        self.sides[side].add(key, input.rows.key(row), diff);
     }
 
-    /// The pairs that changes of `side` made, as rows of the output.
-    fn output(&self, side: usize, input: &RecordBatch, pairs: Pairs) -> Updates {
+    /// After all changes at `time`: the totals of `side` follow, and rows of the other side whose
+    /// key got its first partners or lost its last leave or enter.
+    fn settle(&mut self, side: usize, time: u64) {
+        let [left, right] = &mut self.sides;
+        let (own, other) = if side == 0 { (left, right) } else { (right, left) };
+        own.settle(&mut self.crossed, &mut self.idle);
+        for crossings in self.crossed.chunk_by(|a, b| a == b) {
+            if crossings.len() % 2 == 1 {
+                let key = crossings[0];
+                other.change_partners_of_key(key, time, own.totals[key as usize] > 0);
+            }
+        }
+        self.crossed.clear();
+    }
+
+    /// Holds the pairs that changes of `side` made against the condition: those that match are
+    /// counted, and given as rows of the output.
+    fn judge(
+        &mut self,
+        context: &StepContext<'_>,
+        side: usize,
+        input: &Updates,
+        pairs: Pairs,
+    ) -> Option<Updates> {
+        if pairs.batch.is_empty() {
+            return None;
+        }
+        let data = self.pair_rows(side, &input.data, &pairs);
+        let rows = pairs.batch.iter().map(|&row| row as usize);
+        let times: Vec<u64> = rows.clone().map(|row| input.times[row]).collect();
+        let diffs: Vec<i64> =
+            rows.zip(&pairs.counts).map(|(row, count)| input.diffs[row] * count).collect();
+        let updates = Updates::new(data, times, diffs);
+        let Some(condition) = &self.condition else {
+            return Some(updates);
+        };
+        let (matching, errors) = select(condition, &updates.data);
+        context.report_rows("Join", &updates, &errors);
+        match &matching {
+            None => self.count_partners(side, input, &pairs, 0..pairs.batch.len()),
+            Some(rows) => {
+                self.count_partners(side, input, &pairs, rows.iter().map(|&pair| pair as usize))
+            }
+        }
+        let matching = self.gives_pairs.then(|| match matching {
+            None => updates,
+            Some(rows) => updates.take(&rows),
+        });
+        matching.filter(|updates| !updates.is_empty())
+    }
+
+    fn pair_rows(&self, side: usize, input: &RecordBatch, pairs: &Pairs) -> RecordBatch {
         let own = take_rows(input, &pairs.batch);
-        let other = &self.sides[1 - side];
-        let met = other.rows.rows(&pairs.state, &other.schema);
+        let met = self.sides[1 - side].rows_of(&pairs.state);
         let (left, right) = if side == 0 { (own, met) } else { (met, own) };
         let columns: Vec<ArrayRef> =
             left.columns().iter().chain(right.columns()).cloned().collect();
-        let data = batch_of(self.schema.clone(), columns, pairs.times.len());
-        Updates::new(data, pairs.times, pairs.diffs)
+        batch_of(self.pair_schema.clone(), columns, pairs.batch.len())
+    }
+
+    fn count_partners(
+        &mut self,
+        side: usize,
+        input: &Updates,
+        pairs: &Pairs,
+        matching: impl Iterator<Item = usize> + Clone,
+    ) {
+        let time = |pair: usize| input.times[pairs.batch[pair] as usize];
+        if let Some(alone) = &mut self.sides[side].alone {
+            for pair in matching.clone() {
+                alone.met(pairs.batch[pair], time(pair), pairs.counts[pair]);
+            }
+        }
+        if let Some(alone) = &mut self.sides[1 - side].alone {
+            for pair in matching {
+                let diff = input.diffs[pairs.batch[pair] as usize];
+                alone.change_of_partners(pairs.state[pair], time(pair), diff);
+            }
+        }
+    }
+
+    /// The rows of `side` that enter and leave the output by themselves.
+    fn alone(&mut self, side: usize, input: &SideInput) -> Vec<Updates> {
+        let Some(mut alone) = self.sides[side].alone.take() else {
+            return Vec::new();
+        };
+        let mut parts = Vec::new();
+        if alone.when() == When::Unmatched {
+            let null = (0..input.updates.len() as u32).filter(|&row| input.null_key[row as usize]);
+            let null: Vec<u32> = null.collect();
+            if !null.is_empty() {
+                let updates = input.updates.take(&null);
+                parts.push(updates.with_data(self.beside_nulls(side, &updates.data)));
+            }
+        }
+        let (rows, times, diffs) = alone.finish(|row| self.sides[side].count(row));
+        if !rows.is_empty() {
+            let rows = self.sides[side].rows_of(&rows);
+            parts.push(Updates::new(self.beside_nulls(side, &rows), times, diffs));
+        }
+        self.sides[side].alone = Some(alone);
+        parts
+    }
+
+    /// Rows of `side` as rows of the output.
+    fn beside_nulls(&self, side: usize, rows: &RecordBatch) -> RecordBatch {
+        let count = rows.num_rows();
+        let own = rows.columns().iter().cloned();
+        if !self.gives_pairs {
+            return batch_of(self.schema.clone(), own.collect(), count);
+        }
+        let fields = self.sides[1 - side].schema.fields().iter();
+        let nulls = fields.map(|field| new_null_array(field.data_type(), count));
+        let columns =
+            if side == 0 { own.chain(nulls).collect() } else { nulls.chain(own).collect() };
+        batch_of(self.schema.clone(), columns, count)
     }
 
     /// Gives back what the step removed: rows, and keys that neither side has rows of.
     fn release(&mut self) {
-        let mut keys = Vec::new();
-        for side in &mut self.sides {
-            let released = std::mem::take(&mut side.released);
-            keys.extend(released.iter().map(|&row| side.rows.get(row).key));
-            side.rows.release(released);
-        }
+        let mut keys = std::mem::take(&mut self.idle);
+        self.sides.iter_mut().for_each(|side| side.release(&mut keys));
         keys.sort_unstable();
         keys.dedup();
-        keys.retain(|&key| self.sides.iter().all(|side| side.heads[key as usize] == NONE));
+        keys.retain(|&key| self.sides.iter().all(|side| !side.has_key(key)));
         keys.iter().for_each(|&key| self.index.unlink(key));
         self.index.release(keys);
     }
 }
 
-impl Side {
-    fn add(&mut self, key: u32, row: (u64, &[u8]), diff: i64) {
-        let link = || Link { key, count: 0, previous: NONE, next: NONE };
-        let (id, new) = self.rows.get_or_insert(row, link);
-        if new {
-            let head = std::mem::replace(&mut self.heads[key as usize], id);
-            self.rows.get_mut(id).next = head;
-            if head != NONE {
-                self.rows.get_mut(head).previous = id;
-            }
-        }
-        let link = self.rows.get_mut(id);
-        link.count += diff;
-        if link.count == 0 {
-            self.remove(id);
-        }
+fn earlier(left: Option<u64>, right: Option<u64>) -> Option<u64> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (left, right) => left.or(right),
     }
-
-    fn remove(&mut self, id: u32) {
-        let &Link { key, previous, next, .. } = self.rows.get(id);
-        match previous {
-            NONE => self.heads[key as usize] = next,
-            _ => self.rows.get_mut(previous).next = next,
-        }
-        if next != NONE {
-            self.rows.get_mut(next).previous = previous;
-        }
-        self.rows.unlink(id);
-        self.released.push(id);
-    }
-}
-
-/// Whether any key column of a row is NULL.
-fn null_keys(columns: &[ArrayRef], rows: usize) -> Vec<bool> {
-    let mut null = vec![false; rows];
-    for nulls in columns.iter().filter_map(|column| column.logical_nulls()) {
-        for (row, null) in null.iter_mut().enumerate() {
-            *null |= nulls.is_null(row);
-        }
-    }
-    null
 }
 
 impl Operator for Join {
-    fn step(&mut self, _context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
+    fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [left, right] = <[Updates; 2]>::try_from(inputs).expect("two inputs");
-        let inputs = [self.encode(0, left), self.encode(1, right)];
-        let mut pairs = [Pairs::default(), Pairs::default()];
-        let mut next = [0, 0];
-        loop {
-            let time = |side: usize| inputs[side].updates.times.get(next[side]).copied();
-            let side = match (time(0), time(1)) {
-                (None, None) => break,
-                (Some(left), Some(right)) => usize::from(right < left),
-                (left, _) => usize::from(left.is_none()),
-            };
-            self.apply(side, &inputs[side], next[side], &mut pairs[side]);
-            next[side] += 1;
-        }
-        let [left, right] = pairs;
-        let left = self.output(0, &inputs[0].updates.data, left);
-        let right = self.output(1, &inputs[1].updates.data, right);
+        let inputs =
+            [self.sides[0].encode(&self.codec, left), self.sides[1].encode(&self.codec, right)];
+        let mut parts = self.sweep(context, &inputs);
+        parts.extend(self.alone(0, &inputs[0]));
+        parts.extend(self.alone(1, &inputs[1]));
         self.release();
-        Updates::concat(&self.schema.clone(), vec![left, right])
+        Updates::concat(&self.schema.clone(), parts)
     }
 }
 

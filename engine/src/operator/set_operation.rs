@@ -3,12 +3,18 @@
 //! Law      with l and r how often a row is on the left and on the right,
 //!          Intersect: 1 where l > 0 and r > 0        IntersectAll: min(l, r)
 //!          Except:    1 where l > 0 and r = 0        ExceptAll:    max(l − r, 0)
+//! Delta    a row that was touched: what the law gives after each time less what it gave before
+//! State    two counts for each distinct row; bounded by the rows present
+//! Errors   none of its own
 
 use std::fmt;
 
 use arrow::datatypes::SchemaRef;
 
+use super::{Operator, StepContext};
 use crate::plan::Plan;
+use crate::state::row_set::RowSet;
+use crate::updates::Updates;
 
 /// What was decided. Both inputs have the types of `schema`; NULLs are equal, −0 is 0.
 #[derive(Clone, Debug)]
@@ -32,3 +38,90 @@ impl fmt::Display for SetOperationPlan {
         write!(f, "{:?}", self.kind)
     }
 }
+
+/// How often a row is on the left and on the right.
+type Counts = [i64; 2];
+
+pub(crate) struct SetOperation {
+    kind: SetOperationKind,
+    rows: RowSet<Counts>,
+    schema: SchemaRef,
+}
+
+/// One update: of which row, and what it adds to its counts.
+struct Change {
+    row: u32,
+    time: u64,
+    counts: Counts,
+}
+
+impl SetOperation {
+    pub fn new(plan: &SetOperationPlan) -> Self {
+        let rows = RowSet::normalized(&plan.schema);
+        SetOperation { kind: plan.kind, rows, schema: plan.schema.clone() }
+    }
+
+    /// The updates of both sides, those of a row side by side in order of time.
+    fn changes(&mut self, inputs: &[Updates]) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(inputs.iter().map(Updates::len).sum());
+        for (side, input) in inputs.iter().enumerate() {
+            let keys = self.rows.encode(&input.data);
+            for update in 0..input.len() {
+                let (row, _) = self.rows.get_or_insert(keys.key(update), || [0, 0]);
+                let mut counts = [0, 0];
+                counts[side] = input.diffs[update];
+                changes.push(Change { row, time: input.times[update], counts });
+            }
+        }
+        changes.sort_unstable_by_key(|change| (change.row, change.time));
+        changes
+    }
+
+    fn output(&mut self, changes: &[Change]) -> Updates {
+        let (mut rows, mut times, mut diffs) = (Vec::new(), Vec::new(), Vec::new());
+        for same in changes.chunk_by(|a, b| (a.row, a.time) == (b.row, b.time)) {
+            let (row, time) = (same[0].row, same[0].time);
+            let counts = self.rows.get_mut(row);
+            let before = multiplicity(self.kind, *counts);
+            for change in same {
+                counts.iter_mut().zip(change.counts).for_each(|(count, diff)| *count += diff);
+            }
+            let diff = multiplicity(self.kind, *counts) - before;
+            if diff != 0 {
+                rows.push(row);
+                times.push(time);
+                diffs.push(diff);
+            }
+        }
+        Updates::new(self.rows.rows(&rows, &self.schema), times, diffs)
+    }
+
+    /// Forgets the rows that are on neither side after the step.
+    fn forget(&mut self, changes: &[Change]) {
+        let touched = changes.chunk_by(|a, b| a.row == b.row).map(|changes| changes[0].row);
+        let gone: Vec<u32> = touched.filter(|&row| *self.rows.get(row) == [0, 0]).collect();
+        gone.iter().for_each(|&row| self.rows.unlink(row));
+        self.rows.release(gone);
+    }
+}
+
+fn multiplicity(kind: SetOperationKind, [left, right]: Counts) -> i64 {
+    match kind {
+        SetOperationKind::Intersect => i64::from(left > 0 && right > 0),
+        SetOperationKind::IntersectAll => left.min(right).max(0),
+        SetOperationKind::Except => i64::from(left > 0 && right <= 0),
+        SetOperationKind::ExceptAll => (left - right).max(0),
+    }
+}
+
+impl Operator for SetOperation {
+    fn step(&mut self, _context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
+        let changes = self.changes(&inputs);
+        let output = self.output(&changes);
+        self.forget(&changes);
+        output
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use super::aggregate::Aggregate;
 use super::filter::Filter;
 use super::join::Join;
 use super::project::Project;
+use super::set_operation::SetOperation;
 use super::temporal::Temporal;
 use super::{Operator, StepContext};
 use crate::plan::{InputPlan, Plan};
@@ -72,8 +73,8 @@ impl<'a> Node<'a> {
             Plan::Temporal(plan) => Some(Box::new(Temporal::new(plan))),
             Plan::Join(plan) => Some(Box::new(Join::new(plan))),
             Plan::Aggregate(plan) => Some(Box::new(Aggregate::new(plan, true))),
-            Plan::SetOperation(_)
-            | Plan::TopK(_)
+            Plan::SetOperation(plan) => Some(Box::new(SetOperation::new(plan))),
+            Plan::TopK(_)
             | Plan::Window(_)
             | Plan::Unnest(_)
             | Plan::Session(_)

@@ -1,5 +1,8 @@
 //! Random tables, changes and plans, for tests.
 
+mod join;
+mod set_operation;
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
@@ -15,8 +18,8 @@ use crate::aggregate::AGGREGATES;
 use crate::expression::Expr;
 use crate::operator::testing::input;
 use crate::plan::{
-    AggregateCall, AggregatePlan, Bound, ConstantPlan, Edge, FilterPlan, JoinKind, JoinPlan,
-    NowSide, Plan, ProjectPlan, TemporalMode, TemporalPlan, UnionPlan, schema_of,
+    AggregateCall, AggregatePlan, Bound, ConstantPlan, Edge, FilterPlan, NowSide, Plan,
+    ProjectPlan, TemporalMode, TemporalPlan, UnionPlan, schema_of,
 };
 use crate::updates::{Updates, batch_of};
 
@@ -121,12 +124,13 @@ pub(crate) fn random_plan(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
         let id = random.random_range(1..3);
         return input(id, &table_schema(id));
     }
-    match random.random_range(0..12) {
+    match random.random_range(0..14) {
         0 => random_filter(random, depth, scale),
         1 | 2 => random_project(random, depth, scale),
         3..=5 => random_temporal(random, depth, scale),
-        6 | 7 => random_join(random, depth, scale),
-        8..=10 => random_aggregate(random, depth, scale),
+        6..=8 => join::random_join(random, depth, scale),
+        9..=11 => random_aggregate(random, depth, scale),
+        12 => set_operation::random_set_operation(random, depth, scale),
         _ => random_union(random, depth, scale),
     }
 }
@@ -212,36 +216,6 @@ fn random_temporal(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let bounds = bounds.collect();
     let mode = [TemporalMode::Filter, TemporalMode::Flags][random.random_range(0..2)];
     Plan::Temporal(Box::new(TemporalPlan { input, bounds, mode }))
-}
-
-fn random_join(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
-    let left = random_plan(random, depth - 1, scale);
-    let other_depth = random.random_range(0..depth.min(2));
-    let right = random_plan(random, other_depth, scale);
-    let (left_schema, right_schema) = (left.schema(), right.schema());
-    let (mut left_keys, mut right_keys) = (vec![], vec![]);
-    for l in 0..left_schema.fields().len() {
-        let ty = left_schema.field(l).data_type();
-        let same = columns_where(&right_schema, |other| other == ty);
-        if let Some(r) = pick(random, &same)
-            && random.random_bool(0.4)
-        {
-            left_keys.push(l);
-            right_keys.push(r);
-        }
-    }
-    let fields = left_schema.fields().iter().chain(right_schema.fields());
-    let schema = schema_of(fields.map(|field| (field.name().as_str(), field.data_type().clone())));
-    Plan::Join(Box::new(JoinPlan {
-        left,
-        right,
-        null_equal: vec![false; left_keys.len()],
-        left_keys,
-        right_keys,
-        condition: None,
-        kind: JoinKind::Inner,
-        schema,
-    }))
 }
 
 fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {

@@ -14,10 +14,18 @@ pub(crate) struct RowSet<P> {
 }
 
 impl<P> RowSet<P> {
+    /// Of rows that come back bit for bit.
     pub fn new(schema: &SchemaRef) -> Self {
-        let types: Vec<DataType> =
-            schema.fields().iter().map(|field| field.data_type().clone()).collect();
-        RowSet { codec: KeyCodec::for_rows(types), index: KeyIndex::default(), payloads: vec![] }
+        Self::of(KeyCodec::for_rows(types(schema)))
+    }
+
+    /// Of rows that are equal as keys are, and come back as such: −0 is 0, every NaN is one.
+    pub fn normalized(schema: &SchemaRef) -> Self {
+        Self::of(KeyCodec::for_keys(types(schema)))
+    }
+
+    fn of(codec: KeyCodec) -> Self {
+        RowSet { codec, index: KeyIndex::default(), payloads: vec![] }
     }
 
     pub fn encode(&self, rows: &RecordBatch) -> Keys {
@@ -63,4 +71,8 @@ impl<P> RowSet<P> {
         };
         batch_of(schema.clone(), columns, ids.len())
     }
+}
+
+fn types(schema: &SchemaRef) -> impl Iterator<Item = DataType> {
+    schema.fields().iter().map(|field| field.data_type().clone())
 }
