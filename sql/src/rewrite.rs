@@ -12,6 +12,7 @@ mod array_or_empty;
 pub mod ast;
 mod casts;
 mod checked;
+mod common_type;
 mod float_zero;
 mod literal;
 pub mod names;
@@ -21,6 +22,7 @@ mod reg;
 mod rows;
 mod types;
 mod using;
+mod values;
 
 pub use checked::check_overflow;
 pub use float_zero::one_zero;

@@ -15,7 +15,7 @@ use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
 use super::rows::{compare_rows, row_in_subquery, rows_in_list};
-use super::{literal, using};
+use super::{literal, using, values};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -39,6 +39,7 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         literal::unwrap_query(query);
+        values::align(&mut query.body);
         ControlFlow::Continue(())
     }
 
