@@ -86,8 +86,9 @@ fn named(name: &str) -> Arc<ScalarUDF> {
 }
 
 fn plus(l: Kind, r: Kind) -> Option<&'static str> {
-    use Kind::{Date, Integer, Interval, Time, Timestamp};
+    use Kind::{Date, Integer, Interval, Real, Time, Timestamp};
     Some(match (l, r) {
+        (Real, Real) => "float_pl",
         (Date, Integer) => "date_pl_int",
         (Integer, Date) => "int_pl_date",
         (Date, Interval) => "date_pl_interval",
@@ -103,8 +104,9 @@ fn plus(l: Kind, r: Kind) -> Option<&'static str> {
 }
 
 fn minus(l: Kind, r: Kind) -> Option<&'static str> {
-    use Kind::{Date, Integer, Interval, Jsonb, List, Text, Time, Timestamp};
+    use Kind::{Date, Integer, Interval, Jsonb, List, Real, Text, Time, Timestamp};
     Some(match (l, r) {
+        (Real, Real) => "float_mi",
         (Date, Date) => "date_mi",
         (Date, Integer) => "date_mi_int",
         (Date, Interval) => "date_mi_interval",
@@ -121,6 +123,7 @@ fn times(l: Kind, r: Kind) -> Option<&'static str> {
     use Kind::{Integer, Interval, Numeric, Real};
     Some(match (l, r) {
         (Numeric, Numeric | Integer) | (Integer, Numeric) => "numeric_mul",
+        (Real, Real) => "float_mul",
         (Interval, Integer | Numeric | Real) | (Integer | Numeric | Real, Interval) => {
             "interval_mul"
         }

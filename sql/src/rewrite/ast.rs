@@ -159,14 +159,20 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
         "generate_subscripts" => {
             derived_function(&function, vec![subscripts(args)?], alias.take(), true)
         }
-        "generate_series" | "regexp_split_to_table" | "string_to_table" => {
-            let call = call(&function, args);
-            derived_function(&function, vec![call], alias.take(), true)
-        }
-        _ => derived_function(&function, args, alias.take(), false),
+        name => match SERIES.iter().find(|(series, _)| *series == name) {
+            Some((_, array)) => derived_function(name, vec![call(array, args)], alias.take(), true),
+            None => derived_function(name, args, alias.take(), false),
+        },
     };
     Ok(())
 }
+
+/// Functions that give rows, and those that give them as an array.
+const SERIES: [(&str, &str); 3] = [
+    ("generate_series", "generate_series"),
+    ("regexp_split_to_table", "regexp_split_to_array"),
+    ("string_to_table", "string_to_array"),
+];
 
 fn refuse_ordinality(with_ordinality: bool) -> Result<(), SqlError> {
     if with_ordinality {
@@ -571,6 +577,12 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
     {
         let args = unnamed(std::mem::take(&mut list.args))?;
         *expr = unnest(subscripts(args)?);
+        return Ok(());
+    }
+    if let Some((_, array)) = SERIES.iter().find(|(series, _)| *series == name) {
+        function.name = ObjectName(vec![ObjectNamePart::Identifier(Ident::new(*array))]);
+        let array = take(expr);
+        *expr = unnest(array);
         return Ok(());
     }
     if name == "unnest"
