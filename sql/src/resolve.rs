@@ -27,6 +27,7 @@ use tidemark_catalog::{Found, ObjectId, ObjectKind, PgType};
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
 use crate::plan::plan_body;
+use crate::rewrite::bpchar;
 
 /// Deepest nesting of plain views.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -181,7 +182,7 @@ impl<'a> Resolver<'a> {
                 return Ok(Arc::new(ViewSource { plan, schema }));
             }
         };
-        let schema = relation_schema(object.columns());
+        let schema = bpchar::marked(relation_schema(object.columns()), object.columns());
         Ok(Arc::new(RelationSource { relation, schema, with_row_ids: false }))
     }
 

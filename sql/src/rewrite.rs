@@ -10,9 +10,11 @@
 mod array_comparison;
 mod array_or_empty;
 pub mod ast;
+pub mod bpchar;
 mod casts;
 mod checked;
 mod common_type;
+mod complete_order;
 mod float_zero;
 mod literal;
 pub mod names;
@@ -20,11 +22,13 @@ pub mod now;
 pub mod parameters;
 mod reg;
 mod rows;
+mod set_all;
 mod types;
 mod using;
 mod values;
 
 pub use checked::check_overflow;
+pub use complete_order::complete_order;
 pub use float_zero::one_zero;
 pub use types::planner;
 
@@ -45,7 +49,7 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 /// maintained plans share this one pass; its result needs no further type coercion. `config` is the
 /// planning session's.
 pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-    let plan = types::resolve(plan)?;
+    let plan = types::resolve(set_all::keep_count(plan)?)?;
     let plan = ResolveGroupingFunction::new().analyze(plan, config)?;
     let plan = TypeCoercion::new().analyze(plan, config)?;
     casts::replace(plan)

@@ -8,8 +8,7 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     self, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select,
-    SelectItem, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, Value, VisitMut,
-    VisitorMut,
+    SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, VisitorMut,
 };
 use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
@@ -83,16 +82,9 @@ fn query_clauses(query: &mut Query) -> Result<(), SqlError> {
     set_operands(&mut query.body)
 }
 
-/// `TABLE t` as a SELECT; set operations that would be done wrongly are refused.
+/// `TABLE t` as a SELECT; statements that change data are refused.
 fn set_operands(body: &mut SetExpr) -> Result<(), SqlError> {
     match body {
-        SetExpr::SetOperation { op, set_quantifier: SetQuantifier::All, .. }
-            if *op != SetOperator::Union =>
-        {
-            // DataFusion takes every equal row away, not one for one.
-            Err(SqlError::unsupported(format!("{op} ALL is not supported"))
-                .with_hint(format!("use {op}, or count equal rows with GROUP BY")))
-        }
         SetExpr::SetOperation { left, right, .. } => {
             set_operands(left)?;
             set_operands(right)

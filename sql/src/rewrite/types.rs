@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 use sqlparser::ast;
 use std::sync::Arc;
 
-use super::common_type;
+use super::{bpchar, common_type};
 use crate::error::{SqlError, state};
 use crate::function::{self, type_name};
 use crate::text_io::{self, InputSettings};
@@ -46,7 +46,10 @@ pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     match expr {
-        Expr::Cast(cast) => cast_literal(cast),
+        Expr::Cast(mut cast) => {
+            bpchar::unpad(&mut cast.expr, schema);
+            cast_literal(cast)
+        }
         Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => {
             let literal = i32::try_from(n)
                 .map_or(ScalarValue::Int64(Some(n)), |n| ScalarValue::Int32(Some(n)));
@@ -81,7 +84,7 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
                     let what = if name == "make_array" { "ARRAY" } else { &name.to_uppercase() };
                     common_type::unite(what, call.args.iter_mut().collect(), schema)?;
                 }
-                _ => {}
+                _ => call.args.iter_mut().for_each(|arg| bpchar::unpad(arg, schema)),
             }
             Ok(Expr::ScalarFunction(call))
         }
@@ -94,6 +97,8 @@ fn in_list(mut list: InList, schema: &DFSchema) -> Result<Expr> {
     for item in &list.list {
         comparable(Operator::Eq, &list.expr, item, schema)?;
     }
+    bpchar::compared(std::iter::once(&mut *list.expr).chain(&mut list.list).collect(), schema);
+    json_keys(std::iter::once(&mut *list.expr).chain(&mut list.list).collect(), schema);
     let one = list.list.len() == 1;
     let all = std::iter::once(&mut *list.expr).chain(&mut list.list).collect();
     if one {
@@ -119,6 +124,7 @@ fn in_subquery(membership: &mut InSubquery, schema: &DFSchema) -> Result<()> {
 
 fn between(mut between: Between, schema: &DFSchema) -> Result<Expr> {
     adopt_common(vec![&mut between.expr, &mut between.low, &mut between.high], schema)?;
+    bpchar::compared(vec![&mut between.expr, &mut between.low, &mut between.high], schema);
     comparable(Operator::GtEq, &between.expr, &between.low, schema)?;
     comparable(Operator::LtEq, &between.expr, &between.high, schema)?;
     common_type::compared(vec![&mut between.expr, &mut between.low, &mut between.high], schema);
@@ -229,6 +235,9 @@ fn of_text(op: &ast::BinaryOperator) -> Option<Operator> {
 
 fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
     resolve_operands(binary.op, &mut binary.left, &mut binary.right, schema)?;
+    if equals(binary.op) {
+        json_keys(vec![&mut binary.left, &mut binary.right], schema);
+    }
     // Before coercion, which would make two intervals of a date and a whole number, or text of two
     // dates.
     if let (Some(left), Some(right)) =
@@ -238,6 +247,22 @@ fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
         return Ok(function.call(vec![*binary.left, *binary.right]));
     }
     Ok(Expr::BinaryExpr(binary))
+}
+
+fn equals(op: Operator) -> bool {
+    use Operator::{Eq, IsDistinctFrom, IsNotDistinctFrom, NotEq};
+    matches!(op, Eq | NotEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+/// Values of jsonb that are compared for equality, as text that is equal when they are.
+fn json_keys(exprs: Vec<&mut Expr>, schema: &DFSchema) {
+    let json = |expr: &&mut Expr| known_type(expr, schema) == Some(DataType::LargeUtf8);
+    if exprs.iter().all(json) {
+        let key = function::scalar("jsonb_key").expect("it is in the list");
+        for expr in exprs {
+            *expr = key.call(vec![std::mem::take(expr)]);
+        }
+    }
 }
 
 /// Gives literals their type and refuses operands that no operator takes.
@@ -261,6 +286,7 @@ fn resolve_operands(
             Ok(())
         }
         op if is_comparison(op) => {
+            bpchar::compared(vec![left_expr, right_expr], schema);
             comparable(op, left_expr, right_expr, schema)?;
             common_type::operands(left_expr, right_expr, schema);
             Ok(())
@@ -272,6 +298,11 @@ fn resolve_operands(
         | Operator::Modulo => {
             computable(op, left_expr, right_expr, schema)?;
             common_type::operands(left_expr, right_expr, schema);
+            Ok(())
+        }
+        Operator::StringConcat => {
+            bpchar::unpad(left_expr, schema);
+            bpchar::unpad(right_expr, schema);
             Ok(())
         }
         _ => Ok(()),
