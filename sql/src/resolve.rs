@@ -26,6 +26,7 @@ use tidemark_catalog::{Found, ObjectId, ObjectKind, PgType};
 
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
+use crate::function;
 use crate::plan::plan_body;
 use crate::rewrite::bpchar;
 
@@ -253,7 +254,11 @@ impl ContextProvider for Resolver<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.state.scalar_functions().get(name).cloned()
+        let found = self.state.scalar_functions().get(name).cloned();
+        let elsewhere = self.state.aggregate_functions().contains_key(name)
+            || self.state.window_functions().contains_key(name)
+            || self.state.higher_order_functions().contains_key(name);
+        found.or_else(|| (!elsewhere).then(|| function::undefined(name)))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -47,11 +47,13 @@ mod to_char;
 mod to_timestamp;
 mod trunc;
 mod type_of;
+mod undefined;
 
 #[cfg(test)]
 mod tests;
 
 pub use session::SessionInfo;
+pub use undefined::undefined;
 
 use std::sync::{Arc, LazyLock};
 

@@ -14,7 +14,7 @@ use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
 use super::rows::{compare_rows, row_in_subquery, rows_in_list};
-use super::{literal, using, values};
+use super::{from, literal, named_arguments, using, values};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -45,7 +45,7 @@ impl VisitorMut for Rewriter {
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         literal::unwrap_select(select);
         using::qualify(select);
-        done(select_clauses(select))
+        done(from::check(select).and_then(|()| select_clauses(select)))
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
@@ -563,6 +563,9 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
             return Ok(());
         }
         return Err(SqlError::syntax("a subquery as an argument needs its own parentheses"));
+    }
+    if let FunctionArguments::List(list) = &mut function.args {
+        named_arguments::place(&name, &mut list.args).map_err(|error| error.at(position))?;
     }
     if name == "generate_subscripts"
         && let FunctionArguments::List(list) = &mut function.args
