@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, Cast, ScalarFunction, WindowFunction,
@@ -86,8 +87,9 @@ fn named(name: &str) -> Arc<ScalarUDF> {
 }
 
 fn plus(l: Kind, r: Kind) -> Option<&'static str> {
-    use Kind::{Date, Integer, Interval, Time, Timestamp};
+    use Kind::{Date, Integer, Interval, Real, Time, Timestamp};
     Some(match (l, r) {
+        (Real, Real) => "float_pl",
         (Date, Integer) => "date_pl_int",
         (Integer, Date) => "int_pl_date",
         (Date, Interval) => "date_pl_interval",
@@ -103,8 +105,9 @@ fn plus(l: Kind, r: Kind) -> Option<&'static str> {
 }
 
 fn minus(l: Kind, r: Kind) -> Option<&'static str> {
-    use Kind::{Date, Integer, Interval, Jsonb, List, Text, Time, Timestamp};
+    use Kind::{Date, Integer, Interval, Jsonb, List, Real, Text, Time, Timestamp};
     Some(match (l, r) {
+        (Real, Real) => "float_mi",
         (Date, Date) => "date_mi",
         (Date, Integer) => "date_mi_int",
         (Date, Interval) => "date_mi_interval",
@@ -121,6 +124,7 @@ fn times(l: Kind, r: Kind) -> Option<&'static str> {
     use Kind::{Integer, Interval, Numeric, Real};
     Some(match (l, r) {
         (Numeric, Numeric | Integer) | (Integer, Numeric) => "numeric_mul",
+        (Real, Real) => "float_mul",
         (Interval, Integer | Numeric | Real) | (Integer | Numeric | Real, Interval) => {
             "interval_mul"
         }
@@ -294,6 +298,7 @@ impl ExprPlanner for PostgresPlanner {
         &self,
         expr: RawAggregateExpr,
     ) -> PlanResult<PlannerResult<RawAggregateExpr>> {
+        let expr = RawAggregateExpr { args: named_casts(expr.args)?, ..expr };
         let Some(ty) = shown_type(expr.func.name()) else {
             return Ok(PlannerResult::Original(expr));
         };
@@ -335,6 +340,20 @@ impl ExprPlanner for PostgresPlanner {
     fn plan_overlay(&self, args: Vec<Expr>) -> PlanResult<PlannerResult<Vec<Expr>>> {
         planned("overlay", args)
     }
+}
+
+/// Arguments whose casts are part of their names: `sum(x::integer)` and `sum(x::bigint)` are two
+/// columns.
+fn named_casts(args: Vec<Expr>) -> PlanResult<Vec<Expr>> {
+    let named = |expr: Expr| {
+        Ok(match expr {
+            Expr::Cast(cast) if !matches!(*cast.expr, Expr::Literal(..) | Expr::Placeholder(_)) => {
+                Transformed::yes(super::cast::cast(cast.field.data_type()).call(vec![*cast.expr]))
+            }
+            expr => Transformed::no(expr),
+        })
+    };
+    args.into_iter().map(|arg| Ok(arg.transform_up(named)?.data)).collect()
 }
 
 /// Postgres' type of a function whose result DataFusion gives a type that Postgres has not, or that

@@ -3,7 +3,9 @@
 //! Law: one NOTICE for each row side of a temporal filter that has a lower bound and no upper one,
 //! neither in the same filter nor in one below it.
 
-use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::logical_expr::Expr;
 use tidemark_engine::plan::Edge;
 
@@ -29,6 +31,38 @@ pub(super) fn notices(rel: &Rel, scalars: &Scalars) -> Result<Vec<Notice>, SqlEr
         .collect())
 }
 
+/// The schema of a relation, its aggregates' columns called as the text has them: `max(ts)`.
+fn shown(rel: &Rel) -> SchemaRef {
+    let schema = rel.schema();
+    let names: Vec<String> = match rel {
+        Rel::Aggregate(aggregate) => {
+            let input = aggregate.input.schema();
+            let argument = |at: &usize| input.field(*at).name().as_str();
+            let calls = aggregate.calls.iter().map(|call| {
+                let arguments: Vec<&str> = call.arguments.iter().map(argument).collect();
+                let arguments =
+                    if arguments.is_empty() { "*".into() } else { arguments.join(", ") };
+                format!("{}({arguments})", call.function.name())
+            });
+            let keys = schema.fields().iter().take(aggregate.keys.len());
+            keys.map(|field| field.name().clone()).chain(calls).collect()
+        }
+        Rel::Project(project) => {
+            let input = shown(&project.input);
+            let name = |(expr, field): (&Expr, &FieldRef)| match as_column(expr) {
+                Some(at) => input.field(at).name().clone(),
+                None => field.name().clone(),
+            };
+            project.exprs.iter().zip(schema.fields()).map(name).collect()
+        }
+        Rel::Filter(filter) => return shown(&filter.input),
+        _ => return schema,
+    };
+    let renamed = names.into_iter().zip(schema.fields());
+    let fields = renamed.map(|(name, field)| Field::clone(field).with_name(name));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
 struct Survey<'a> {
     scalars: &'a Scalars,
     /// Row sides without an upper bound, as the text has them.
@@ -42,7 +76,7 @@ impl Survey<'_> {
             Rel::Scan(_) | Rel::Constant(_) => vec![],
             Rel::Filter(filter) => {
                 let mut bounded = self.upper_bounds(&filter.input)?;
-                let schema = filter.input.schema();
+                let schema = shown(&filter.input);
                 let mut comparisons = Vec::new();
                 for predicate in filter.predicates.iter().filter(|p| has_now(p)) {
                     comparisons.extend(self.comparisons(predicate, &schema)?);
