@@ -1,15 +1,17 @@
 //! avg(x): the exact sum over the number of values; NULL over nothing.
 //!
 //! Of integers and numerics numeric(38,16), rounded half away from zero; of floats double
-//! precision.
+//! precision; of intervals an interval, a month's fraction as days of 30 and a day's as time.
 
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, IntervalUnit};
 
 use super::exact_float::FloatSum;
 use super::exact_int::{IntSum, decimal_average};
+use super::interval;
 use super::sum::{floats, integers, nonempty};
 use super::{
-    Accumulator, AggregateFunction, PrimitiveOutput, Run, SweepInput, Swept, sweep_states,
+    Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
+    sweep_states,
 };
 
 /// Digits behind the point of an average of integers or numerics, as of any numeric quotient.
@@ -30,12 +32,18 @@ impl AggregateFunction for Avg {
             }
             [DataType::Decimal128(_, scale)] => Some(DataType::Decimal128(38, SCALE.max(*scale))),
             [DataType::Float32 | DataType::Float64] => Some(DataType::Float64),
+            [interval @ DataType::Interval(IntervalUnit::MonthDayNano)] => Some(interval.clone()),
             _ => None,
         }
     }
 
-    fn accumulator(&self, arguments: &[DataType]) -> Box<dyn Accumulator> {
-        match (self.return_type(arguments), arguments) {
+    fn can_fail(&self) -> bool {
+        true
+    }
+
+    fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
+        match (self.return_type(call.arguments), call.arguments) {
+            (Some(DataType::Interval(_)), _) => interval::averages(),
             (Some(output @ DataType::Decimal128(_, scale)), [argument]) => {
                 let own = match argument {
                     DataType::Decimal128(_, own) => *own,

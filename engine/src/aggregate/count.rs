@@ -3,7 +3,8 @@
 use arrow::datatypes::{DataType, Int64Type};
 
 use super::{
-    Accumulator, AggregateFunction, PrimitiveOutput, Run, SweepInput, Swept, sweep_states,
+    Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
+    sweep_states,
 };
 
 #[derive(Debug)]
@@ -18,7 +19,7 @@ impl AggregateFunction for Count {
         (arguments.len() <= 1).then_some(DataType::Int64)
     }
 
-    fn accumulator(&self, _arguments: &[DataType]) -> Box<dyn Accumulator> {
+    fn accumulator_of(&self, _call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         Box::new(Counts { states: Vec::new() })
     }
 }

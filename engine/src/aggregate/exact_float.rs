@@ -55,6 +55,25 @@ impl FloatSum {
         }
     }
 
+    /// The same, rounded once to a float of 24 bits.
+    pub fn value_f32(&self) -> f32 {
+        let value = self.value();
+        if !value.is_finite() {
+            return value as f32;
+        }
+        // Where the float64 is not the sum, the neighbour with an odd last bit keeps on which side
+        // of it the sum is, and so how the shorter float rounds (round to odd).
+        let mut rest = self.clone();
+        rest.add(value, -1);
+        let rest = rest.value();
+        let odd = match (rest == 0.0 || value.to_bits() & 1 == 1, rest > 0.0) {
+            (true, _) => value,
+            (false, true) => value.next_up(),
+            (false, false) => value.next_down(),
+        };
+        odd as f32
+    }
+
     /// Both expansions at the scale of the huge one, where it can be done exactly, and the parts
     /// that are too small for it only as what decides a tie.
     fn round_with_huge(&self) -> f64 {

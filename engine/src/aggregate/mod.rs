@@ -8,25 +8,87 @@
 //! value before and after each run. That one shape serves a tick of one time (a run a group) and a
 //! batch of a million times alike, without a call per row.
 
+mod approximate;
+mod array_agg;
 mod avg;
+mod bits;
+mod boolean;
+mod collected;
 mod count;
+mod covariance;
+mod distinct;
+mod exact;
 pub mod exact_float;
 mod exact_int;
 mod extremum;
+mod interval;
+mod jsonb_agg;
+mod max_by;
+mod mode;
+mod ordered;
+mod percentile;
+mod string_agg;
 mod sum;
+mod variance;
 
 use std::fmt::Debug;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+
+pub use percentile::fractions;
 
 /// Every aggregate function there is.
-pub const AGGREGATES: &[&dyn AggregateFunction] =
-    &[&avg::Avg, &count::Count, &extremum::MAX, &extremum::MIN, &sum::Sum];
+pub const AGGREGATES: &[&dyn AggregateFunction] = &[
+    &approximate::ApproxCountDistinct,
+    &approximate::ApproxPercentile,
+    &array_agg::ArrayAgg,
+    &avg::Avg,
+    &bits::AND,
+    &bits::OR,
+    &bits::XOR,
+    &boolean::AND,
+    &boolean::OR,
+    &count::Count,
+    &covariance::CORR,
+    &covariance::COVAR_POP,
+    &covariance::COVAR_SAMP,
+    &covariance::REGR_AVGX,
+    &covariance::REGR_AVGY,
+    &covariance::REGR_COUNT,
+    &covariance::REGR_INTERCEPT,
+    &covariance::REGR_R2,
+    &covariance::REGR_SLOPE,
+    &covariance::REGR_SXX,
+    &covariance::REGR_SXY,
+    &covariance::REGR_SYY,
+    &ordered::FIRST_VALUE,
+    &ordered::LAST_VALUE,
+    &jsonb_agg::JsonbAgg,
+    &jsonb_agg::JsonbObjectAgg,
+    &extremum::MAX,
+    &max_by::MAX_BY,
+    &percentile::Median,
+    &extremum::MIN,
+    &max_by::MIN_BY,
+    &mode::Mode,
+    &percentile::CONTINUOUS,
+    &percentile::DISCRETE,
+    &variance::STDDEV_POP,
+    &variance::STDDEV_SAMP,
+    &string_agg::StringAgg,
+    &sum::Sum,
+    &variance::VAR_POP,
+    &variance::VAR_SAMP,
+];
 
-/// The aggregate function called `name` (lower case).
+/// The aggregate function called `name` (lower case), by its name or another one.
 pub fn aggregate_function(name: &str) -> Option<&'static dyn AggregateFunction> {
-    AGGREGATES.iter().copied().find(|function| function.name() == name)
+    let called =
+        |function: &&dyn AggregateFunction| function.name() == name || function.aliases().contains(&name);
+    AGGREGATES.iter().copied().find(called)
 }
 
 /// An aggregate function: its types, and the state that computes it.
@@ -34,11 +96,125 @@ pub trait AggregateFunction: Debug + Send + Sync {
     /// Its SQL name.
     fn name(&self) -> &'static str;
 
-    /// The type of its value over arguments of these types; `None` where it is not defined.
+    /// Other names for it.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The type of its value over arguments, and constants behind them, of these types; `None`
+    /// where it is not defined.
     fn return_type(&self, arguments: &[DataType]) -> Option<DataType>;
 
-    /// Empty state, for arguments that have a return type.
-    fn accumulator(&self, arguments: &[DataType]) -> Box<dyn Accumulator>;
+    /// What its groups keep.
+    fn class(&self) -> Class {
+        Class::Accumulable
+    }
+
+    /// Whether its value can be an error, as of a sum out of range.
+    fn can_fail(&self) -> bool {
+        false
+    }
+
+    /// Which of its arguments are constants.
+    fn constants(&self) -> Constants {
+        Constants::None
+    }
+
+    /// What ORDER BY means to it.
+    fn order(&self) -> Order {
+        Order::Indifferent
+    }
+
+    /// Empty state, for a call that has a return type, whatever its `distinct`.
+    fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator>;
+
+    /// Empty state, for a call of columns of these types alone.
+    fn accumulator(&self, arguments: &[DataType]) -> Box<dyn Accumulator> {
+        self.accumulator_of(&CallTypes::of(arguments))
+    }
+}
+
+/// What the groups of a function keep: it decides what a change costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A sum of a kind, from which rows can be taken out again.
+    Accumulable,
+    /// The values in order, of which the first counts.
+    Extremum,
+    /// The rows, in order.
+    Collecting,
+}
+
+impl Class {
+    /// For printing.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Accumulable => "accumulable",
+            Class::Extremum => "extremum",
+            Class::Collecting => "collecting",
+        }
+    }
+}
+
+/// Whether a function's last argument is a constant of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Constants {
+    None,
+    /// It may be, which saves a column.
+    Allowed,
+    /// It must be, as the fraction of a percentile.
+    Required,
+}
+
+/// What the order of a group's rows means to a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing.
+    Indifferent,
+    /// ORDER BY in the call: its value depends on it. Completed with the arguments (S9).
+    Free,
+    /// WITHIN GROUP (ORDER BY x): x is the first argument, and the one order key's.
+    WithinGroup,
+}
+
+/// A call, by its types: what an accumulator is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct CallTypes<'a> {
+    /// Columns.
+    pub arguments: &'a [DataType],
+    /// Constants behind them.
+    pub parameters: &'a [ScalarValue],
+    /// ORDER BY: columns behind the arguments'.
+    pub order: &'a [(DataType, SortOptions)],
+    /// Each tuple of arguments counts once.
+    pub distinct: bool,
+    /// No row is ever taken out.
+    pub append_only: bool,
+}
+
+impl<'a> CallTypes<'a> {
+    /// A call of columns alone.
+    pub fn of(arguments: &'a [DataType]) -> Self {
+        let (parameters, order) = (&[], &[]);
+        CallTypes { arguments, parameters, order, distinct: false, append_only: false }
+    }
+
+    /// The types of the arguments and of the constants behind them.
+    pub fn all(&self) -> Vec<DataType> {
+        let constants = self.parameters.iter().map(ScalarValue::data_type);
+        self.arguments.iter().cloned().chain(constants).collect()
+    }
+}
+
+/// Empty state for a call of `function`.
+pub fn accumulator_of(
+    function: &dyn AggregateFunction,
+    call: &CallTypes<'_>,
+) -> Box<dyn Accumulator> {
+    match call.distinct {
+        true => distinct::Distinct::boxed(function, call),
+        false => function.accumulator_of(call),
+    }
 }
 
 /// The states of an aggregate function's groups, by dense group id.
@@ -55,7 +231,7 @@ pub trait Accumulator: Send {
 
 /// The rows that runs speak of.
 pub struct SweepInput<'a> {
-    /// The arguments, a column each.
+    /// The arguments, a column each, and behind them the order keys.
     pub arguments: &'a [ArrayRef],
     /// Rows that count; `None` = all. NULL does not count.
     pub filter: Option<&'a BooleanArray>,
@@ -89,47 +265,87 @@ pub(crate) trait Output: Default {
     fn finish(self, data_type: &DataType) -> ArrayRef;
 }
 
-/// The sweep all functions share. Rows that the filter drops are skipped, and so are rows with a
-/// NULL in the first argument, if there is one.
+/// The sweep of functions that pass over rows with a NULL in the first argument, if there is one.
 pub(crate) fn sweep_states<S, O: Output>(
     states: &mut [S],
     input: &SweepInput<'_>,
     runs: &[Run],
     data_type: &DataType,
-    mut update: impl FnMut(&mut S, usize, i64),
+    update: impl FnMut(&mut S, usize, i64),
+    value: impl Fn(&S) -> Result<Option<O::Value>, String>,
+) -> Swept {
+    let required = [0];
+    let required = &required[..input.arguments.len().min(1)];
+    sweep_required::<S, O>(states, input, runs, required, data_type, update, value)
+}
+
+/// The same for rows with no NULL in the arguments `required`.
+pub(crate) fn sweep_required<S, O: Output>(
+    states: &mut [S],
+    input: &SweepInput<'_>,
+    runs: &[Run],
+    required: &[usize],
+    data_type: &DataType,
+    update: impl FnMut(&mut S, usize, i64),
     value: impl Fn(&S) -> Result<Option<O::Value>, String>,
 ) -> Swept {
     let (mut before, mut after) = (O::default(), O::default());
     let (mut before_errors, mut after_errors) = (Vec::new(), Vec::new());
-    let nulls = input.arguments.first().and_then(|argument| argument.logical_nulls());
-    let counts = |row: usize| {
-        nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row))
-            && input.filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
-    };
-    let put = |out: &mut O, errors: &mut Vec<_>, run: usize, state: &S| match value(state) {
-        Ok(Some(value)) => out.push(value),
-        Ok(None) => out.push_null(),
-        Err(message) => {
-            out.push_null();
-            errors.push((run as u32, message));
+    sweep_runs(states, input, runs, required, update, |side, run, state| {
+        let (out, errors) = match side {
+            Side::Before => (&mut before, &mut before_errors),
+            Side::After => (&mut after, &mut after_errors),
+        };
+        match value(state) {
+            Ok(Some(value)) => out.push(value),
+            Ok(None) => out.push_null(),
+            Err(message) => {
+                out.push_null();
+                errors.push((run as u32, message));
+            }
         }
+    });
+    Swept {
+        before: before.finish(data_type),
+        after: after.finish(data_type),
+        before_errors,
+        after_errors,
+    }
+}
+
+/// Which end of a run a value is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Before,
+    After,
+}
+
+/// The sweep all functions share. Rows that the filter drops are passed over, and so are rows with
+/// a NULL in an argument that is `required`; `look` sees each run's state before and after.
+pub(crate) fn sweep_runs<S>(
+    states: &mut [S],
+    input: &SweepInput<'_>,
+    runs: &[Run],
+    required: &[usize],
+    mut update: impl FnMut(&mut S, usize, i64),
+    mut look: impl FnMut(Side, usize, &S),
+) {
+    let nulls: Vec<_> =
+        required.iter().filter_map(|&place| input.arguments[place].logical_nulls()).collect();
+    let counts = |row: usize| {
+        nulls.iter().all(|nulls| nulls.is_valid(row))
+            && input.filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
     };
     for (number, run) in runs.iter().enumerate() {
         let state = &mut states[run.group as usize];
-        put(&mut before, &mut before_errors, number, state);
+        look(Side::Before, number, state);
         for &row in &input.order[run.start as usize..run.end as usize] {
             let row = row as usize;
             if counts(row) {
                 update(state, row, input.diffs[row]);
             }
         }
-        put(&mut after, &mut after_errors, number, state);
-    }
-    Swept {
-        before: before.finish(data_type),
-        after: after.finish(data_type),
-        before_errors,
-        after_errors,
+        look(Side::After, number, state);
     }
 }
 

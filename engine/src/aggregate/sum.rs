@@ -1,18 +1,21 @@
 //! sum(x): NULL over nothing.
 //!
 //! smallint and integer sum to bigint, bigint to numeric(38,0), numeric(p,s) to numeric(38,s),
-//! real to real, double precision to double precision; intervals are not summed yet. Integer and
-//! numeric sums out of range are errors of the group; float sums are exact, rounded once.
+//! real to real, double precision to double precision, interval to interval, each field by itself.
+//! Integer, numeric and interval sums out of range are errors of the group; float sums are exact,
+//! rounded once.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    IntervalUnit,
 };
 
 use super::exact_float::FloatSum;
 use super::exact_int::{IntSum, decimal_total};
+use super::interval;
 use super::{
-    Accumulator, AggregateFunction, PrimitiveOutput, Run, SweepInput, Swept, sweep_states,
+    Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept, sweep_states,
 };
 
 #[derive(Debug)]
@@ -29,13 +32,19 @@ impl AggregateFunction for Sum {
             [DataType::Int64] => Some(DataType::Decimal128(38, 0)),
             [DataType::Decimal128(_, scale)] => Some(DataType::Decimal128(38, *scale)),
             [float @ (DataType::Float32 | DataType::Float64)] => Some(float.clone()),
+            [interval @ DataType::Interval(IntervalUnit::MonthDayNano)] => Some(interval.clone()),
             _ => None,
         }
     }
 
-    fn accumulator(&self, arguments: &[DataType]) -> Box<dyn Accumulator> {
-        let output = self.return_type(arguments).expect("a type that sum is defined for");
+    fn can_fail(&self) -> bool {
+        true
+    }
+
+    fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
+        let output = self.return_type(call.arguments).expect("a type that sum is defined for");
         match output {
+            DataType::Interval(_) => interval::sums(),
             DataType::Float32 | DataType::Float64 => {
                 Box::new(FloatSums { states: Vec::new(), output })
             }
@@ -156,7 +165,7 @@ impl Accumulator for FloatSums {
                 runs,
                 &self.output,
                 update,
-                |sum| nonempty(sum.count, || Ok(sum.value() as f32)),
+                |sum| nonempty(sum.count, || Ok(sum.value_f32())),
             ),
             _ => sweep_states::<_, PrimitiveOutput<Float64Type>>(
                 &mut self.states,

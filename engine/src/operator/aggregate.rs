@@ -11,12 +11,15 @@ use std::fmt;
 
 use arrow::array::make_comparator;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::interleave;
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{SortOptions, interleave};
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 
 use super::{Operator, StepContext};
-use crate::aggregate::{Accumulator, AggregateFunction, Run, SweepInput, Swept, columns_at};
+use crate::aggregate::{
+    Accumulator, AggregateFunction, CallTypes, Order, Run, SweepInput, Swept, accumulator_of,
+    columns_at,
+};
 use crate::plan::{Plan, SortKey, listed};
 use crate::state::key_index::{KeyCodec, KeyIndex, normalize_floats, types_of};
 use crate::time::Timestamp;
@@ -31,6 +34,8 @@ pub struct AggregatePlan {
     pub calls: Vec<AggregateCall>,
     /// The key columns, then one column a call.
     pub schema: SchemaRef,
+    /// No row of the input is ever retracted: an extremum keeps one value.
+    pub append_only: bool,
 }
 
 /// One call of an aggregate function.
@@ -43,8 +48,8 @@ pub struct AggregateCall {
     pub parameters: Vec<ScalarValue>,
     /// Each tuple of arguments counts once.
     pub distinct: bool,
-    /// ORDER BY (or WITHIN GROUP), of the functions whose value depends on it: total, completed by
-    /// the planner with the arguments (S9).
+    /// ORDER BY (or WITHIN GROUP), of the functions whose value depends on it; they complete it with
+    /// the arguments, ascending, NULLs last (S9).
     pub order_by: Vec<SortKey>,
     /// A boolean column of the input: FILTER (WHERE …).
     pub filter: Option<usize>,
@@ -82,7 +87,46 @@ impl AggregateCall {
 }
 
 impl AggregateCall {
-    /// For printing: the call over columns of `input`.
+    /// The type of its value; `None` where the function is not defined.
+    pub fn return_type(&self, input: &SchemaRef) -> Option<DataType> {
+        let mut types = types_of(input, &self.arguments);
+        types.extend(self.parameters.iter().map(ScalarValue::data_type));
+        self.function.return_type(&types)
+    }
+
+    /// Empty state for its groups.
+    pub(crate) fn accumulator(
+        &self,
+        input: &SchemaRef,
+        append_only: bool,
+    ) -> Box<dyn Accumulator> {
+        let arguments = types_of(input, &self.arguments);
+        let key = |key: &SortKey| {
+            let options =
+                SortOptions { descending: key.descending, nulls_first: key.nulls_first };
+            (input.field(key.column).data_type().clone(), options)
+        };
+        let order: Vec<_> = self.order_by.iter().map(key).collect();
+        let (arguments, parameters, order) = (&arguments[..], &self.parameters[..], &order[..]);
+        let distinct = self.distinct;
+        let call = CallTypes { arguments, parameters, order, distinct, append_only };
+        accumulator_of(self.function, &call)
+    }
+
+    /// The order of the rows that its value depends on, complete.
+    fn full_order(&self) -> Vec<SortKey> {
+        let mut order = self.order_by.clone();
+        if self.function.order() == Order::Free {
+            for &argument in &self.arguments {
+                if !order.iter().any(|key| key.column == argument) {
+                    order.push(SortKey::ascending(argument));
+                }
+            }
+        }
+        order
+    }
+
+    /// For printing: the call over columns of `input`, and its class.
     pub fn display(&self, input: &SchemaRef) -> String {
         let name = |column: usize| input.field(column).name().clone();
         let arguments = self.arguments.iter().map(|&column| name(column));
@@ -90,15 +134,16 @@ impl AggregateCall {
         let arguments = listed(arguments);
         let distinct = if self.distinct { "distinct " } else { "" };
         let mut text = format!("{}({distinct}{arguments}", self.function.name());
-        if !self.order_by.is_empty() {
-            let order = self.order_by.iter().map(|key| key.display(input));
+        let order = self.full_order();
+        if !order.is_empty() {
+            let order = order.iter().map(|key| key.display(input));
             text += &format!(" order by {}", listed(order));
         }
         text.push(')');
         if let Some(filter) = self.filter {
             text += &format!(" filter {}", name(filter));
         }
-        text
+        format!("{text} {}", self.function.class().name())
     }
 }
 
@@ -108,7 +153,8 @@ impl fmt::Display for AggregatePlan {
         let name = |column: &usize| input.field(*column).name().clone();
         let keys: Vec<String> = self.keys.iter().map(name).collect();
         let calls = self.calls.iter().map(|call| call.display(&input));
-        write!(f, "Aggregate keys=[{}] calls=[{}]", keys.join(", "), listed(calls))
+        write!(f, "Aggregate keys=[{}] calls=[{}]", keys.join(", "), listed(calls))?;
+        if self.append_only { write!(f, " append-only") } else { Ok(()) }
     }
 }
 
@@ -139,11 +185,8 @@ impl Aggregate {
     /// `first` is whether this is the worker that keys of no columns go to.
     pub fn new(plan: &AggregatePlan, first: bool) -> Self {
         let input = plan.input.schema();
-        let accumulators = plan
-            .calls
-            .iter()
-            .map(|call| call.function.accumulator(&types_of(&input, &call.arguments)))
-            .collect();
+        let calls = plan.calls.iter();
+        let accumulators = calls.map(|call| call.accumulator(&input, plan.append_only)).collect();
         Aggregate {
             keys: plan.keys.clone(),
             calls: plan.calls.clone(),
@@ -214,7 +257,8 @@ impl Aggregate {
                 let filter = input.column(column).as_any().downcast_ref::<BooleanArray>();
                 filter.expect("FILTER is boolean")
             });
-            let arguments = columns_at(input, &call.arguments);
+            let mut arguments = columns_at(input, &call.arguments);
+            arguments.extend(call.order_by.iter().map(|key| input.column(key.column).clone()));
             accumulator.sweep(&SweepInput { arguments: &arguments, filter, diffs, order }, runs)
         };
         self.accumulators.iter_mut().zip(&self.calls).map(sweep).collect()

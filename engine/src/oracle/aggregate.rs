@@ -1,13 +1,16 @@
-//! Aggregates for the oracle: all values of a group at once, in big numbers.
+//! Aggregates for the oracle: all values of a group at once, in big numbers and plain vectors.
 
-use arrow::datatypes::SchemaRef;
+mod number;
+mod ordered;
+mod statistics;
+
+use std::cmp::Ordering;
+
+use arrow::datatypes::{IntervalMonthDayNano, SchemaRef};
 use datafusion::common::ScalarValue;
-use num_bigint::BigInt;
-use num_traits::{Signed, ToPrimitive, Zero};
 
 use super::Row;
 use crate::plan::AggregateCall;
-use crate::state::key_index::types_of;
 
 /// The value as it counts in a key: −0 is 0, a NaN is any other.
 pub(super) fn key(value: &ScalarValue) -> ScalarValue {
@@ -30,28 +33,81 @@ pub(super) fn evaluate(
         Some(column) => row[column] == ScalarValue::Boolean(Some(true)),
         None => true,
     });
-    let types = types_of(input, &call.arguments);
-    let null = || {
-        let ty = call.function.return_type(&types).expect("the plan is typed");
-        ScalarValue::try_from(&ty).expect("every type has a NULL")
-    };
-    let Some(&argument) = call.arguments.first() else {
-        return Ok(ScalarValue::Int64(Some(counted.count() as i64)));
-    };
-    let values: Vec<ScalarValue> =
-        counted.map(|row| row[argument].clone()).filter(|value| !value.is_null()).collect();
-    match call.function.name() {
-        "count" => Ok(ScalarValue::Int64(Some(values.len() as i64))),
-        _ if values.is_empty() => Ok(null()),
-        "min" => Ok(extremum(&values, std::cmp::Ordering::Less)),
-        "max" => Ok(extremum(&values, std::cmp::Ordering::Greater)),
-        "sum" => sum(&values, &null()),
-        "avg" => average(&values, &null()),
+    let tuple = |row: &Row| -> Row { call.arguments.iter().map(|&i| row[i].clone()).collect() };
+    let mut counted: Vec<(Row, Row)> = counted.map(|row| (tuple(row), row.clone())).collect();
+    if call.distinct || call.function.name() == "approx_count_distinct" {
+        counted = distinct(counted);
+    }
+    ordered::sort(&mut counted, &call.order_by);
+    let tuples: Vec<Row> = counted.into_iter().map(|(tuple, _)| tuple).collect();
+
+    let null = ScalarValue::try_from(&call.return_type(input).expect("the plan is typed"));
+    let null = null.expect("every type has a NULL");
+    let name = call.function.name();
+    if call.arguments.is_empty() {
+        return Ok(ScalarValue::Int64(Some(tuples.len() as i64)));
+    }
+    let all = tuples.iter().map(|tuple| tuple[0].clone());
+    let values: Vec<ScalarValue> = all.clone().filter(|value| !value.is_null()).collect();
+    let descending = call.order_by.first().is_some_and(|key| key.descending);
+    match name {
+        "count" | "approx_count_distinct" => Ok(ScalarValue::Int64(Some(values.len() as i64))),
+        "first_value" => Ok(tuples.first().map_or(null, |tuple| tuple[0].clone())),
+        "last_value" => Ok(tuples.last().map_or(null, |tuple| tuple[0].clone())),
+        "array_agg" => Ok(ordered::array(&all.collect::<Vec<_>>(), null)),
+        "jsonb_agg" => Ok(ordered::json_array(&all.collect::<Vec<_>>())),
+        "jsonb_object_agg" => ordered::json_object(&tuples),
+        "string_agg" => Ok(ordered::joined(&tuples, &call.parameters, null)),
+        "max_by" => Ok(ordered::best(&tuples, Ordering::Greater, null)),
+        "min_by" => Ok(ordered::best(&tuples, Ordering::Less, null)),
+        "regr_count" => Ok(ScalarValue::Int64(Some(statistics::pairs(&tuples).len() as i64))),
+        name if name.starts_with("regr_") || name.starts_with("co") => {
+            statistics::of_pairs(name, &statistics::pairs(&tuples))
+        }
+        _ if values.is_empty() => Ok(null),
+        "min" => Ok(extremum(&values, Ordering::Less)),
+        "max" => Ok(extremum(&values, Ordering::Greater)),
+        "sum" => number::sum(&values, &null),
+        "avg" => number::average(&values, &null),
+        "bool_and" => Ok(boolean(values.iter().all(|v| *v == boolean(true)))),
+        "bool_or" => Ok(boolean(values.iter().any(|v| *v == boolean(true)))),
+        "bit_and" => Ok(number::bits(&values, |a, b| a & b)),
+        "bit_or" => Ok(number::bits(&values, |a, b| a | b)),
+        "bit_xor" => Ok(number::bits(&values, |a, b| a ^ b)),
+        "var_pop" => statistics::variance(&values, 0, false, null),
+        "var_samp" => statistics::variance(&values, 1, false, null),
+        "stddev_pop" => statistics::variance(&values, 0, true, null),
+        "stddev_samp" => statistics::variance(&values, 1, true, null),
+        "mode" => Ok(ordered::mode(&values, descending)),
+        "median" => ordered::continuous(&values, Some(0.5), false, &null),
+        "percentile_cont" => ordered::percentiles(&call.parameters[0], &null, |p, null| {
+            ordered::continuous(&values, p, descending, null)
+        }),
+        "percentile_disc" => ordered::percentiles(&call.parameters[0], &null, |p, null| {
+            Ok(ordered::discrete(&values, p, descending, null))
+        }),
+        "approx_percentile" => Ok(ordered::approximate(&values, &call.parameters[0])),
         other => unreachable!("the oracle does not know {other}"),
     }
 }
 
-fn extremum(values: &[ScalarValue], wanted: std::cmp::Ordering) -> ScalarValue {
+fn boolean(value: bool) -> ScalarValue {
+    ScalarValue::Boolean(Some(value))
+}
+
+/// Each tuple once, as it counts in a key.
+fn distinct(rows: Vec<(Row, Row)>) -> Vec<(Row, Row)> {
+    let mut kept: Vec<(Row, Row)> = Vec::new();
+    for (tuple, row) in rows {
+        let tuple: Row = tuple.iter().map(key).collect();
+        if !kept.iter().any(|(other, _)| *other == tuple) {
+            kept.push((tuple, row));
+        }
+    }
+    kept
+}
+
+fn extremum(values: &[ScalarValue], wanted: Ordering) -> ScalarValue {
     let mut best = key(&values[0]);
     for value in values.iter().map(key) {
         if compare(&value, &best) == wanted {
@@ -61,128 +117,21 @@ fn extremum(values: &[ScalarValue], wanted: std::cmp::Ordering) -> ScalarValue {
     best
 }
 
-fn compare(a: &ScalarValue, b: &ScalarValue) -> std::cmp::Ordering {
+/// The order of two values that are not NULL.
+fn compare(a: &ScalarValue, b: &ScalarValue) -> Ordering {
     match (a, b) {
         (ScalarValue::Float64(Some(a)), ScalarValue::Float64(Some(b))) => a.total_cmp(b),
         (ScalarValue::Float32(Some(a)), ScalarValue::Float32(Some(b))) => a.total_cmp(b),
+        (ScalarValue::IntervalMonthDayNano(Some(a)), ScalarValue::IntervalMonthDayNano(Some(b))) => {
+            let fields = |v: &IntervalMonthDayNano| (v.months, v.days, v.nanoseconds);
+            length(a).cmp(&length(b)).then(fields(a).cmp(&fields(b)))
+        }
         _ => a.partial_cmp(b).expect("values of one type"),
     }
 }
 
-fn sum(values: &[ScalarValue], null: &ScalarValue) -> Result<ScalarValue, String> {
-    match null {
-        ScalarValue::Float64(_) => Ok(ScalarValue::Float64(Some(float_sum(values)))),
-        ScalarValue::Float32(_) => Ok(ScalarValue::Float32(Some(float_sum(values) as f32))),
-        ScalarValue::Int64(_) => i64::try_from(big_sum(values).to_i128().unwrap_or(i128::MAX))
-            .map(|sum| ScalarValue::Int64(Some(sum)))
-            .map_err(|_| "bigint out of range".to_string()),
-        ScalarValue::Decimal128(_, precision, scale) => {
-            decimal(&big_sum(values)).map(|v| ScalarValue::Decimal128(Some(v), *precision, *scale))
-        }
-        other => unreachable!("no sum is of type {other:?}"),
-    }
-}
-
-fn average(values: &[ScalarValue], null: &ScalarValue) -> Result<ScalarValue, String> {
-    let count = BigInt::from(values.len());
-    let ScalarValue::Decimal128(_, precision, scale) = null else {
-        let average = float_sum(values) / values.len() as f64;
-        return Ok(ScalarValue::Float64(Some(average)));
-    };
-    let own = match &values[0] {
-        ScalarValue::Decimal128(_, _, own) => *own,
-        _ => 0,
-    };
-    let sum = big_sum(values);
-    decimal(&sum)?;
-    let scaled: BigInt = sum * BigInt::from(10).pow((scale - own) as u32);
-    // Half away from zero: add half of the divisor to the magnitude, then cut.
-    let magnitude: BigInt = (scaled.abs() * 2 + &count) / (&count * 2);
-    let rounded = if scaled.is_negative() { -magnitude } else { magnitude };
-    decimal(&rounded).map(|v| ScalarValue::Decimal128(Some(v), *precision, *scale))
-}
-
-fn decimal(value: &BigInt) -> Result<i128, String> {
-    let digits = value.to_i128().filter(|v| v.unsigned_abs() < 10u128.pow(38));
-    digits.ok_or_else(|| "numeric field overflow".to_string())
-}
-
-fn big_sum(values: &[ScalarValue]) -> BigInt {
-    let integer = |value: &ScalarValue| match value {
-        ScalarValue::Int16(Some(v)) => BigInt::from(*v),
-        ScalarValue::Int32(Some(v)) => BigInt::from(*v),
-        ScalarValue::Int64(Some(v)) => BigInt::from(*v),
-        ScalarValue::Decimal128(Some(v), ..) => BigInt::from(*v),
-        other => unreachable!("no integer: {other:?}"),
-    };
-    values.iter().map(integer).sum()
-}
-
-/// The exact sum as a whole number of 2^-1074, rounded to a float once, half to even.
-fn float_sum(values: &[ScalarValue]) -> f64 {
-    let floats: Vec<f64> = values
-        .iter()
-        .map(|value| match value {
-            ScalarValue::Float64(Some(v)) => *v,
-            ScalarValue::Float32(Some(v)) => f64::from(*v),
-            other => unreachable!("no float: {other:?}"),
-        })
-        .collect();
-    if let Some(special) = special_sum(&floats) {
-        return special;
-    }
-    let units: BigInt = floats.iter().map(|&v| units_of(v)).sum();
-    if units.is_zero() {
-        return 0.0;
-    }
-    let magnitude = units.magnitude();
-    // 53 bits stay; what is cut decides the rounding.
-    let cut = magnitude.bits().saturating_sub(53);
-    let mut kept = (magnitude >> cut).to_u64().expect("53 bits");
-    let rest = magnitude - ((magnitude >> cut) << cut);
-    let half = num_bigint::BigUint::from(1u8) << cut >> 1;
-    let up = match rest.cmp(&half) {
-        std::cmp::Ordering::Greater => true,
-        std::cmp::Ordering::Equal => cut > 0 && kept & 1 == 1,
-        std::cmp::Ordering::Less => false,
-    };
-    kept += u64::from(up && cut > 0);
-    let value = scale_up(kept as f64, cut as i32 - 1074);
-    if units.is_negative() { -value } else { value }
-}
-
-/// The sum where a NaN or an infinity decides it.
-fn special_sum(floats: &[f64]) -> Option<f64> {
-    let has = |wanted: f64| floats.contains(&wanted);
-    match (has(f64::INFINITY), has(f64::NEG_INFINITY)) {
-        _ if floats.iter().any(|v| v.is_nan()) => Some(f64::NAN),
-        (true, true) => Some(f64::NAN),
-        (true, false) => Some(f64::INFINITY),
-        (false, true) => Some(f64::NEG_INFINITY),
-        (false, false) => None,
-    }
-}
-
-/// A finite float as a whole number of 2^-1074.
-fn units_of(value: f64) -> BigInt {
-    let bits = value.to_bits();
-    let (exponent, fraction) = ((bits >> 52) & 0x7ff, bits & ((1 << 52) - 1));
-    let units = match exponent {
-        0 => BigInt::from(fraction),
-        _ => BigInt::from(fraction | (1 << 52)) << (exponent - 1),
-    };
-    if value.is_sign_negative() { -units } else { units }
-}
-
-/// value · 2^power, exactly, for a value of at most 53 bits and a result in range.
-fn scale_up(value: f64, power: i32) -> f64 {
-    // In steps, as 2^-1074 times a power may itself be out of range; none of them rounds.
-    let mut value = value;
-    let mut left = power;
-    while left != 0 {
-        let step = left.clamp(-500, 500);
-        value *= 2f64.powi(step);
-        left -= step;
-    }
-    value
+/// The nanoseconds of an interval with months of 30 days.
+fn length(interval: &IntervalMonthDayNano) -> i128 {
+    let days = i128::from(interval.months) * 30 + i128::from(interval.days);
+    days * 86_400_000_000_000 + i128::from(interval.nanoseconds)
 }

@@ -9,7 +9,7 @@ use datafusion::common::ScalarValue;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::random::{Scale, TIMES, random_plan, random_updates, table_schema};
+use super::random::{Scale, TIMES, random_root, random_updates, table_schema};
 use super::{accumulate, evaluate, multiset};
 use crate::operator::testing::run_reporting;
 use crate::time::{CollectionId, Timestamp};
@@ -43,7 +43,7 @@ fn check(seed: u64) {
 fn check_case(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let depth = random.random_range(1..5);
-    let plan = random_plan(&mut random, depth, SCALE);
+    let plan = random_root(&mut random, depth, SCALE);
     let mut changes = |id| random_updates(&mut random, &table_schema(id), SCALE);
     let inputs: HashMap<CollectionId, Updates> =
         [1, 2].map(|id| (CollectionId(id), changes(id))).into();

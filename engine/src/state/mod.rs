@@ -3,3 +3,4 @@
 pub(crate) mod consolidate;
 pub(crate) mod key_index;
 pub(crate) mod row_set;
+pub(crate) mod ordered_counts;

@@ -10,18 +10,16 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
-use datafusion::logical_expr::expr::{
-    AggregateFunction, AggregateFunctionParams, Cast, ScalarFunction, WindowFunction,
-    WindowFunctionParams,
-};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr, RawWindowExpr,
 };
 use datafusion::logical_expr::sqlparser::ast::BinaryOperator;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF,
+    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF, WindowFunctionDefinition,
 };
 
+use super::aggregate::{aggregate_arguments, in_frame};
 use crate::error::SqlError;
 
 /// What an operand is to the table below.
@@ -296,19 +294,23 @@ impl ExprPlanner for PostgresPlanner {
 
     fn plan_aggregate(
         &self,
-        expr: RawAggregateExpr,
+        mut expr: RawAggregateExpr,
     ) -> PlanResult<PlannerResult<RawAggregateExpr>> {
-        let expr = RawAggregateExpr { args: named_casts(expr.args)?, ..expr };
-        let Some(ty) = shown_type(expr.func.name()) else {
-            return Ok(PlannerResult::Original(expr));
-        };
-        let RawAggregateExpr { func, args, distinct, filter, order_by, null_treatment } = expr;
-        let params = AggregateFunctionParams { args, distinct, filter, order_by, null_treatment };
-        let call = Expr::AggregateFunction(AggregateFunction { func, params });
-        Ok(PlannerResult::Planned(Expr::Cast(Cast::new(Box::new(call), ty))))
+        let to_jsonb = |expr: Expr| call(named("to_jsonb"), vec![expr]);
+        let (name, args) = (expr.func.name(), named_casts(std::mem::take(&mut expr.args))?);
+        expr.args = aggregate_arguments(name, args, expr.distinct, &expr.order_by, &to_jsonb)?;
+        Ok(PlannerResult::Original(expr))
     }
 
-    fn plan_window(&self, expr: RawWindowExpr) -> PlanResult<PlannerResult<RawWindowExpr>> {
+    fn plan_window(&self, mut expr: RawWindowExpr) -> PlanResult<PlannerResult<RawWindowExpr>> {
+        if let WindowFunctionDefinition::AggregateUDF(function) = &expr.func_def {
+            let to_jsonb = |expr: Expr| call(named("to_jsonb"), vec![expr]);
+            let (name, args) = (function.name(), std::mem::take(&mut expr.args));
+            expr.args = aggregate_arguments(name, args, false, &[], &to_jsonb)?;
+            if let Some(framed) = in_frame(function) {
+                expr.func_def = WindowFunctionDefinition::AggregateUDF(framed);
+            }
+        }
         let Some(ty) = shown_type(expr.func_def.name()) else {
             return Ok(PlannerResult::Original(expr));
         };
@@ -362,7 +364,6 @@ fn shown_type(function: &str) -> Option<DataType> {
     match function {
         "row_number" | "rank" | "dense_rank" => Some(DataType::Int64),
         "ntile" => Some(DataType::Int32),
-        "string_agg" => Some(DataType::Utf8),
         _ => None,
     }
 }

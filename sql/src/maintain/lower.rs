@@ -161,7 +161,9 @@ impl Lowering<'_> {
         let calls = aggregate.calls.iter().map(|call| call.moved(|i| input.columns[i])).collect();
         let keys = input.at(&aggregate.keys);
         let (input, schema) = (input.plan, aggregate.schema.clone());
-        Ok(Plan::Aggregate(Box::new(AggregatePlan { input, keys, calls, schema })))
+        // Of a table rows can always be taken out again.
+        let append_only = false;
+        Ok(Plan::Aggregate(Box::new(AggregatePlan { input, keys, calls, schema, append_only })))
     }
 
     fn filter(&self, filter: &Filter) -> Result<Placed, SqlError> {

@@ -246,14 +246,12 @@ fn prune_aggregate(aggregate: Aggregate, required: &BTreeSet<usize>) -> Pruned {
     Pruned { rel: Rel::Aggregate(rel), columns }
 }
 
-/// Sums and averages of integers and numerics have a range; counts, extrema and floats don't fail.
+/// A function that can fail, but for sums and averages of floats, which have no range.
 fn can_overflow(call: &AggregateCall, schema: &Schema) -> bool {
-    if matches!(call.function.name(), "count" | "min" | "max") {
-        return false;
-    }
     let is_float =
         |&i: &usize| matches!(schema.field(i).data_type(), DataType::Float32 | DataType::Float64);
-    !call.arguments.iter().all(is_float)
+    let sums = matches!(call.function.name(), "sum" | "avg");
+    call.function.can_fail() && !(sums && call.arguments.iter().all(is_float))
 }
 
 /// Rows of no columns are a special case everywhere: one column costs less.

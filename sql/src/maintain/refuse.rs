@@ -73,28 +73,12 @@ pub(super) fn set_returning() -> SqlError {
     )
 }
 
-pub(super) fn grouping_sets() -> SqlError {
-    refused(
-        "GROUPING SETS, ROLLUP and CUBE are not maintained yet".to_owned(),
-        "Write a GROUP BY for each grouping and put them together with UNION ALL.",
-    )
-}
-
 pub(super) fn aggregate(name: &str) -> SqlError {
     let maintained: Vec<&str> =
         tidemark_engine::aggregate::AGGREGATES.iter().map(|function| function.name()).collect();
     SqlError::unsupported(format!("aggregate function {name} is not maintained yet"))
         .with_detail(format!("Maintained are: {}.", maintained.join(", ")))
         .with_hint(PLAIN)
-}
-
-pub(super) fn mixed_distinct() -> SqlError {
-    refused(
-        "an aggregate over DISTINCT values beside aggregates over other arguments is not \
-         maintained yet"
-            .to_owned(),
-        "Make a materialized view for each argument and join them on the GROUP BY columns.",
-    )
 }
 
 pub(super) fn system_table(name: &str) -> SqlError {

@@ -251,7 +251,6 @@ fn check(expr: &Expr) -> Result<(), SqlError> {
             | Expr::SetComparison(_) => Some(refuse::subquery()),
             Expr::WindowFunction(_) => Some(refuse::window()),
             Expr::Unnest(_) => Some(refuse::set_returning()),
-            Expr::GroupingSet(_) => Some(refuse::grouping_sets()),
             Expr::Placeholder(placeholder) => {
                 let message = format!("there is no parameter {}", placeholder.id);
                 Some(SqlError::new(state::UNDEFINED_PARAMETER, message))

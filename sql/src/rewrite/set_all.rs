@@ -1,5 +1,5 @@
-//! EXCEPT ALL and INTERSECT ALL for plans that DataFusion runs, of which `SqlToRel` makes joins that take every equal row, not one
-//! for one.
+//! EXCEPT ALL and INTERSECT ALL for plans that DataFusion runs: `SqlToRel` makes joins of them that
+//! take every equal row, not one for one.
 //!
 //! Law: of a row that the left has m times and the right n times, EXCEPT ALL leaves max(m − n, 0)
 //! and INTERSECT ALL min(m, n). Equal rows are numbered on both sides, and the number is one more

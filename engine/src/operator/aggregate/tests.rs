@@ -26,8 +26,13 @@ fn aggregate(keys: &[usize], value: DataType) -> Plan {
     });
     let keys_of = keys.iter().map(|_| ("k", DataType::Utf8));
     let schema_out = schema_of(keys_of.chain(types.map(|ty| ("a", ty))));
-    let plan =
-        AggregatePlan { input: input(1, &schema), keys: keys.to_vec(), calls, schema: schema_out };
+    let plan = AggregatePlan {
+        input: input(1, &schema),
+        keys: keys.to_vec(),
+        calls,
+        schema: schema_out,
+        append_only: false,
+    };
     Plan::Aggregate(Box::new(plan))
 }
 
@@ -89,6 +94,7 @@ fn a_sum_out_of_range_leaves_and_comes_back() {
         keys: vec![0],
         calls: vec![call],
         schema: schema_out,
+        append_only: false,
     };
     let stream = stream.replace(" true", "") + &format!("\n+4 a {max} @2\n-4 a {max} @3");
     check(

@@ -63,7 +63,7 @@ fn adder(function: &'static dyn AggregateFunction) -> &'static dyn AggregateFunc
     }
 }
 
-fn failed(errors: Vec<(u32, String)>) -> Result<(), SqlError> {
+pub(super) fn failed(errors: Vec<(u32, String)>) -> Result<(), SqlError> {
     match errors.into_iter().next() {
         Some((_, message)) => Err(SqlError::new("22003", message)),
         None => Ok(()),
@@ -81,14 +81,6 @@ impl Groups {
             part.as_ref().map(|part| adder(function).accumulator(std::slice::from_ref(part)));
         let returns = returns.clone();
         Ok(Groups { function, returns, part, values, counts: Vec::new(), emitted: 0 })
-    }
-
-    /// As new.
-    pub fn reset(&mut self) {
-        let adder = adder(self.function);
-        self.values = self.part.as_ref().map(|part| adder.accumulator(std::slice::from_ref(part)));
-        self.counts.clear();
-        self.emitted = 0;
     }
 
     fn resize(&mut self, groups: usize) {
@@ -295,7 +287,7 @@ impl Groups {
 }
 
 /// Row numbers with those of a group side by side, and one run per group.
-fn runs(groups: &[usize], emitted: usize) -> (Vec<u32>, Vec<Run>) {
+pub(super) fn runs(groups: &[usize], emitted: usize) -> (Vec<u32>, Vec<Run>) {
     let mut order: Vec<u32> = (0..groups.len() as u32).collect();
     if groups.windows(2).any(|pair| pair[0] > pair[1]) {
         order.sort_unstable_by_key(|row| (groups[*row as usize], *row));

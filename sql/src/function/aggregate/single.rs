@@ -1,17 +1,10 @@
-//! One aggregate of one group: for window frames, and for DISTINCT.
+//! One aggregate of one group: for window frames.
 
-use std::collections::HashSet;
+use std::sync::Mutex;
 
-use arrow::array::cast::AsArray;
-use arrow::array::{Array, ArrayRef, Float32Array, Float64Array};
-use arrow::compute::{concat, interleave};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::array::{Array, ArrayRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, EmitTo};
-use std::sync::{Arc, Mutex};
-
-use crate::error::SqlError;
 
 use super::groups::Groups;
 
@@ -79,107 +72,5 @@ impl Accumulator for Single {
 
     fn size(&self) -> usize {
         std::mem::size_of_val(self)
-    }
-}
-
-/// Each value once. −0 is 0, and one NaN is like another.
-pub struct Distinct {
-    groups: Mutex<Groups>,
-    converter: RowConverter,
-    seen: HashSet<OwnedRow>,
-    values: Vec<ArrayRef>,
-    ty: DataType,
-}
-
-impl Distinct {
-    pub fn new(groups: Groups, ty: &DataType) -> Result<Self, SqlError> {
-        let converter = RowConverter::new(vec![SortField::new(ty.clone())])?;
-        let (seen, values) = (HashSet::new(), Vec::new());
-        Ok(Distinct { groups: Mutex::new(groups), converter, seen, values, ty: ty.clone() })
-    }
-
-    fn insert(&mut self, values: &ArrayRef) -> Result<(), SqlError> {
-        let values = normalized(values);
-        let rows = self.converter.convert_columns(std::slice::from_ref(&values))?;
-        let mut fresh = Vec::new();
-        for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
-            if self.seen.insert(rows.row(row).owned()) {
-                fresh.push((0, row));
-            }
-        }
-        if !fresh.is_empty() {
-            self.values.push(interleave(&[values.as_ref()], &fresh)?);
-        }
-        Ok(())
-    }
-
-    fn all(&self) -> Result<ArrayRef, SqlError> {
-        let arrays: Vec<&dyn Array> = self.values.iter().map(AsRef::as_ref).collect();
-        match arrays.is_empty() {
-            true => Ok(arrow::array::new_empty_array(&self.ty)),
-            false => Ok(concat(&arrays)?),
-        }
-    }
-}
-
-fn normalized(values: &ArrayRef) -> ArrayRef {
-    match values.data_type() {
-        DataType::Float32 => {
-            let floats = values.as_primitive::<Float32Type>();
-            let plain = |x: f32| if x.is_nan() { f32::NAN } else { x + 0.0 };
-            Arc::new(floats.unary::<_, Float32Type>(plain)) as Arc<Float32Array> as ArrayRef
-        }
-        DataType::Float64 => {
-            let floats = values.as_primitive::<Float64Type>();
-            let plain = |x: f64| if x.is_nan() { f64::NAN } else { x + 0.0 };
-            Arc::new(floats.unary::<_, Float64Type>(plain)) as Arc<Float64Array> as ArrayRef
-        }
-        _ => Arc::clone(values),
-    }
-}
-
-impl std::fmt::Debug for Distinct {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Distinct")
-    }
-}
-
-impl Accumulator for Distinct {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        Ok(self.insert(&values[0])?)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let values = self.all()?;
-        inner(&mut self.groups).reset();
-        inner(&mut self.groups).apply(
-            &[Arc::clone(&values)],
-            &vec![0; values.len()],
-            None,
-            1,
-            1,
-        )?;
-        ScalarValue::try_from_array(&inner(&mut self.groups).finish(EmitTo::All)?, 0)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let values = self.all()?;
-        let list = datafusion::common::utils::SingleRowListArrayBuilder::new(values)
-            .with_nullable(true)
-            .build_list_scalar();
-        Ok(vec![list])
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let lists = states[0].as_list::<i32>();
-        for row in (0..lists.len()).filter(|row| lists.is_valid(*row)) {
-            self.insert(&lists.value(row))?;
-        }
-        Ok(())
-    }
-
-    fn size(&self) -> usize {
-        let arrays: usize = self.values.iter().map(|array| array.get_array_memory_size()).sum();
-        std::mem::size_of_val(self) + arrays * 2
     }
 }

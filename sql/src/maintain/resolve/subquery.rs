@@ -240,7 +240,7 @@ fn aggregated(
 /// An aggregate's value over no rows, `Some(None)` for NULL; `None` where that isn't known here.
 fn over_nothing(name: &str) -> Option<Option<i64>> {
     match name {
-        "count" => Some(Some(0)),
+        "count" | "regr_count" => Some(Some(0)),
         "sum" | "avg" | "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" => Some(None),
         "string_agg" | "array_agg" | "stddev_pop" | "stddev_samp" => Some(None),
         "var_pop" | "var_samp" | "first_value" | "last_value" => Some(None),

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
     logical_plan,
 };
 use datafusion::scalar::ScalarValue;
-use tidemark_engine::aggregate::aggregate_function;
+use tidemark_engine::aggregate::{Constants, Order, aggregate_function};
 use tidemark_engine::plan::{
     Exclude, Frame, FrameBound, FrameUnits, SortKey, WindowCall, WindowFunction,
 };
@@ -21,6 +21,7 @@ use tidemark_engine::plan::{
 use super::order::{tie_break, with_columns};
 use super::{Resolver, names};
 use crate::error::{SqlError, state};
+use crate::function::aggregate::{check_parameter, not_constant};
 use crate::maintain::refuse;
 use crate::maintain::rel::{Rel, Window, type_of};
 
@@ -83,7 +84,8 @@ impl Resolver<'_> {
         let ordered = plain(&ordered)?;
         let star = matches!(function, WindowFunction::Aggregate(f) if f.name() == "count")
             && matches!(params.args.as_slice(), [] | [Expr::Literal(..)]);
-        let arguments = if star { vec![] } else { plain(&params.args)? };
+        let mut arguments = if star { vec![] } else { plain(&params.args)? };
+        let parameters = parameters(function, &mut arguments)?;
         let arguments = completed_arguments(function, arguments, &schema)?;
         let filter = params.filter.iter().map(|filter| filter.as_ref().clone());
         let filter = plain(&filter.collect::<Vec<_>>())?;
@@ -97,7 +99,8 @@ impl Resolver<'_> {
         let schema = input.schema();
         let types: Vec<DataType> =
             arguments.iter().map(|&i| schema.field(i).data_type().clone()).collect();
-        let data_type = value_type(function, &types)?;
+        let types = types.into_iter().chain(parameters.iter().map(ScalarValue::data_type));
+        let data_type = value_type(function, &types.collect::<Vec<_>>())?;
         let order = ordered.iter().zip(&params.order_by).map(|(&column, sort)| SortKey {
             column,
             descending: !sort.asc,
@@ -106,7 +109,7 @@ impl Resolver<'_> {
         let call = WindowCall {
             function,
             arguments: arguments.to_vec(),
-            parameters: vec![],
+            parameters,
             filter: filter.first().copied(),
             frame,
             ignore_nulls: matches!(params.null_treatment, Some(NullTreatment::IgnoreNulls)),
@@ -152,10 +155,7 @@ fn depends_on_place(call: &WindowCall) -> bool {
         WindowFunction::Rank | WindowFunction::DenseRank => false,
         WindowFunction::PercentRank | WindowFunction::CumeDist => false,
         WindowFunction::Aggregate(function) => {
-            let unordered = matches!(
-                function.name(),
-                "count" | "sum" | "avg" | "min" | "max" | "bool_and" | "bool_or"
-            );
+            let unordered = function.order() == Order::Indifferent;
             !(unordered && (by_peers || whole))
         }
         _ => true,
@@ -181,6 +181,24 @@ fn function_of(function: &WindowFunctionDefinition) -> Result<WindowFunction, Sq
             None => return Err(refuse::aggregate(name)),
         },
     })
+}
+
+/// Takes the constants that an aggregate has behind its arguments.
+fn parameters(
+    function: WindowFunction,
+    arguments: &mut Vec<Expr>,
+) -> Result<Vec<ScalarValue>, SqlError> {
+    let WindowFunction::Aggregate(function) = function else { return Ok(vec![]) };
+    match (function.constants(), arguments.last()) {
+        (Constants::Allowed | Constants::Required, Some(Expr::Literal(value, _))) => {
+            let parameter = value.clone();
+            check_parameter(function, &parameter)?;
+            arguments.pop();
+            Ok(vec![parameter])
+        }
+        (Constants::Required, _) => Err(not_constant(function.name())),
+        (Constants::None | Constants::Allowed, _) => Ok(vec![]),
+    }
 }
 
 /// The arguments as the engine takes them: offsets are bigints, and all are there.

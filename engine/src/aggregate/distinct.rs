@@ -1,0 +1,107 @@
+//! DISTINCT: a function over each tuple of arguments once.
+//!
+//! Law      a tuple counts while its multiplicity among the rows that the filter leaves is above 0
+//! Delta    of a tuple's rows only the first to appear and the last to disappear come through
+//! State    a count for each distinct tuple of each group, beside the function's own state
+//! Errors   none of its own
+//!
+//! Tuples are equal as keys are: NULLs too, −0 is 0; what comes through is normalized likewise, so
+//! that what leaves is what came.
+
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::DataType;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
+
+use super::{Accumulator, AggregateFunction, CallTypes, Run, SweepInput, Swept};
+use crate::state::key_index::{KeyCodec, normalize_floats};
+
+type Counts = HashMap<Box<[u8]>, i64, FixedState>;
+
+pub(super) struct Distinct {
+    inner: Box<dyn Accumulator>,
+    codec: KeyCodec,
+    /// Arguments; the columns behind them are order keys, which the arguments decide.
+    arguments: usize,
+    groups: Vec<Counts>,
+}
+
+impl Distinct {
+    /// `function` over distinct tuples, for the call.
+    pub fn boxed(function: &dyn AggregateFunction, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
+        Self::over(function.accumulator_of(call), call.arguments)
+    }
+
+    /// What `inner` gives over distinct tuples of arguments of these types.
+    pub fn over(inner: Box<dyn Accumulator>, arguments: &[DataType]) -> Box<dyn Accumulator> {
+        Box::new(Distinct {
+            inner,
+            codec: KeyCodec::for_keys(arguments.iter().cloned()),
+            arguments: arguments.len(),
+            groups: Vec::new(),
+        })
+    }
+}
+
+impl Accumulator for Distinct {
+    fn resize(&mut self, groups: usize) {
+        self.groups.resize_with(groups, Counts::default);
+        self.inner.resize(groups);
+    }
+
+    fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept {
+        let rows = input.arguments.first().map_or(input.diffs.len(), |column| column.len());
+        let keys = self.codec.encode(&input.arguments[..self.arguments], rows);
+        let mut diffs = vec![0; rows];
+        let mut order = Vec::new();
+        let mut passed = Vec::with_capacity(runs.len());
+        for run in runs {
+            let start = order.len() as u32;
+            let counts = &mut self.groups[run.group as usize];
+            for &row in &input.order[run.start as usize..run.end as usize] {
+                let at = row as usize;
+                if input.filter.is_some_and(|filter| filter.is_null(at) || !filter.value(at)) {
+                    continue;
+                }
+                let crossing = cross(counts, keys.key(at).1, input.diffs[at]);
+                if crossing != 0 {
+                    diffs[at] = crossing;
+                    order.push(row);
+                }
+            }
+            passed.push(Run { group: run.group, start, end: order.len() as u32 });
+        }
+        let arguments: Vec<ArrayRef> = input.arguments.iter().map(normalize_floats).collect();
+        let input =
+            SweepInput { arguments: &arguments, filter: None, diffs: &diffs, order: &order };
+        self.inner.sweep(&input, &passed)
+    }
+
+    fn clear(&mut self, group: u32) {
+        self.groups[group as usize] = Counts::default();
+        self.inner.clear(group);
+    }
+}
+
+/// Adds to a tuple's count; 1 where it rises above 0, −1 where it falls to 0.
+fn cross(counts: &mut Counts, key: &[u8], diff: i64) -> i64 {
+    let (before, after) = match counts.entry_ref(key) {
+        EntryRef::Occupied(mut entry) => {
+            let before = *entry.get();
+            let after = before + diff;
+            match after {
+                0 => drop(entry.remove()),
+                _ => *entry.get_mut() = after,
+            }
+            (before, after)
+        }
+        EntryRef::Vacant(entry) => {
+            if diff != 0 {
+                entry.insert(diff);
+            }
+            (0, diff)
+        }
+    };
+    i64::from(after > 0) - i64::from(before > 0)
+}

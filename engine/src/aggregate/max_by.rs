@@ -1,0 +1,70 @@
+//! max_by(x, y), also called arg_max, and min_by: x of the row with the greatest or least y.
+//!
+//! Rows with y NULL do not count; x may be NULL. Of rows with the same y the least x, NULL last
+//! (S9). The type of x.
+
+use arrow::array::ArrayRef;
+use arrow::compute::SortOptions;
+use arrow::datatypes::DataType;
+
+use super::collected::{Collected, Collecting, Failed, Picked};
+use super::{Accumulator, AggregateFunction, CallTypes, Class};
+use crate::state::ordered_counts::OrderedCounts;
+
+pub(super) static MAX_BY: By = By { name: "max_by", aliases: &["arg_max"], greatest: true };
+pub(super) static MIN_BY: By = By { name: "min_by", aliases: &["arg_min"], greatest: false };
+
+#[derive(Debug)]
+pub(super) struct By {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    greatest: bool,
+}
+
+impl AggregateFunction for By {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        self.aliases
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Option<DataType> {
+        match arguments {
+            [DataType::Null, _] | [_, DataType::Null | DataType::LargeUtf8] => None,
+            [value, _] => Some(value.clone()),
+            _ => None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        Class::Extremum
+    }
+
+    fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
+        let keys = [(1, SortOptions { descending: self.greatest, nulls_first: false })];
+        Box::new(Collected::new(FirstBy, call, &keys, &[0]))
+    }
+}
+
+struct FirstBy;
+
+impl Collecting for FirstBy {
+    type State = OrderedCounts;
+
+    fn required(&self) -> &[usize] {
+        &[1]
+    }
+
+    fn pick(&self, rows: &OrderedCounts, picked: &mut Picked) {
+        if let Some(row) = rows.first() {
+            picked.push(row, 1);
+        }
+        picked.end_value();
+    }
+
+    fn finish(&self, picked: &Picked, columns: &[ArrayRef]) -> Result<ArrayRef, Vec<Failed>> {
+        Ok(picked.firsts(&columns[1]))
+    }
+}

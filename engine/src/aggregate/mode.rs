@@ -1,0 +1,87 @@
+//! mode() WITHIN GROUP (ORDER BY x): the most frequent x, of several the first in order; NULL over
+//! nothing; the type of x.
+//!
+//! Each group keeps its values with their counts, and by their counts, so that a change costs
+//! searches only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+
+use super::collected::{Collected, Collecting, Failed, Ordered, Picked};
+use super::{Accumulator, AggregateFunction, CallTypes, Class, Order};
+
+#[derive(Debug)]
+pub(super) struct Mode;
+
+impl AggregateFunction for Mode {
+    fn name(&self) -> &'static str {
+        "mode"
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Option<DataType> {
+        match arguments {
+            [DataType::Null] => None,
+            [data_type] => Some(data_type.clone()),
+            _ => None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        Class::Collecting
+    }
+
+    fn order(&self) -> Order {
+        Order::WithinGroup
+    }
+
+    fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
+        let direction = call.order.first().map(|(_, options)| *options).unwrap_or_default();
+        Box::new(Collected::new(MostFrequent, call, &[(0, direction)], &[]))
+    }
+}
+
+/// The values with their counts, and the present ones by falling count.
+#[derive(Clone, Default)]
+struct Frequencies {
+    counts: BTreeMap<Box<[u8]>, i64>,
+    by_count: BTreeSet<(i64, Box<[u8]>)>,
+}
+
+impl Ordered for Frequencies {
+    fn add(&mut self, row: &[u8], diff: i64) {
+        let before = self.counts.get(row).copied().unwrap_or(0);
+        let after = before + diff;
+        if before != 0 {
+            self.by_count.remove(&(-before, row.into()));
+        }
+        if after == 0 {
+            self.counts.remove(row);
+        } else {
+            self.counts.insert(row.into(), after);
+            self.by_count.insert((-after, row.into()));
+        }
+    }
+}
+
+struct MostFrequent;
+
+impl Collecting for MostFrequent {
+    type State = Frequencies;
+
+    fn required(&self) -> &[usize] {
+        &[0]
+    }
+
+    fn pick(&self, values: &Frequencies, picked: &mut Picked) {
+        if let Some((_, value)) = values.by_count.first() {
+            picked.push(value, 1);
+        }
+        picked.end_value();
+    }
+
+    fn finish(&self, picked: &Picked, columns: &[ArrayRef]) -> Result<ArrayRef, Vec<Failed>> {
+        Ok(picked.firsts(&columns[0]))
+    }
+}

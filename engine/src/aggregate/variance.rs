@@ -1,0 +1,207 @@
+//! var_pop, var_samp (variance), stddev_pop, stddev_samp (stddev): NULL over nothing, those of a
+//! sample also over one value.
+//!
+//! Fixed formulas over exact sums: (n·Σx² − (Σx)²) / n², or / n(n−1), rounded once; a standard
+//! deviation is the root of that. Of integers and numerics numeric(38,16), rounded half away from
+//! zero, of floats double precision, NaN where a value is not finite.
+
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type};
+use num_bigint::BigInt;
+use num_traits::{ToPrimitive, Zero};
+
+use super::exact::Exact;
+use super::sum::{floats, integers};
+use super::{
+    Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
+    sweep_states,
+};
+
+pub(super) static VAR_POP: Variance = Variance::new("var_pop", &[], false, false);
+pub(super) static VAR_SAMP: Variance = Variance::new("var_samp", &["variance"], true, false);
+pub(super) static STDDEV_POP: Variance = Variance::new("stddev_pop", &[], false, true);
+pub(super) static STDDEV_SAMP: Variance = Variance::new("stddev_samp", &["stddev"], true, true);
+
+/// Digits behind the point of a numeric result, as of any numeric quotient.
+const SCALE: i8 = 16;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Variance {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    sample: bool,
+    root: bool,
+}
+
+impl Variance {
+    const fn new(
+        name: &'static str,
+        aliases: &'static [&'static str],
+        sample: bool,
+        root: bool,
+    ) -> Self {
+        Variance { name, aliases, sample, root }
+    }
+
+    /// What n·Σx² − (Σx)² is divided by; `None` where there are too few values.
+    fn divisor(&self, count: i64) -> Option<BigInt> {
+        let less = if self.sample { count - 1 } else { count };
+        (count > 0 && less > 0).then(|| BigInt::from(count) * less)
+    }
+}
+
+impl AggregateFunction for Variance {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        self.aliases
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Option<DataType> {
+        match arguments {
+            [DataType::Int16 | DataType::Int32 | DataType::Int64] => {
+                Some(DataType::Decimal128(38, SCALE))
+            }
+            [DataType::Decimal128(_, scale)] => Some(DataType::Decimal128(38, SCALE.max(*scale))),
+            [DataType::Float32 | DataType::Float64] => Some(DataType::Float64),
+            _ => None,
+        }
+    }
+
+    fn can_fail(&self) -> bool {
+        true
+    }
+
+    fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
+        let output = self.return_type(call.arguments).expect("a type it is defined for");
+        let own = match &call.arguments[0] {
+            DataType::Decimal128(_, own) => *own,
+            _ => 0,
+        };
+        Box::new(Moments { function: *self, states: Vec::new(), own, output })
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    count: i64,
+    /// Values that are NaN or infinite, in none of the sums.
+    special: i64,
+    sum: Exact,
+    squares: Exact,
+}
+
+impl State {
+    fn add_float(&mut self, value: f64, diff: i64) {
+        self.count += diff;
+        if value.is_finite() {
+            self.sum.add_float(value, diff);
+            self.squares.add_product(value, value, diff);
+        } else {
+            self.special += diff;
+        }
+    }
+
+    fn add_integer(&mut self, value: i128, diff: i64) {
+        self.count += diff;
+        self.sum.add_integer(value, diff);
+        self.squares.add_square(value, diff);
+    }
+
+    /// n·Σx² − (Σx)².
+    fn centered(&self) -> Exact {
+        Exact::centered(self.count, &self.squares, &self.sum, &self.sum)
+    }
+}
+
+struct Moments {
+    function: Variance,
+    states: Vec<State>,
+    /// Digits behind the point of the argument, and of the result.
+    own: i8,
+    output: DataType,
+}
+
+impl Accumulator for Moments {
+    fn resize(&mut self, groups: usize) {
+        self.states.resize(groups, State::default());
+    }
+
+    fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept {
+        let (function, own) = (self.function, self.own);
+        match self.output {
+            DataType::Decimal128(_, scale) => {
+                let values = integers(&input.arguments[0]);
+                let digits = 2 * u32::try_from(scale - own).expect("the scale only grows");
+                let own = u32::try_from(own).expect("no scale is negative");
+                sweep_states::<_, PrimitiveOutput<Decimal128Type>>(
+                    &mut self.states,
+                    input,
+                    runs,
+                    &self.output,
+                    |state, row, diff| state.add_integer(values(row), diff),
+                    |state| numeric(function, state, digits, own),
+                )
+            }
+            _ => {
+                let values = floats(&input.arguments[0]);
+                sweep_states::<_, PrimitiveOutput<Float64Type>>(
+                    &mut self.states,
+                    input,
+                    runs,
+                    &self.output,
+                    |state, row, diff| state.add_float(values(row), diff),
+                    |state| float(function, state),
+                )
+            }
+        }
+    }
+
+    fn clear(&mut self, group: u32) {
+        self.states[group as usize] = State::default();
+    }
+}
+
+fn float(function: Variance, state: &State) -> Result<Option<f64>, String> {
+    let Some(divisor) = function.divisor(state.count) else { return Ok(None) };
+    if state.special != 0 {
+        return Ok(Some(f64::NAN));
+    }
+    let variance = state.centered().over(&divisor).round();
+    match variance.is_finite() {
+        true => Ok(Some(if function.root { variance.sqrt() } else { variance })),
+        false => Err("value out of range: overflow".to_string()),
+    }
+}
+
+/// The result as a whole number of its last digit. Twice the digits that the result has more than
+/// the argument are `digits`, of which the argument has `own`.
+fn numeric(
+    function: Variance,
+    state: &State,
+    digits: u32,
+    own: u32,
+) -> Result<Option<i128>, String> {
+    let Some(divisor) = function.divisor(state.count) else { return Ok(None) };
+    let centered = state.centered().whole();
+    // In units of 10^-2·own. A root of units of 10^-2·scale is one of 10^-scale; without a root
+    // there are `scale` digits to be had, which are half of both together.
+    let result: BigInt = match function.root {
+        true => {
+            let square: BigInt = centered * BigInt::from(10).pow(digits) * 4 / divisor;
+            (square.sqrt() + 1) / 2
+        }
+        false => {
+            let more = i64::from(digits / 2) - i64::from(own);
+            let (numerator, divisor) = match more >= 0 {
+                true => (centered * BigInt::from(10).pow(more.unsigned_abs() as u32), divisor),
+                false => (centered, divisor * BigInt::from(10).pow(more.unsigned_abs() as u32)),
+            };
+            (numerator * 2 + &divisor) / (divisor * 2)
+        }
+    };
+    debug_assert!(result >= BigInt::zero(), "squares are not negative");
+    let result = result.to_i128().filter(|v| v.unsigned_abs() < 10u128.pow(38));
+    result.map(Some).ok_or_else(|| "numeric field overflow".to_string())
+}
