@@ -101,12 +101,30 @@ pub(crate) fn message(error: &DataFusionError) -> String {
     match error.find_root() {
         DataFusionError::ArrowError(error, _) => match error.as_ref() {
             ArrowError::DivideByZero => "division by zero".to_string(),
-            ArrowError::ArithmeticOverflow(_) => "value out of range: overflow".to_string(),
+            ArrowError::ArithmeticOverflow(what) => overflow(what),
             other => other.to_string(),
         },
         DataFusionError::External(error) => error.to_string(),
         other => other.strip_backtrace(),
     }
+}
+
+/// `Overflow happened on: 2147483647 + 1`: operands that fit a type overflow no wider one, so they
+/// tell which it was.
+fn overflow(what: &str) -> String {
+    let operands = what.split_once(": ").map_or(what, |(_, operands)| operands);
+    let numbers: Option<Vec<i64>> =
+        operands.split(' ').step_by(2).map(|number| number.parse().ok()).collect();
+    let Some(numbers) = numbers else { return "value out of range: overflow".to_string() };
+    let fit = |low: i64, high: i64| numbers.iter().all(|number| (low..=high).contains(number));
+    let name = if fit(i16::MIN.into(), i16::MAX.into()) {
+        "smallint"
+    } else if fit(i32::MIN.into(), i32::MAX.into()) {
+        "integer"
+    } else {
+        "bigint"
+    };
+    format!("{name} out of range")
 }
 
 /// The values of `exprs` over the batch; fails as a whole.

@@ -30,6 +30,7 @@ pub mod state {
     pub const INVALID_DATETIME_FORMAT: SqlState = "22007";
     pub const DATETIME_FIELD_OVERFLOW: SqlState = "22008";
     pub const DIVISION_BY_ZERO: SqlState = "22012";
+    pub const INVALID_PRECEDING_OR_FOLLOWING_SIZE: SqlState = "22013";
     pub const INVALID_PARAMETER_VALUE: SqlState = "22023";
     pub const INVALID_REGULAR_EXPRESSION: SqlState = "2201B";
     pub const INVALID_LIMIT: SqlState = "2201W";
@@ -151,7 +152,7 @@ impl SqlError {
 
 impl fmt::Display for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
+        f.write_str(&self.message)
     }
 }
 

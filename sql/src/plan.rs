@@ -1,6 +1,7 @@
 //! A query's plan: names resolved, types and meaning PostgreSQL's, nothing read yet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -15,7 +16,8 @@ use tidemark_catalog::{Catalog, ObjectId, ObjectKind};
 
 use crate::context::{PlanContext, collection};
 use crate::error::{Notice, SqlError, state};
-use crate::parse::{Statement, parse};
+use crate::parse::position::of_span;
+use crate::parse::{Statement, fold, parse};
 use crate::point_read::PointRead;
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
@@ -122,12 +124,34 @@ fn to_rel_or_again(
     query: &ast::Query,
     param_types: &[Option<DataType>],
 ) -> Result<LogicalPlan, SqlError> {
-    match to_rel_once(resolver, query, param_types, false) {
+    let planned = match to_rel_once(resolver, query, param_types, false) {
         // A column named beside a wildcard that has it too: legal, and rare enough to plan twice.
-        Err(error) if is_repeated_name(&error) => {
-            Ok(to_rel_once(resolver, query, param_types, true)?)
+        Err(error) if is_repeated_name(&error) => to_rel_once(resolver, query, param_types, true),
+        planned => planned,
+    };
+    planned.map_err(|error| locate_function(SqlError::from(error), query))
+}
+
+/// Where the text calls the function that an error is about.
+fn locate_function(error: SqlError, query: &ast::Query) -> SqlError {
+    let name = match error.message.strip_prefix("function ").and_then(|rest| rest.split_once('(')) {
+        Some((name, _)) if error.position.is_none() && error.code == state::UNDEFINED_FUNCTION => {
+            name.to_string()
         }
-        planned => Ok(planned?),
+        _ => return error,
+    };
+    let found = ast::visit_expressions(query, |expr| {
+        if let ast::Expr::Function(function) = expr
+            && let Some(ident) = function.name.0.last().and_then(|part| part.as_ident())
+            && fold(ident) == name
+        {
+            return ControlFlow::Break(of_span(ident.span));
+        }
+        ControlFlow::Continue(())
+    });
+    match found {
+        ControlFlow::Break(position) => error.at(position),
+        ControlFlow::Continue(()) => error,
     }
 }
 

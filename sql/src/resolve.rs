@@ -26,7 +26,9 @@ use tidemark_catalog::{Found, ObjectId, ObjectKind, PgType};
 
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
+use crate::function;
 use crate::plan::plan_body;
+use crate::rewrite::bpchar;
 
 /// Deepest nesting of plain views.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -181,7 +183,7 @@ impl<'a> Resolver<'a> {
                 return Ok(Arc::new(ViewSource { plan, schema }));
             }
         };
-        let schema = relation_schema(object.columns());
+        let schema = bpchar::marked(relation_schema(object.columns()), object.columns());
         Ok(Arc::new(RelationSource { relation, schema, with_row_ids: false }))
     }
 
@@ -252,7 +254,11 @@ impl ContextProvider for Resolver<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.state.scalar_functions().get(name).cloned()
+        let found = self.state.scalar_functions().get(name).cloned();
+        let elsewhere = self.state.aggregate_functions().contains_key(name)
+            || self.state.window_functions().contains_key(name)
+            || self.state.higher_order_functions().contains_key(name);
+        found.or_else(|| (!elsewhere).then(|| function::undefined(name)))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

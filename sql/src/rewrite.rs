@@ -10,20 +10,30 @@
 mod array_comparison;
 mod array_or_empty;
 pub mod ast;
+pub mod bpchar;
 mod casts;
 mod checked;
+mod common_type;
+mod complete_order;
 mod float_zero;
+mod from;
 mod literal;
+mod named_arguments;
 pub mod names;
 pub mod now;
 pub mod parameters;
 mod reg;
 mod rows;
+mod set_all;
+pub mod ties;
 mod types;
 mod using;
+mod values;
 
 pub use checked::check_overflow;
+pub use complete_order::complete_order;
 pub use float_zero::one_zero;
+pub use set_all::keep_count;
 pub use types::planner;
 
 use std::sync::Arc;
@@ -52,7 +62,7 @@ pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<L
 /// Functions that the AST passes put in place of operators.
 pub fn functions() -> impl Iterator<Item = &'static Arc<ScalarUDF>> {
     let comparisons = array_comparison::functions().iter();
-    comparisons.chain(reg::functions()).chain([array_or_empty::function()])
+    comparisons.chain(reg::functions()).chain([array_or_empty::function(), ties::function()])
 }
 
 /// What an expression of a node may name: the columns of its inputs, or of the table it scans.

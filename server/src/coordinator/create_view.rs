@@ -21,6 +21,10 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
         let message = "there is no parameter $1".to_owned();
         return Err(SqlError::new(state::UNDEFINED_PARAMETER, message));
     }
+    if create.columns.len() > plan.schema.fields().len() {
+        let message = "CREATE VIEW specifies more column names than columns";
+        return Err(SqlError::syntax(message));
+    }
     let columns = create_table::columns_of(&plan, &names(&create.columns))?;
     let view = define(session, create, &plan, columns);
     let kind = ObjectKind::View(view);

@@ -214,6 +214,10 @@ impl<'a> Insert<'a> {
     fn type_literals(&self, body: &mut SetExpr) -> Result<(), SqlError> {
         match body {
             SetExpr::Values(values) => {
+                let width = values.rows.first().map_or(0, |row| row.content.len());
+                if values.rows.iter().any(|row| row.content.len() != width) {
+                    return Err(SqlError::syntax("VALUES lists must all be the same length"));
+                }
                 for row in &mut values.rows {
                     self.check_width(row.content.len())?;
                     for (expr, index) in row.content.iter_mut().zip(&self.columns) {

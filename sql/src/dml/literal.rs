@@ -97,7 +97,7 @@ fn scalar(
                 Ok(value.filter(|value| value.data_type() == *ty).cloned())
             }
             Value::Number(text, _)
-                if matches!(ty, DataType::Decimal128(..) | DataType::Float64) =>
+                if matches!(ty, DataType::Decimal128(..)) || ty.is_floating() =>
             {
                 Ok(Some(parse_text(ty, text, &input)?))
             }
@@ -121,7 +121,7 @@ fn scalar(
 
 fn is_number(text: &str, ty: &DataType) -> bool {
     match ty {
-        DataType::Decimal128(..) | DataType::Float64 => true,
+        DataType::Decimal128(..) | DataType::Float32 | DataType::Float64 => true,
         ty => ty.is_integer() && is_whole(text),
     }
 }

@@ -278,13 +278,44 @@ fn signature(message: &str) -> Option<SqlError> {
         return Some(SqlError::new(state::UNDEFINED_FUNCTION, message));
     }
     let call = message
-        .split("'")
-        .nth(1)
-        .filter(|call| call.contains('('))
-        .map(|call| format!("function {} does not exist", call.to_lowercase()));
+        .split('\'')
+        .find(|call| call.contains('(') && call.ends_with(')') && !call.contains(' '))
+        .or_else(|| message.split('\'').find(|call| call.contains('(') && call.ends_with(')')))
+        .map(|call| format!("function {} does not exist", postgres_call(call)));
     let text = call.unwrap_or_else(|| lower_first(first));
     let hint = NO_FUNCTION;
     Some(SqlError::new(state::UNDEFINED_FUNCTION, text).with_hint(hint))
+}
+
+/// `f(Int32, Utf8)` with PostgreSQL's names of the types.
+fn postgres_call(call: &str) -> String {
+    let Some((name, types)) = call.split_once('(') else { return call.to_string() };
+    let types = types.trim_end_matches(')').split(", ");
+    // The parts of one type's own parentheses follow it.
+    let names = types.filter_map(|ty| {
+        let name = ty.split('(').next().unwrap_or(ty);
+        Some(match name {
+            "Boolean" => "boolean",
+            "Int16" => "smallint",
+            "Int32" => "integer",
+            "Int64" => "bigint",
+            "Float32" => "real",
+            "Float64" => "double precision",
+            "Decimal128" => "numeric",
+            "Utf8" | "String" => "text",
+            "LargeUtf8" => "jsonb",
+            "Binary" => "bytea",
+            "Date32" => "date",
+            "Time64" => "time without time zone",
+            "Timestamp" => "timestamp with time zone",
+            "Interval" => "interval",
+            "FixedSizeBinary" => "uuid",
+            "UInt32" => "oid",
+            "Null" => "unknown",
+            _ => return None,
+        })
+    });
+    format!("{name}({})", names.collect::<Vec<_>>().join(", "))
 }
 
 fn union_columns(message: &str) -> Option<SqlError> {

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlError;
-use crate::text_io::jsonb::{Canonicalizer, quote, unescape};
+use crate::text_io::jsonb::{Canonicalizer, equality_key, quote, unescape};
 
 use super::body::{Bool, Int4, Jsonb, Opt, Text, TextArray, fn1, fn2, fn3, fn4};
 use super::scalar::Scalar;
@@ -433,6 +433,9 @@ fn tests() -> Vec<ScalarUDF> {
             .udf(),
         Scalar::new("jsonb_contained")
             .overload(fn2::<Jsonb, Jsonb, Bool>(|a, b| Ok(contains(b, a))))
+            .udf(),
+        Scalar::new("jsonb_key")
+            .overload(fn1::<Jsonb, Text>(|j| Ok(equality_key(j).into_owned())))
             .udf(),
         comparison("jsonb_lt", Ordering::is_lt),
         comparison("jsonb_le", Ordering::is_le),

@@ -124,6 +124,12 @@ fn simple() -> Vec<ScalarUDF> {
             .overload(fn1::<Float4, Float4>(|x| Ok(x.abs())))
             .overload(fn1::<Float8, Float8>(|x| Ok(x.abs())))
             .udf(),
+        Scalar::new("factorial")
+            .overload(
+                fn1::<Int8, Numeric>(factorial)
+                    .returns_type(DataType::Decimal128(PRECISION_MAX, 0)),
+            )
+            .udf(),
         Scalar::new("sign")
             .alias("signum")
             .overload(fn1::<Float8, Float8>(|x| {
@@ -141,6 +147,17 @@ fn simple() -> Vec<ScalarUDF> {
             )
             .udf(),
     ]
+}
+
+fn factorial(n: i64) -> Result<Num, SqlError> {
+    if n < 0 {
+        return Err(SqlError::new("22003", "factorial of a negative number is undefined"));
+    }
+    let overflow = || SqlError::new("22003", "value overflows numeric format");
+    // The product leaves 128 bits long before it has this many factors.
+    let product = (1..=i128::from(n.min(100))).try_fold(1i128, i128::checked_mul);
+    let value = product.filter(|value| numeric::fits(*value, PRECISION_MAX));
+    Ok(Num { value: value.ok_or_else(overflow)?, scale: 0 })
 }
 
 fn divisions() -> Vec<ScalarUDF> {

@@ -24,6 +24,7 @@ mod catalog;
 mod date_arithmetic;
 mod encoding;
 mod extract;
+mod float_arithmetic;
 mod format;
 mod identity;
 mod jsonb;
@@ -38,6 +39,7 @@ mod random;
 mod reg;
 mod regexp;
 mod scalar;
+mod series;
 mod session;
 mod size;
 mod text;
@@ -45,11 +47,13 @@ mod to_char;
 mod to_timestamp;
 mod trunc;
 mod type_of;
+mod undefined;
 
 #[cfg(test)]
 mod tests;
 
 pub use session::SessionInfo;
+pub use undefined::undefined;
 
 use std::sync::{Arc, LazyLock};
 
@@ -76,6 +80,7 @@ pub const FUNCTIONS: &[Family] = &[
     family("date_arithmetic", date_arithmetic::functions),
     family("encoding", encoding::functions),
     family("extract", extract::functions),
+    family("float_arithmetic", float_arithmetic::functions),
     family("format", format::functions),
     family("identity", identity::functions),
     family("jsonb", jsonb::functions),
@@ -88,6 +93,7 @@ pub const FUNCTIONS: &[Family] = &[
     family("random", random::functions),
     family("reg", reg::functions),
     family("regexp", regexp::functions),
+    family("series", series::functions),
     family("size", size::functions),
     family("text", text::functions),
     family("to_char", to_char::functions),

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::planner::{
@@ -84,8 +85,9 @@ fn named(name: &str) -> Arc<ScalarUDF> {
 }
 
 fn plus(l: Kind, r: Kind) -> Option<&'static str> {
-    use Kind::{Date, Integer, Interval, Time, Timestamp};
+    use Kind::{Date, Integer, Interval, Real, Time, Timestamp};
     Some(match (l, r) {
+        (Real, Real) => "float_pl",
         (Date, Integer) => "date_pl_int",
         (Integer, Date) => "int_pl_date",
         (Date, Interval) => "date_pl_interval",
@@ -101,8 +103,9 @@ fn plus(l: Kind, r: Kind) -> Option<&'static str> {
 }
 
 fn minus(l: Kind, r: Kind) -> Option<&'static str> {
-    use Kind::{Date, Integer, Interval, Jsonb, List, Text, Time, Timestamp};
+    use Kind::{Date, Integer, Interval, Jsonb, List, Real, Text, Time, Timestamp};
     Some(match (l, r) {
+        (Real, Real) => "float_mi",
         (Date, Date) => "date_mi",
         (Date, Integer) => "date_mi_int",
         (Date, Interval) => "date_mi_interval",
@@ -119,6 +122,7 @@ fn times(l: Kind, r: Kind) -> Option<&'static str> {
     use Kind::{Integer, Interval, Numeric, Real};
     Some(match (l, r) {
         (Numeric, Numeric | Integer) | (Integer, Numeric) => "numeric_mul",
+        (Real, Real) => "float_mul",
         (Interval, Integer | Numeric | Real) | (Integer | Numeric | Real, Interval) => {
             "interval_mul"
         }
@@ -293,7 +297,7 @@ impl ExprPlanner for PostgresPlanner {
         mut expr: RawAggregateExpr,
     ) -> PlanResult<PlannerResult<RawAggregateExpr>> {
         let to_jsonb = |expr: Expr| call(named("to_jsonb"), vec![expr]);
-        let (name, args) = (expr.func.name(), std::mem::take(&mut expr.args));
+        let (name, args) = (expr.func.name(), named_casts(std::mem::take(&mut expr.args))?);
         expr.args = aggregate_arguments(name, args, expr.distinct, &expr.order_by, &to_jsonb)?;
         Ok(PlannerResult::Original(expr))
     }
@@ -338,6 +342,20 @@ impl ExprPlanner for PostgresPlanner {
     fn plan_overlay(&self, args: Vec<Expr>) -> PlanResult<PlannerResult<Vec<Expr>>> {
         planned("overlay", args)
     }
+}
+
+/// Arguments whose casts are part of their names: `sum(x::integer)` and `sum(x::bigint)` are two
+/// columns.
+fn named_casts(args: Vec<Expr>) -> PlanResult<Vec<Expr>> {
+    let named = |expr: Expr| {
+        Ok(match expr {
+            Expr::Cast(cast) if !matches!(*cast.expr, Expr::Literal(..) | Expr::Placeholder(_)) => {
+                Transformed::yes(super::cast::cast(cast.field.data_type()).call(vec![*cast.expr]))
+            }
+            expr => Transformed::no(expr),
+        })
+    };
+    args.into_iter().map(|arg| Ok(arg.transform_up(named)?.data)).collect()
 }
 
 /// Postgres' type of a function whose result DataFusion gives a type that Postgres has not, or that

@@ -77,8 +77,17 @@ fn of_arrow(data_type: &DataType) -> Option<(PgType, i32)> {
 fn origin(rel: &Rel, i: usize) -> Option<(PgType, i32)> {
     match rel {
         Rel::Scan(scan) => scan.types.get(i).copied(),
-        Rel::Constant(_) | Rel::Union(_) => None,
+        Rel::Constant(_) | Rel::Union(_) | Rel::SetOperation(_) | Rel::Recursive(_) => None,
         Rel::Filter(filter) => origin(&filter.input, i),
+        Rel::TopK(top) => origin(&top.input, i),
+        Rel::Window(window) if i < window.input.width() => origin(&window.input, i),
+        Rel::Session(session) if i < session.input.width() => origin(&session.input, i),
+        Rel::Session(session) => origin(&session.input, session.time),
+        Rel::Window(_) => None,
+        Rel::Unnest(unnest) => {
+            let mut kept = (0..unnest.input.width()).filter(|i| !unnest.lists.contains(i));
+            origin(&unnest.input, kept.nth(i)?)
+        }
         Rel::Project(project) => origin(&project.input, as_column(&project.exprs[i])?),
         Rel::Join(join) => match i.checked_sub(join.left.width()) {
             None => origin(&join.left, i),

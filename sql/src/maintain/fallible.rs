@@ -24,6 +24,7 @@ const TOTAL: &[&str] = &[
     "floor", "ceil", "sign", "isnan",
     "interval_eq", "interval_ne", "interval_lt", "interval_le", "interval_gt", "interval_ge",
     "jsonb_get", "jsonb_get_text", "jsonb_get_path", "jsonb_get_path_text", "jsonb_typeof",
+    "jsonb_key",
     "jsonb_contains", "jsonb_contained", "jsonb_exists", "jsonb_exists_any", "jsonb_exists_all",
     "jsonb_lt", "jsonb_le", "jsonb_gt", "jsonb_ge",
     "cardinality", "array_length", "array_contains", "array_contained", "array_overlap",
@@ -69,6 +70,7 @@ fn fails_by_itself(expr: &Expr, schema: &Schema) -> bool {
     match expr {
         Expr::Alias(_)
         | Expr::Column(_)
+        | Expr::OuterReferenceColumn(..)
         | Expr::Literal(..)
         | Expr::Not(_)
         | Expr::IsNotNull(_)

@@ -12,15 +12,16 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use tidemark_engine::plan::{
-    AggregatePlan, ConstantPlan, FilterPlan, InputPlan, JoinKind, JoinPlan, ProjectPlan,
-    TemporalMode, TemporalPlan, UnionPlan,
+    AggregatePlan, ConstantPlan, FilterPlan, InputPlan, JoinPlan, ProjectPlan, RecursivePlan,
+    SessionPlan, SetOperationPlan, TemporalMode, TemporalPlan, TopKPlan, UnionPlan, UnnestPlan,
+    WindowPlan,
 };
 use tidemark_engine::{CollectionId, Plan};
 
 use super::fallible::is_fallible;
 use super::rel::{
-    Aggregate, Filter, Join, Project, Rel, all_references, as_column, column, joined, substitute,
-    type_of,
+    Aggregate, Filter, Join, Project, Rel, TopK, Window, all_references, as_column, column,
+    is_half, joined, moved_call, moved_keys, substitute, type_of,
 };
 use super::scalar::Scalars;
 use super::temporal::{Analysis, Comparison, has_now};
@@ -68,6 +69,8 @@ impl Lowering<'_> {
         let plan = match rel {
             Rel::Filter(filter) => return self.filter(filter),
             Rel::Join(join) => return self.join(join),
+            Rel::TopK(top) => return self.top_k(top),
+            Rel::Window(window) => return self.window(window),
             Rel::Scan(scan) => Plan::Input(InputPlan {
                 id: CollectionId(scan.object.0),
                 schema: scan.schema.clone(),
@@ -81,6 +84,32 @@ impl Lowering<'_> {
                 let inputs = inputs.collect::<Result<_, SqlError>>()?;
                 Plan::Union(UnionPlan { inputs, schema: union.schema.clone() })
             }
+            Rel::SetOperation(operation) => Plan::SetOperation(Box::new(SetOperationPlan {
+                kind: operation.kind,
+                left: self.plan(&operation.left)?,
+                right: self.plan(&operation.right)?,
+                schema: operation.schema.clone(),
+            })),
+            Rel::Unnest(unnest) => Plan::Unnest(Box::new(UnnestPlan {
+                input: self.plan(&unnest.input)?,
+                lists: unnest.lists.clone(),
+                ordinality: unnest.ordinality,
+                schema: nullable(&unnest.schema),
+            })),
+            Rel::Session(session) => Plan::Session(Box::new(SessionPlan {
+                input: self.plan(&session.input)?,
+                keys: session.keys.clone(),
+                time: session.time,
+                gap_us: session.gap_us,
+                schema: nullable(&session.schema),
+            })),
+            Rel::Recursive(recursive) => Plan::Recursive(Box::new(RecursivePlan {
+                itself: CollectionId(recursive.itself.0),
+                base: self.plan(&recursive.base)?,
+                step: self.plan(&recursive.step)?,
+                distinct: recursive.distinct,
+                schema: recursive.schema.clone(),
+            })),
         };
         Ok(Placed { plan, columns: (0..rel.width()).collect() })
     }
@@ -208,27 +237,61 @@ impl Lowering<'_> {
         Ok(Plan::Temporal(Box::new(TemporalPlan { input, bounds, mode })))
     }
 
+    fn top_k(&self, top: &TopK) -> Result<Placed, SqlError> {
+        let Placed { plan: input, columns } = self.placed(&top.input)?;
+        let keys = top.keys.iter().map(|&key| columns[key]).collect();
+        let order = moved_keys(&top.order, |i| columns[i]);
+        let (offset, limit, ties) = (top.offset, top.limit, top.ties);
+        let plan = TopKPlan { input, keys, order, offset, limit, ties };
+        Ok(Placed { plan: Plan::TopK(Box::new(plan)), columns })
+    }
+
+    fn window(&self, window: &Window) -> Result<Placed, SqlError> {
+        let Placed { plan: input, columns } = self.placed(&window.input)?;
+        let place = |i: usize| columns[i];
+        let (own, width) = (input.schema(), window.input.width());
+        let values = window.schema.fields().iter().skip(width).cloned();
+        let fields: Vec<Arc<Field>> = own.fields().iter().cloned().chain(values).collect();
+        let values = own.fields().len()..fields.len();
+        let plan = WindowPlan {
+            partition: window.partition.iter().map(|&key| place(key)).collect(),
+            order: moved_keys(&window.order, place),
+            tie_break: moved_keys(&window.tie_break, place),
+            calls: window.calls.iter().map(|call| moved_call(call, place)).collect(),
+            schema: Arc::new(Schema::new(fields)),
+            input,
+        };
+        let columns = columns.iter().copied().chain(values).collect();
+        Ok(Placed { plan: Plan::Window(Box::new(plan)), columns })
+    }
+
     /// Keys that are computed stand behind each side's own columns.
     fn join(&self, join: &Join) -> Result<Placed, SqlError> {
-        let (left_on, right_on): (Vec<&Expr>, Vec<&Expr>) =
-            join.on.iter().map(|(left, right)| (left, right)).unzip();
+        let left_on: Vec<&Expr> = join.on.iter().map(|on| &on.left).collect();
+        let right_on: Vec<&Expr> = join.on.iter().map(|on| &on.right).collect();
         let (left, left_keys) = self.keyed(&join.left, &left_on)?;
         let (right, right_keys) = self.keyed(&join.right, &right_on)?;
-        let (left_schema, right_schema) = (left.schema(), right.schema());
-        let schema = joined(&left_schema, &right_schema);
-        let with_keys = left_schema.fields().len();
-        let of_right = with_keys..with_keys + join.right.width();
-        let columns = (0..join.left.width()).chain(of_right).collect();
+        let both = nullable(&joined(&left.schema(), &right.schema()));
+        let (width, with_keys) = (join.left.width(), left.schema().fields().len());
+        let place = |i: usize| if i < width { i } else { i - width + with_keys };
+        let condition = join.condition.iter().cloned();
+        let condition = conjunction(condition.map(|p| substitute(p, &|i| column(place(i)))));
+        let condition = condition.map(|condition| self.scalars.physical(&condition, &both));
+        let (schema, visible) = match is_half(join.kind) {
+            true => (left.schema(), width),
+            false => (both, width + join.right.width()),
+        };
         let plan = JoinPlan {
             left,
             right,
-            null_equal: vec![false; left_keys.len()],
             left_keys,
             right_keys,
-            condition: None,
-            kind: JoinKind::Inner,
+            null_equal: join.on.iter().map(|on| on.null_equal).collect(),
+            condition: condition.transpose()?,
+            kind: join.kind,
             schema,
         };
+        let columns = (0..visible).map(place).collect();
         Ok(Placed { plan: Plan::Join(Box::new(plan)), columns })
     }
 

@@ -1,7 +1,8 @@
 //! From a query's text to the plan that keeps its rows up to date (design §6).
 //!
-//! logical plan → [`rel`] (positions for names; what is not maintained refused) → predicates to
-//! their places ([`pushdown`]) → unused columns out ([`prune`]) → `engine::Plan` ([`lower`]).
+//! logical plan → [`rel`] (positions for names; subqueries as joins, by [`decorrelate`]; what is not
+//! maintained refused) → predicates to their places ([`pushdown`]) → unused columns out ([`prune`])
+//! → `engine::Plan` ([`lower`]).
 //!
 //! Law      the plan's rows at t are the query's rows at t with now() = t; it depends on the text,
 //!          the catalog and the settings alone, on no statistics
@@ -12,17 +13,20 @@
 //! duplicate expressions that fail, and move them below joins.
 
 mod columns;
+mod decorrelate;
 mod fallible;
 mod interval;
 mod key;
 mod lower;
 mod notice;
+mod nullable;
 mod prune;
 mod pushdown;
 mod refuse;
 mod rel;
 mod resolve;
 mod scalar;
+mod single_row;
 mod temporal;
 #[cfg(test)]
 mod tests;
@@ -170,7 +174,7 @@ fn maintain(
     let scalars = Scalars::new(options);
     let resolved = resolve::resolve(logical, relations, &scalars)?;
     let columns = columns::output_columns(&resolved, names)?;
-    let pushed = pushdown::push_down(columns::typed(resolved, &columns)?);
+    let pushed = pushdown::push_down(columns::typed(resolved, &columns)?)?;
     let notices = notice::notices(&pushed, &scalars)?;
     let optimized = prune::prune(pushed);
     let key = key::key(&optimized);

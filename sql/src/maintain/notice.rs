@@ -3,11 +3,13 @@
 //! Law: one NOTICE for each row side of a temporal filter that has a lower bound and no upper one,
 //! neither in the same filter nor in one below it.
 
-use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::logical_expr::Expr;
 use tidemark_engine::plan::Edge;
 
-use super::rel::{Rel, as_column, column, named, shift};
+use super::rel::{Rel, as_column, column, is_half, named, shift};
 use super::scalar::Scalars;
 use super::temporal::{Analysis, Comparison, has_now};
 use crate::error::{Notice, SqlError};
@@ -29,6 +31,38 @@ pub(super) fn notices(rel: &Rel, scalars: &Scalars) -> Result<Vec<Notice>, SqlEr
         .collect())
 }
 
+/// The schema of a relation, its aggregates' columns called as the text has them: `max(ts)`.
+fn shown(rel: &Rel) -> SchemaRef {
+    let schema = rel.schema();
+    let names: Vec<String> = match rel {
+        Rel::Aggregate(aggregate) => {
+            let input = aggregate.input.schema();
+            let argument = |at: &usize| input.field(*at).name().as_str();
+            let calls = aggregate.calls.iter().map(|call| {
+                let arguments: Vec<&str> = call.arguments.iter().map(argument).collect();
+                let arguments =
+                    if arguments.is_empty() { "*".into() } else { arguments.join(", ") };
+                format!("{}({arguments})", call.function.name())
+            });
+            let keys = schema.fields().iter().take(aggregate.keys.len());
+            keys.map(|field| field.name().clone()).chain(calls).collect()
+        }
+        Rel::Project(project) => {
+            let input = shown(&project.input);
+            let name = |(expr, field): (&Expr, &FieldRef)| match as_column(expr) {
+                Some(at) => input.field(at).name().clone(),
+                None => field.name().clone(),
+            };
+            project.exprs.iter().zip(schema.fields()).map(name).collect()
+        }
+        Rel::Filter(filter) => return shown(&filter.input),
+        _ => return schema,
+    };
+    let renamed = names.into_iter().zip(schema.fields());
+    let fields = renamed.map(|(name, field)| Field::clone(field).with_name(name));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
 struct Survey<'a> {
     scalars: &'a Scalars,
     /// Row sides without an upper bound, as the text has them.
@@ -42,7 +76,7 @@ impl Survey<'_> {
             Rel::Scan(_) | Rel::Constant(_) => vec![],
             Rel::Filter(filter) => {
                 let mut bounded = self.upper_bounds(&filter.input)?;
-                let schema = filter.input.schema();
+                let schema = shown(&filter.input);
                 let mut comparisons = Vec::new();
                 for predicate in filter.predicates.iter().filter(|p| has_now(p)) {
                     comparisons.extend(self.comparisons(predicate, &schema)?);
@@ -61,11 +95,15 @@ impl Survey<'_> {
                 bounded.iter().filter_map(place).map(column).collect()
             }
             Rel::Join(join) => {
-                let mut bounded = self.upper_bounds(&join.left)?;
-                let width = join.left.width() as isize;
+                let left = self.upper_bounds(&join.left)?;
                 let right = self.upper_bounds(&join.right)?;
-                bounded.extend(right.into_iter().map(|side| shift(side, width)));
-                bounded
+                let width = join.left.width() as isize;
+                let right = right.into_iter().map(|side| shift(side, width));
+                // Times of the padded side are NULL where they aren't bounded.
+                match is_half(join.kind) {
+                    true => left,
+                    false => left.into_iter().chain(right).collect(),
+                }
             }
             Rel::Aggregate(aggregate) => {
                 let bounded = self.upper_bounds(&aggregate.input)?;
@@ -74,8 +112,15 @@ impl Survey<'_> {
                 };
                 bounded.iter().filter_map(place).map(column).collect()
             }
-            Rel::Union(union) => {
-                for input in &union.inputs {
+            Rel::TopK(top) => self.upper_bounds(&top.input)?,
+            Rel::Window(window) => self.upper_bounds(&window.input)?,
+            Rel::Session(session) => self.upper_bounds(&session.input)?,
+            Rel::SetOperation(operation) => {
+                self.upper_bounds(&operation.right)?;
+                self.upper_bounds(&operation.left)?
+            }
+            Rel::Union(_) | Rel::Unnest(_) | Rel::Recursive(_) => {
+                for input in rel.inputs() {
                     self.upper_bounds(input)?;
                 }
                 vec![]

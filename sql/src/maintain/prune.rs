@@ -5,16 +5,16 @@
 //! become one where that changes neither.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema};
 use datafusion::logical_expr::Expr;
-use tidemark_engine::plan::AggregateCall;
+use tidemark_engine::plan::{AggregateCall, WindowCall, WindowFunction};
 
 use super::fallible::is_fallible;
 use super::rel::{
-    Aggregate, Filter, Join, Project, Rel, Union, all_references, as_column, column, references,
-    substitute,
+    Aggregate, Filter, Join, On, Project, Recursive, Rel, Session, SetOperation, TopK, Union,
+    Unnest, Window, all_references, as_column, column, columns_of, is_half, moved_call, moved_keys,
+    references, substitute,
 };
 
 /// The relation with the columns it has, and nothing else computed on the way.
@@ -63,6 +63,25 @@ fn required_of(rel: Rel, required: &BTreeSet<usize>) -> Pruned {
             let schema = columns_of(&union.schema, &columns);
             Pruned { rel: Rel::Union(Union { inputs, schema }), columns }
         }
+        Rel::SetOperation(operation) => {
+            // Rows are the same or not by all of their columns.
+            let all: BTreeSet<usize> = (0..operation.schema.fields().len()).collect();
+            let left = Box::new(exactly(*operation.left, &all));
+            let right = Box::new(exactly(*operation.right, &all));
+            let rel = Rel::SetOperation(SetOperation { left, right, ..operation });
+            Pruned { rel, columns: all.into_iter().collect() }
+        }
+        Rel::TopK(top) => prune_top_k(top, required),
+        Rel::Window(window) => prune_window(window, required),
+        Rel::Unnest(unnest) => prune_unnest(unnest, required),
+        Rel::Session(session) => prune_session(session, required),
+        Rel::Recursive(recursive) => {
+            let all: BTreeSet<usize> = (0..recursive.schema.fields().len()).collect();
+            let base = Box::new(exactly(*recursive.base, &all));
+            let step = Box::new(exactly(*recursive.step, &all));
+            let rel = Rel::Recursive(Recursive { base, step, ..recursive });
+            Pruned { rel, columns: all.into_iter().collect() }
+        }
     }
 }
 
@@ -82,43 +101,129 @@ fn prune_filter(filter: Filter, required: &BTreeSet<usize>) -> Pruned {
     let mut needed = all_references(&filter.predicates);
     needed.extend(required);
     let Pruned { rel, columns } = required_of(*filter.input, &needed);
-    let input = Pruned { rel: placeholder(), columns };
+    let input = Pruned { rel: Rel::placeholder(), columns };
     let predicates = filter.predicates.into_iter().map(|expr| input.over(expr)).collect();
     Pruned { rel: rel.filter(predicates), columns: input.columns }
 }
 
-fn placeholder() -> Rel {
-    Rel::Constant(arrow::record_batch::RecordBatch::new_empty(Arc::new(Schema::empty())))
-}
-
 fn prune_join(join: Join, required: &BTreeSet<usize>) -> Pruned {
-    let left_width = join.left.width();
-    let (left_on, right_on): (Vec<Expr>, Vec<Expr>) = join.on.into_iter().unzip();
-    let mut of_left = all_references(&left_on);
-    let mut of_right = all_references(&right_on);
-    let right_width = join.right.width();
-    for &column in required {
-        match column < left_width {
-            true => of_left.insert(column),
-            false => of_right.insert(column - left_width),
+    let (left_width, right_width) = (join.left.width(), join.right.width());
+    let mut of_left = all_references(join.on.iter().map(|on| &on.left));
+    let mut of_right = all_references(join.on.iter().map(|on| &on.right));
+    for column in all_references(&join.condition).iter().chain(required) {
+        match column.checked_sub(left_width) {
+            None => of_left.insert(*column),
+            Some(column) => of_right.insert(column),
         };
     }
     ask_for_one(&mut of_left, left_width);
     ask_for_one(&mut of_right, right_width);
-    let side = |rel: Rel, needed: &BTreeSet<usize>, on: Vec<Expr>| {
-        let rel = exactly(rel, needed);
+    let side = |rel: Rel, needed: &BTreeSet<usize>| {
         let columns: Vec<usize> = needed.iter().copied().collect();
-        let pruned = Pruned { rel, columns };
-        let on: Vec<Expr> = on.into_iter().map(|expr| pruned.over(expr)).collect();
-        (pruned, on)
+        Pruned { rel: exactly(rel, needed), columns }
     };
-    let (left, left_on) = side(*join.left, &of_left, left_on);
-    let (right, right_on) = side(*join.right, &of_right, right_on);
-    let columns = left.columns.into_iter().chain(right.columns.iter().map(|c| c + left_width));
-    let columns = columns.collect();
-    let on = left_on.into_iter().zip(right_on).collect();
+    let (left, right) = (side(*join.left, &of_left), side(*join.right, &of_right));
+    let on = join.on.into_iter().map(|on| On {
+        left: left.over(on.left),
+        right: right.over(on.right),
+        null_equal: on.null_equal,
+    });
+    let on = on.collect();
+    let of_both = |i: usize| match i.checked_sub(left_width) {
+        None => left.place(i),
+        Some(of_right) => left.columns.len() + right.place(of_right),
+    };
+    let condition = join.condition.into_iter();
+    let condition = condition.map(|p| substitute(p, &|i| column(of_both(i)))).collect();
+    let mut columns = left.columns.clone();
+    if !is_half(join.kind) {
+        columns.extend(right.columns.iter().map(|column| column + left_width));
+    }
     let (left, right) = (Box::new(left.rel), Box::new(right.rel));
-    Pruned { rel: Rel::Join(Join { left, right, on }), columns }
+    Pruned { rel: Rel::Join(Join { left, right, kind: join.kind, on, condition }), columns }
+}
+
+fn prune_top_k(top: TopK, required: &BTreeSet<usize>) -> Pruned {
+    let order = top.order.iter().map(|key| key.column);
+    let needed = required.iter().copied().chain(top.keys.iter().copied()).chain(order);
+    let mut needed: BTreeSet<usize> = needed.collect();
+    ask_for_one(&mut needed, top.input.width());
+    let input = required_of(*top.input, &needed);
+    let keys = top.keys.iter().map(|&key| input.place(key)).collect();
+    let order = moved_keys(&top.order, |column| input.place(column));
+    let rel = Rel::TopK(TopK { input: Box::new(input.rel), keys, order, ..top });
+    Pruned { rel, columns: input.columns }
+}
+
+fn prune_window(window: Window, required: &BTreeSet<usize>) -> Pruned {
+    let (width, schema) = (window.input.width(), window.input.schema());
+    let kept =
+        |i: &usize| required.contains(&(width + i)) || window_can_fail(&window.calls[*i], &schema);
+    let kept: Vec<usize> = (0..window.calls.len()).filter(kept).collect();
+    let mut needed: BTreeSet<usize> = required.range(..width).copied().collect();
+    if kept.is_empty() {
+        return required_of(*window.input, &needed);
+    }
+    let calls: Vec<_> = kept.iter().map(|&i| &window.calls[i]).collect();
+    needed.extend(window.partition.iter().copied());
+    needed.extend(window.order.iter().chain(&window.tie_break).map(|key| key.column));
+    needed.extend(calls.iter().flat_map(|call| call.arguments.iter().copied().chain(call.filter)));
+    ask_for_one(&mut needed, width);
+    let input = required_of(*window.input, &needed);
+    let place = |column: usize| input.place(column);
+    let values: Vec<usize> = kept.iter().map(|i| width + i).collect();
+    let columns: Vec<usize> = input.columns.iter().copied().chain(values).collect();
+    let rel = Window {
+        partition: window.partition.iter().map(|&key| place(key)).collect(),
+        order: moved_keys(&window.order, place),
+        tie_break: moved_keys(&window.tie_break, place),
+        calls: calls.into_iter().map(|call| moved_call(call, place)).collect(),
+        schema: columns_of(&window.schema, &columns),
+        input: Box::new(input.rel),
+    };
+    Pruned { rel: Rel::Window(rel), columns }
+}
+
+fn window_can_fail(call: &WindowCall, schema: &Schema) -> bool {
+    match call.function {
+        WindowFunction::Ntile | WindowFunction::NthValue => true,
+        WindowFunction::Aggregate(function) => {
+            can_overflow(&AggregateCall::new(function, call.arguments.clone(), None), schema)
+        }
+        _ => false,
+    }
+}
+
+fn prune_unnest(unnest: Unnest, required: &BTreeSet<usize>) -> Pruned {
+    let width = unnest.input.width();
+    let kept: Vec<usize> = (0..width).filter(|i| !unnest.lists.contains(i)).collect();
+    let of_input = required.iter().filter_map(|&i| kept.get(i).copied());
+    let needed: BTreeSet<usize> = of_input.chain(unnest.lists.iter().copied()).collect();
+    let input = required_of(*unnest.input, &needed);
+    let lists: Vec<usize> = unnest.lists.iter().map(|&list| input.place(list)).collect();
+    let beside =
+        input.columns.iter().filter_map(|column| kept.iter().position(|known| known == column));
+    let elements = kept.len()..unnest.schema.fields().len();
+    let columns: Vec<usize> = beside.chain(elements).collect();
+    let schema = columns_of(&unnest.schema, &columns);
+    let input = Box::new(input.rel);
+    Pruned { rel: Rel::Unnest(Unnest { input, lists, schema, ..unnest }), columns }
+}
+
+fn prune_session(session: Session, required: &BTreeSet<usize>) -> Pruned {
+    let width = session.input.width();
+    let mut needed: BTreeSet<usize> = required.range(..width).copied().collect();
+    needed.extend(session.keys.iter().copied().chain([session.time]));
+    let input = required_of(*session.input, &needed);
+    let columns: Vec<usize> = input.columns.iter().copied().chain([width, width + 1]).collect();
+    let rel = Session {
+        keys: session.keys.iter().map(|&key| input.place(key)).collect(),
+        time: input.place(session.time),
+        gap_us: session.gap_us,
+        schema: columns_of(&session.schema, &columns),
+        input: Box::new(input.rel),
+    };
+    Pruned { rel: Rel::Session(rel), columns }
 }
 
 fn prune_aggregate(aggregate: Aggregate, required: &BTreeSet<usize>) -> Pruned {
@@ -154,11 +259,6 @@ fn ask_for_one(needed: &mut BTreeSet<usize>, width: usize) {
     if needed.is_empty() && width > 0 {
         needed.insert(0);
     }
-}
-
-fn columns_of(schema: &SchemaRef, columns: &[usize]) -> SchemaRef {
-    let fields: Vec<_> = columns.iter().map(|&i| schema.fields()[i].clone()).collect();
-    Arc::new(Schema::new(fields))
 }
 
 /// A projection of a projection as one, unless an expression that can fail would then be evaluated

@@ -3,8 +3,6 @@
 //! Law: what cannot be kept up to date is refused at CREATE with the reason and a way out, never
 //! run wrongly.
 
-use datafusion::common::JoinType;
-
 use crate::error::SqlError;
 
 /// The way out that is always there.
@@ -19,50 +17,59 @@ fn not_yet(what: &str) -> SqlError {
     refused(format!("{what} not maintained yet"), PLAIN)
 }
 
-pub(super) fn limit() -> SqlError {
+pub(super) fn limit_of_rows() -> SqlError {
     refused(
-        "ORDER BY … LIMIT is not maintained yet".to_owned(),
-        "Use a plain view (CREATE VIEW) with the LIMIT over a materialized view without it.",
+        "LIMIT and OFFSET of anything but a constant are not maintained".to_owned(),
+        "Write a number, or filter by row_number() OVER (…) in a subquery in FROM.",
     )
 }
 
 pub(super) fn window() -> SqlError {
-    not_yet("window functions are")
+    not_yet("this form of a window function is")
 }
 
-pub(super) fn join(join_type: JoinType) -> SqlError {
-    match join_type {
-        JoinType::Left => not_yet("LEFT JOIN is"),
-        JoinType::Right => not_yet("RIGHT JOIN is"),
-        JoinType::Full => not_yet("FULL JOIN is"),
-        _ => not_yet("INTERSECT, EXCEPT and semi-joins are"),
-    }
+pub(super) fn distinct_window() -> SqlError {
+    refused(
+        "DISTINCT in a window function is not maintained".to_owned(),
+        "Aggregate with DISTINCT in a subquery, and join it on the PARTITION BY columns.",
+    )
 }
 
 pub(super) fn subquery() -> SqlError {
     refused(
-        "subqueries in expressions are not maintained yet".to_owned(),
+        "a subquery in this place is not maintained yet".to_owned(),
         "Write the subquery as a joined relation in FROM, or use a plain view (CREATE VIEW).",
     )
 }
 
-pub(super) fn lateral() -> SqlError {
-    not_yet("LATERAL is")
+pub(super) fn subquery_in_on() -> SqlError {
+    refused(
+        "a subquery in ON of an outer join that refers to both sides is not maintained yet"
+            .to_owned(),
+        "Compute the subquery's value as a column of one side, in a subquery in FROM.",
+    )
 }
 
-pub(super) fn recursive() -> SqlError {
-    not_yet("WITH RECURSIVE is")
+pub(super) fn lateral() -> SqlError {
+    refused(
+        "RIGHT and FULL JOIN LATERAL are not maintained".to_owned(),
+        "The combining JOIN type must be INNER or LEFT for a LATERAL reference.",
+    )
+}
+
+/// `what` is in the recursive term.
+pub(super) fn recursive(what: &str) -> SqlError {
+    refused(
+        format!("WITH RECURSIVE is not maintained: {what}"),
+        "A recursive term may filter, compute, unnest and inner-join its own rows, once; do the \
+         rest in the query around it.",
+    )
 }
 
 pub(super) fn set_returning() -> SqlError {
-    not_yet("set-returning functions like unnest are")
-}
-
-pub(super) fn distinct_on() -> SqlError {
     refused(
-        "DISTINCT ON is not maintained yet".to_owned(),
-        "Use min or max with GROUP BY, or DISTINCT ON in a plain view (CREATE VIEW) over a \
-         materialized view.",
+        "a set-returning function of a set-returning function is not maintained yet".to_owned(),
+        "Call the inner one in a subquery in FROM.",
     )
 }
 
@@ -144,6 +151,15 @@ pub(super) fn now_months() -> SqlError {
     .with_detail(
         "It goes back as time goes on: a month before the 31st can be earlier than a month before \
          the 30th at a later hour.",
+    )
+}
+
+pub(super) fn now_in_join() -> SqlError {
+    refused(
+        "a comparison of now() with columns of both sides of an outer join, in its ON, is not \
+         maintained"
+            .to_owned(),
+        "Write the comparison into WHERE, or compute its other side in a subquery in FROM.",
     )
 }
 

@@ -4,21 +4,24 @@
 //! Law      column `#i` of an expression is column i of its operator's input (of a join: left, then
 //!          right), so an expression moves through the tree by substitution alone; names are for
 //!          printing only
-//! Missing  order, limits, outer joins: [`super::resolve`] refuses them
+//! Missing  nothing that the engine has an operator for
 
-use std::collections::BTreeSet;
-use std::fmt::Write;
+mod explain;
+mod expression;
+
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use tidemark_catalog::{ObjectId, PgType};
-use tidemark_engine::plan::AggregateCall;
+use tidemark_engine::plan::{AggregateCall, JoinKind, SetOperationKind, SortKey, WindowCall};
 
 use crate::error::SqlError;
+pub(super) use expression::{
+    ScopeId, all_references, any, as_column, as_outer, column, joined, named, outer,
+    outer_references, positional_schema, references, shift, substitute, substitute_outer, type_of,
+};
 
 /// A relation and how it is made.
 #[derive(Clone, Debug)]
@@ -30,15 +33,21 @@ pub(super) enum Rel {
     Join(Join),
     Aggregate(Aggregate),
     Union(Union),
+    SetOperation(SetOperation),
+    TopK(TopK),
+    Window(Window),
+    Unnest(Unnest),
+    Session(Session),
+    Recursive(Recursive),
 }
 
-/// A table or materialized view, whole.
+/// A table or materialized view, whole; in the step of a [`Recursive`], the rows so far.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
     pub object: ObjectId,
     pub name: String,
     pub schema: SchemaRef,
-    /// Each column's type and typmod.
+    /// Each column's type and typmod; empty where the rows are not stored.
     pub types: Vec<(PgType, i32)>,
     /// Columns that identify a row, where there are some.
     pub key: Option<Vec<usize>>,
@@ -61,13 +70,27 @@ pub(super) struct Filter {
     pub predicates: Vec<Expr>,
 }
 
-/// Pairs of rows for which every `on` is equal and not NULL; each is (over the left's columns, over
-/// the right's).
+/// Pairs of rows for which every `on` is equal and every `condition` true, and by its kind the rows
+/// without a partner.
 #[derive(Clone, Debug)]
 pub(super) struct Join {
     pub left: Box<Rel>,
     pub right: Box<Rel>,
-    pub on: Vec<(Expr, Expr)>,
+    pub kind: JoinKind,
+    pub on: Vec<On>,
+    /// Over the left columns, then the right ones; of an inner join empty: they stand above it.
+    pub condition: Vec<Expr>,
+}
+
+/// An equality of a join.
+#[derive(Clone, Debug)]
+pub(super) struct On {
+    /// Over the left's columns.
+    pub left: Expr,
+    /// Over the right's columns.
+    pub right: Expr,
+    /// NULL equals NULL.
+    pub null_equal: bool,
 }
 
 /// One row a group, the keys first. Without calls: DISTINCT.
@@ -86,6 +109,67 @@ pub(super) struct Union {
     pub schema: SchemaRef,
 }
 
+/// INTERSECT and EXCEPT of relations with the types of `schema`.
+#[derive(Clone, Debug)]
+pub(super) struct SetOperation {
+    pub kind: SetOperationKind,
+    pub left: Box<Rel>,
+    pub right: Box<Rel>,
+    pub schema: SchemaRef,
+}
+
+/// The first rows of each group; `order` is total.
+#[derive(Clone, Debug)]
+pub(super) struct TopK {
+    pub input: Box<Rel>,
+    pub keys: Vec<usize>,
+    pub order: Vec<SortKey>,
+    pub offset: u64,
+    pub limit: Option<u64>,
+    /// WITH TIES: so many keys of `order` are written.
+    pub ties: Option<usize>,
+}
+
+/// The input's columns, then one a call.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    pub input: Box<Rel>,
+    pub partition: Vec<usize>,
+    pub order: Vec<SortKey>,
+    pub tie_break: Vec<SortKey>,
+    pub calls: Vec<WindowCall>,
+    pub schema: SchemaRef,
+}
+
+/// The input's columns without the lists, one for each list, the ordinality.
+#[derive(Clone, Debug)]
+pub(super) struct Unnest {
+    pub input: Box<Rel>,
+    pub lists: Vec<usize>,
+    pub ordinality: bool,
+    pub schema: SchemaRef,
+}
+
+/// The input's columns, then the session's start and end.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub input: Box<Rel>,
+    pub keys: Vec<usize>,
+    pub time: usize,
+    pub gap_us: i64,
+    pub schema: SchemaRef,
+}
+
+/// The least fixpoint of `base` and `step`, which scans `itself`.
+#[derive(Clone, Debug)]
+pub(super) struct Recursive {
+    pub itself: ObjectId,
+    pub base: Box<Rel>,
+    pub step: Box<Rel>,
+    pub distinct: bool,
+    pub schema: SchemaRef,
+}
+
 impl Rel {
     pub fn schema(&self) -> SchemaRef {
         match self {
@@ -93,18 +177,102 @@ impl Rel {
             Rel::Constant(rows) => rows.schema(),
             Rel::Project(project) => project.schema.clone(),
             Rel::Filter(filter) => filter.input.schema(),
+            Rel::Join(join) if is_half(join.kind) => join.left.schema(),
             Rel::Join(join) => joined(&join.left.schema(), &join.right.schema()),
             Rel::Aggregate(aggregate) => aggregate.schema.clone(),
             Rel::Union(union) => union.schema.clone(),
+            Rel::SetOperation(operation) => operation.schema.clone(),
+            Rel::TopK(top) => top.input.schema(),
+            Rel::Window(window) => window.schema.clone(),
+            Rel::Unnest(unnest) => unnest.schema.clone(),
+            Rel::Session(session) => session.schema.clone(),
+            Rel::Recursive(recursive) => recursive.schema.clone(),
         }
     }
 
     pub fn width(&self) -> usize {
         match self {
             Rel::Filter(filter) => filter.input.width(),
+            Rel::TopK(top) => top.input.width(),
+            Rel::Join(join) if is_half(join.kind) => join.left.width(),
             Rel::Join(join) => join.left.width() + join.right.width(),
             other => other.schema().fields().len(),
         }
+    }
+
+    /// What it is made of, left to right.
+    pub fn inputs(&self) -> Vec<&Rel> {
+        match self {
+            Rel::Scan(_) | Rel::Constant(_) => vec![],
+            Rel::Project(project) => vec![&project.input],
+            Rel::Filter(filter) => vec![&filter.input],
+            Rel::Join(join) => vec![&join.left, &join.right],
+            Rel::Aggregate(aggregate) => vec![&aggregate.input],
+            Rel::Union(union) => union.inputs.iter().collect(),
+            Rel::SetOperation(operation) => vec![&operation.left, &operation.right],
+            Rel::TopK(top) => vec![&top.input],
+            Rel::Window(window) => vec![&window.input],
+            Rel::Unnest(unnest) => vec![&unnest.input],
+            Rel::Session(session) => vec![&session.input],
+            Rel::Recursive(recursive) => vec![&recursive.base, &recursive.step],
+        }
+    }
+
+    /// Itself over other inputs, which have the same columns.
+    pub fn map_inputs(
+        self,
+        map: &mut dyn FnMut(Rel) -> Result<Rel, SqlError>,
+    ) -> Result<Rel, SqlError> {
+        let mut boxed = |input: Box<Rel>| map(*input).map(Box::new);
+        Ok(match self {
+            Rel::Scan(_) | Rel::Constant(_) => self,
+            Rel::Project(rel) => Rel::Project(Project { input: boxed(rel.input)?, ..rel }),
+            Rel::Filter(rel) => Rel::Filter(Filter { input: boxed(rel.input)?, ..rel }),
+            Rel::Join(rel) => {
+                let (left, right) = (boxed(rel.left)?, boxed(rel.right)?);
+                Rel::Join(Join { left, right, ..rel })
+            }
+            Rel::Aggregate(rel) => Rel::Aggregate(Aggregate { input: boxed(rel.input)?, ..rel }),
+            Rel::Union(rel) => {
+                let inputs = rel.inputs.into_iter().map(map).collect::<Result<_, SqlError>>()?;
+                Rel::Union(Union { inputs, ..rel })
+            }
+            Rel::SetOperation(rel) => {
+                let (left, right) = (boxed(rel.left)?, boxed(rel.right)?);
+                Rel::SetOperation(SetOperation { left, right, ..rel })
+            }
+            Rel::TopK(rel) => Rel::TopK(TopK { input: boxed(rel.input)?, ..rel }),
+            Rel::Window(rel) => Rel::Window(Window { input: boxed(rel.input)?, ..rel }),
+            Rel::Unnest(rel) => Rel::Unnest(Unnest { input: boxed(rel.input)?, ..rel }),
+            Rel::Session(rel) => Rel::Session(Session { input: boxed(rel.input)?, ..rel }),
+            Rel::Recursive(rel) => {
+                let (base, step) = (boxed(rel.base)?, boxed(rel.step)?);
+                Rel::Recursive(Recursive { base, step, ..rel })
+            }
+        })
+    }
+
+    /// The expressions of its own operator.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match self {
+            Rel::Project(project) => project.exprs.iter().collect(),
+            Rel::Filter(filter) => filter.predicates.iter().collect(),
+            Rel::Join(join) => {
+                let on = join.on.iter().flat_map(|on| [&on.left, &on.right]);
+                on.chain(&join.condition).collect()
+            }
+            _ => vec![],
+        }
+    }
+
+    /// Whether some operator of the tree is as asked.
+    pub fn any(&self, test: &dyn Fn(&Rel) -> bool) -> bool {
+        test(self) || self.inputs().into_iter().any(|input| input.any(test))
+    }
+
+    /// Stands for a relation while it is rebuilt.
+    pub fn placeholder() -> Rel {
+        Rel::Constant(RecordBatch::new_empty(Schema::empty().into()))
     }
 
     /// Itself with only the rows for which all predicates are true.
@@ -126,6 +294,15 @@ impl Rel {
         Ok(Rel::Project(Project { input: Box::new(self), exprs, schema }))
     }
 
+    /// Its own columns, then a row of `exprs`, named `names`.
+    pub fn extend(self, exprs: Vec<Expr>, names: Vec<String>) -> Result<Rel, SqlError> {
+        let schema = self.schema();
+        let own = schema.fields().iter().map(|field| field.name().clone());
+        let names = own.chain(names).collect();
+        let exprs = (0..self.width()).map(column).chain(exprs).collect();
+        self.project(exprs, names)
+    }
+
     /// Its columns `columns`, in that order; itself if these are all of them in their own order.
     pub fn select(self, columns: &[usize]) -> Rel {
         if columns.iter().copied().eq(0..self.width()) {
@@ -140,134 +317,48 @@ impl Rel {
         })
     }
 
-    /// The tree as text, an operator a line: the OPTIMIZED stage of EXPLAIN.
-    pub fn explain(&self) -> String {
-        let mut text = String::new();
-        self.explain_at(0, &mut text);
-        text
+    /// Its rows each once.
+    pub fn distinct(self) -> Rel {
+        let schema = self.schema();
+        let keys = (0..schema.fields().len()).collect();
+        Rel::Aggregate(Aggregate { input: Box::new(self), keys, calls: vec![], schema })
     }
 
-    fn explain_at(&self, depth: usize, text: &mut String) {
-        let list = |exprs: &[Expr], schema: &SchemaRef| {
-            let named = exprs.iter().map(|expr| named(expr, schema).to_string());
-            named.collect::<Vec<_>>().join(", ")
-        };
-        let (line, inputs): (String, Vec<&Rel>) = match self {
-            Rel::Scan(scan) => (format!("Scan {}", scan.name), vec![]),
-            Rel::Constant(rows) => (format!("Constant rows={}", rows.num_rows()), vec![]),
-            Rel::Project(project) => (
-                format!("Project {}", list(&project.exprs, &project.input.schema())),
-                vec![&project.input],
-            ),
-            Rel::Filter(filter) => (
-                format!("Filter {}", list(&filter.predicates, &filter.input.schema())),
-                vec![&filter.input],
-            ),
-            Rel::Join(join) => {
-                let (left, right) = (join.left.schema(), join.right.schema());
-                let on = join
-                    .on
-                    .iter()
-                    .map(|(l, r)| format!("{} = {}", named(l, &left), named(r, &right)));
-                let on: Vec<String> = on.collect();
-                (format!("Join {}", on.join(", ")), vec![&join.left, &join.right])
+    /// A join of that kind, its condition above it if it is an inner one.
+    pub fn join(self, kind: JoinKind, right: Rel, on: Vec<On>, condition: Vec<Expr>) -> Rel {
+        let (left, right) = (Box::new(self), Box::new(right));
+        match kind {
+            JoinKind::Inner => {
+                let condition_above = condition;
+                let pairs = Join { left, right, kind, on, condition: vec![] };
+                Rel::Join(pairs).filter(condition_above)
             }
-            Rel::Aggregate(aggregate) => {
-                let names: Vec<_> =
-                    aggregate.schema.fields().iter().map(|field| field.name().clone()).collect();
-                let (keys, calls) = names.split_at(aggregate.keys.len());
-                let line = format!("Aggregate by [{}]: [{}]", keys.join(", "), calls.join(", "));
-                (line, vec![&aggregate.input])
-            }
-            Rel::Union(union) => ("Union".to_owned(), union.inputs.iter().collect()),
-        };
-        writeln!(text, "{:indent$}{}", "", line.trim_end(), indent = depth * 2)
-            .expect("writing to a string");
-        for input in inputs {
-            input.explain_at(depth + 1, text);
+            kind => Rel::Join(Join { left, right, kind, on, condition }),
         }
     }
 }
 
-/// Column `index` of the input.
-pub(super) fn column(index: usize) -> Expr {
-    Expr::Column(Column::new_unqualified(format!("#{index}")))
+/// Whether a join gives left columns alone.
+pub(super) fn is_half(kind: JoinKind) -> bool {
+    matches!(kind, JoinKind::Semi | JoinKind::Anti)
 }
 
-/// The position that a column made by [`column`] has.
-pub(super) fn position(column: &Column) -> usize {
-    let number = column.name.strip_prefix('#').and_then(|number| number.parse().ok());
-    number.expect("every column is by position")
+/// The columns of `schema` at `columns`.
+pub(super) fn columns_of(schema: &SchemaRef, columns: &[usize]) -> SchemaRef {
+    let fields: Vec<_> = columns.iter().map(|&i| schema.fields()[i].clone()).collect();
+    Arc::new(Schema::new(fields))
 }
 
-/// The position, if the expression is a column alone.
-pub(super) fn as_column(expr: &Expr) -> Option<usize> {
-    match expr {
-        Expr::Column(column) => Some(position(column)),
-        _ => None,
+/// The call where the input's columns stand elsewhere.
+pub(super) fn moved_call(call: &WindowCall, place: impl Fn(usize) -> usize) -> WindowCall {
+    WindowCall {
+        arguments: call.arguments.iter().map(|&column| place(column)).collect(),
+        filter: call.filter.map(&place),
+        ..call.clone()
     }
 }
 
-/// The columns an expression refers to.
-pub(super) fn references(expr: &Expr) -> BTreeSet<usize> {
-    expr.column_refs().into_iter().map(position).collect()
-}
-
-/// The columns any of the expressions refers to.
-pub(super) fn all_references<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> BTreeSet<usize> {
-    exprs.into_iter().flat_map(references).collect()
-}
-
-/// The expression with each column replaced.
-pub(super) fn substitute(expr: Expr, with: &dyn Fn(usize) -> Expr) -> Expr {
-    let replaced = expr.transform_up(|expr| {
-        Ok(match &expr {
-            Expr::Column(column) => Transformed::yes(with(position(column))),
-            _ => Transformed::no(expr),
-        })
-    });
-    replaced.expect("substitution cannot fail").data
-}
-
-/// The expression with each column moved by `places`.
-pub(super) fn shift(expr: Expr, places: isize) -> Expr {
-    substitute(expr, &|i| column(i.checked_add_signed(places).expect("a column of the input")))
-}
-
-/// Whether some part of the expression is as asked.
-pub(super) fn any(expr: &Expr, mut test: impl FnMut(&Expr) -> bool) -> bool {
-    let mut found = false;
-    expr.apply(|expr| {
-        found |= test(expr);
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })
-    .expect("looking cannot fail");
-    found
-}
-
-/// A schema in which the columns are called `#0`, `#1`, …
-pub(super) fn positional_schema(schema: &Schema) -> DFSchema {
-    let fields = schema.fields().iter().enumerate();
-    let fields =
-        fields.map(|(i, field)| Field::new(format!("#{i}"), field.data_type().clone(), true));
-    let schema = Schema::new(fields.collect::<Vec<_>>());
-    DFSchema::try_from(schema).expect("numbers are unique names")
-}
-
-/// The type of an expression over a relation's columns.
-pub(super) fn type_of(expr: &Expr, schema: &Schema) -> Result<DataType, SqlError> {
-    Ok(expr.get_type(&positional_schema(schema))?)
-}
-
-/// The columns of a join.
-pub(super) fn joined(left: &Schema, right: &Schema) -> SchemaRef {
-    let fields = left.fields().iter().chain(right.fields()).cloned();
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-/// For printing: the expression with names for positions.
-pub(super) fn named(expr: &Expr, schema: &Schema) -> Expr {
-    substitute(expr.clone(), &|i| {
-        Expr::Column(Column::new_unqualified(schema.field(i).name().clone()))
-    })
+/// Keys of an order where the input's columns stand elsewhere.
+pub(super) fn moved_keys(keys: &[SortKey], place: impl Fn(usize) -> usize) -> Vec<SortKey> {
+    keys.iter().map(|key| SortKey { column: place(key.column), ..*key }).collect()
 }

@@ -1,31 +1,39 @@
-//! From DataFusion's logical plan to [`Rel`]: names become positions, and what is not maintained is
-//! refused.
+//! From DataFusion's logical plan to [`Rel`]: names become positions, subqueries become joins, and
+//! what is not maintained is refused.
 //!
-//! Law: nothing is moved and nothing is left out here, but for ORDER BY, which a collection doesn't
-//! have. Every node and expression that isn't named here is refused.
+//! Law: nothing is moved and nothing is left out here, but for ORDER BY without LIMIT, which a
+//! collection doesn't have. Every node and expression that isn't named here is refused.
 
 mod aggregate;
+mod join;
+mod order;
+mod recursive;
+mod subquery;
+mod unnest;
+mod widened;
+mod window;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
+use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{
-    BinaryExpr, Distinct, Expr, LogicalPlan, Operator, TableScan, Volatility, logical_plan,
-};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScan, Volatility, logical_plan};
 use datafusion::scalar::ScalarValue;
+use tidemark_catalog::ObjectId;
 
 use super::interval::cast_of;
 use super::refuse;
-use super::rel::{Aggregate, Rel, Scan, Union, column, type_of};
+use super::rel::{Rel, Scan, ScopeId, Union, column, outer, type_of};
 use super::scalar::Scalars;
 use super::temporal::{is_now, normalized};
 use crate::error::{SqlError, state};
 use crate::rewrite::names::shown;
+use widened::Resolved;
 
 /// What a relation of a plan is: the caller knows the catalog.
 pub(super) type Relations<'a> = &'a dyn Fn(&TableScan) -> Result<Scan, SqlError>;
@@ -36,16 +44,58 @@ pub(super) fn resolve(
     relations: Relations<'_>,
     scalars: &Scalars,
 ) -> Result<Rel, SqlError> {
-    Resolver { relations, scalars }.rel(plan)
+    let numbers = Cell::new(0);
+    let resolver =
+        Resolver { relations, scalars, scopes: vec![], working: vec![], numbers: &numbers };
+    resolver.rel(plan)
 }
 
+#[derive(Clone)]
 struct Resolver<'a> {
     relations: Relations<'a>,
     scalars: &'a Scalars,
+    /// The queries around this one, outermost first.
+    scopes: Vec<QueryScope>,
+    /// The recursions around this query, outermost first.
+    working: Vec<Working>,
+    /// For scopes and recursions.
+    numbers: &'a Cell<usize>,
+}
+
+/// A query whose columns a subquery may name.
+#[derive(Clone)]
+struct QueryScope {
+    id: ScopeId,
+    names: DFSchemaRef,
+}
+
+/// The rows so far of a recursive query.
+#[derive(Clone)]
+struct Working {
+    name: String,
+    object: ObjectId,
+    schema: SchemaRef,
 }
 
 impl Resolver<'_> {
+    fn number(&self) -> usize {
+        let number = self.numbers.get();
+        self.numbers.set(number + 1);
+        number
+    }
+
+    /// The same, inside a subquery of a query with the columns `names`.
+    fn inside(&self, names: &DFSchema) -> (Self, ScopeId) {
+        let id = ScopeId(self.number());
+        let mut inner = self.clone();
+        inner.scopes.push(QueryScope { id, names: Arc::new(names.clone()) });
+        (inner, id)
+    }
+
     fn rel(&self, plan: &LogicalPlan) -> Result<Rel, SqlError> {
+        if widened::has_subqueries(plan)? && !matches!(plan, LogicalPlan::Join(_)) {
+            return self.without_subqueries(plan);
+        }
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::Projection(projection) => {
@@ -61,18 +111,22 @@ impl Resolver<'_> {
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::SubqueryAlias(alias) => self.rel(&alias.input),
+            LogicalPlan::Subquery(lateral) => self.rel(&lateral.subquery),
             LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.rel(&sort.input),
-            LogicalPlan::Distinct(Distinct::All(input)) => Ok(distinct(self.rel(input)?)),
+            LogicalPlan::Sort(_) => Err(SqlError::internal("a sort that is optimized already")),
+            LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Distinct(Distinct::All(input)) => Ok(self.rel(input)?.distinct()),
+            LogicalPlan::Distinct(Distinct::On(on)) => self.distinct_on(on),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::EmptyRelation(empty) => Ok(constant(&empty.schema, empty.produce_one_row)),
-            LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => Err(refuse::limit()),
-            LogicalPlan::Distinct(Distinct::On(_)) => Err(refuse::distinct_on()),
-            LogicalPlan::Window(_) => Err(refuse::window()),
-            LogicalPlan::Subquery(_) => Err(refuse::lateral()),
-            LogicalPlan::Unnest(_) => Err(refuse::set_returning()),
-            LogicalPlan::RecursiveQuery(_) => Err(refuse::recursive()),
-            LogicalPlan::Extension(extension) => Err(refuse::relation(extension.node.name())),
+            LogicalPlan::Window(window) => self.window(window),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::RecursiveQuery(query) => self.recursive(query),
+            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref() {
+                Some(Resolved { rel, .. }) => Ok(rel.as_ref().clone()),
+                None => Err(refuse::relation(extension.node.name())),
+            },
             LogicalPlan::Repartition(_)
             | LogicalPlan::Statement(_)
             | LogicalPlan::Explain(_)
@@ -88,11 +142,12 @@ impl Resolver<'_> {
 
     fn scan(&self, scan: &TableScan) -> Result<Rel, SqlError> {
         if scan.fetch.is_some() {
-            return Err(refuse::limit());
+            return Err(SqlError::internal("a scan that is optimized already"));
         }
-        let whole = match scan.source.get_logical_plan() {
-            Some(view) => self.rel(&view)?,
-            None => Rel::Scan((self.relations)(scan)?),
+        let whole = match (scan.source.get_logical_plan(), self.working_of(scan)) {
+            (Some(view), _) => self.rel(&view)?,
+            (None, Some(working)) => Rel::Scan(working.scan()),
+            (None, None) => Rel::Scan((self.relations)(scan)?),
         };
         let full = DFSchema::try_from_qualified_schema(
             scan.table_name.clone(),
@@ -104,30 +159,6 @@ impl Resolver<'_> {
             Some(columns) => rel.select(columns),
             None => rel,
         })
-    }
-
-    fn join(&self, join: &logical_plan::Join) -> Result<Rel, SqlError> {
-        if join.join_type != JoinType::Inner {
-            return Err(refuse::join(join.join_type));
-        }
-        if join.null_equality != NullEquality::NullEqualsNothing {
-            return Err(refuse::join(JoinType::LeftSemi));
-        }
-        let pairs = super::rel::Join {
-            left: Box::new(self.rel(&join.left)?),
-            right: Box::new(self.rel(&join.right)?),
-            on: vec![],
-        };
-        let pairs = Rel::Join(pairs);
-        let on = join.on.iter().map(|(left, right)| {
-            let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
-            Expr::BinaryExpr(BinaryExpr::new(left, Operator::Eq, right))
-        });
-        let filter = join.filter.iter().cloned().flat_map(split_conjunction_owned);
-        let predicates: Vec<Expr> = on.chain(filter).collect();
-        let both = join.left.schema().join(join.right.schema())?;
-        let predicates = self.exprs(&predicates, &both, &pairs)?;
-        Ok(pairs.filter(predicates))
     }
 
     fn union(&self, union: &logical_plan::Union) -> Result<Rel, SqlError> {
@@ -173,13 +204,36 @@ impl Resolver<'_> {
         let positional = expr.clone().transform_up(|expr| {
             Ok(match expr {
                 Expr::Column(named) => Transformed::yes(column(index_of(names, &named)?)),
+                Expr::OuterReferenceColumn(field, named) => {
+                    let data_type = field.data_type().clone();
+                    Transformed::yes(self.outer_column(&named, data_type)?)
+                }
                 Expr::Alias(alias) => Transformed::yes(*alias.expr),
                 Expr::Literal(value, Some(_)) => Transformed::yes(Expr::Literal(value, None)),
-                other => Transformed::no(other),
+                other => match cast_of(&other) {
+                    // What DataFusion calls an unsigned number is a bigint already.
+                    Some((inner, to)) if type_of(inner, schema)? == to => {
+                        Transformed::yes(inner.clone())
+                    }
+                    _ => Transformed::no(other),
+                },
             })
         })?;
         let folded = self.scalars.fold(positional.data, schema)?;
         Ok(normalized(folded, schema, self.scalars)?)
+    }
+
+    /// A column of the innermost query around that has it.
+    fn outer_column(
+        &self,
+        named: &Column,
+        data_type: arrow::datatypes::DataType,
+    ) -> Result<Expr, SqlError> {
+        let found = self.scopes.iter().rev().find_map(|scope| {
+            let index = scope.names.maybe_index_of_column(named)?;
+            Some(outer(scope.id, index, data_type.clone()))
+        });
+        found.ok_or_else(|| SqlError::internal(format!("no query around has {named}")))
     }
 }
 
@@ -194,8 +248,7 @@ fn check(expr: &Expr) -> Result<(), SqlError> {
             Expr::ScalarSubquery(_)
             | Expr::Exists(_)
             | Expr::InSubquery(_)
-            | Expr::SetComparison(_)
-            | Expr::OuterReferenceColumn(..) => Some(refuse::subquery()),
+            | Expr::SetComparison(_) => Some(refuse::subquery()),
             Expr::WindowFunction(_) => Some(refuse::window()),
             Expr::Unnest(_) => Some(refuse::set_returning()),
             Expr::Placeholder(placeholder) => {
@@ -230,13 +283,6 @@ fn time_literal(expr: &Expr) -> Option<SqlError> {
     let word = text.trim().to_lowercase();
     let moves = matches!(word.as_str(), "now" | "today" | "tomorrow" | "yesterday");
     (to.is_temporal() && moves).then(|| refuse::time_literal(text))
-}
-
-/// Each row once.
-pub(super) fn distinct(input: Rel) -> Rel {
-    let schema = input.schema();
-    let keys = (0..schema.fields().len()).collect();
-    Rel::Aggregate(Aggregate { input: Box::new(input), keys, calls: vec![], schema })
 }
 
 /// No rows, or one row of no columns.

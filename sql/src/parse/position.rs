@@ -81,6 +81,13 @@ pub fn syntax_error(message: &str, text: &str) -> SqlError {
         return SqlError::syntax(format!("unterminated quoted string at or near \"{rest}\""))
             .at(at);
     }
+    if message.contains("EOF while in a multi-line comment")
+        && let Some(start) = open_comment(text)
+    {
+        let rest: String = text.chars().skip(start).collect();
+        return SqlError::syntax(format!("unterminated /* comment at or near \"{rest}\""))
+            .at(start + 1);
+    }
     if let Some(token) = at.and_then(|at| token_at(text, at))
         && message.starts_with("Expected")
     {
@@ -91,6 +98,38 @@ pub fn syntax_error(message: &str, text: &str) -> SqlError {
         message = first.to_lowercase() + &message[1..];
     }
     SqlError::new(state::SYNTAX_ERROR, format!("syntax error: {message}")).at(at)
+}
+
+/// Characters before the comment that does not end.
+fn open_comment(text: &str) -> Option<usize> {
+    let characters: Vec<char> = text.chars().collect();
+    let (mut at, mut depth, mut start) = (0, 0, None);
+    while at < characters.len() {
+        let pair = (characters[at], characters.get(at + 1).copied());
+        at += match pair {
+            ('/', Some('*')) => {
+                depth += 1;
+                start.get_or_insert(at);
+                2
+            }
+            ('*', Some('/')) if depth > 0 => {
+                depth -= 1;
+                if depth == 0 {
+                    start = None;
+                }
+                2
+            }
+            ('-', Some('-')) if depth == 0 => {
+                characters[at..].iter().position(|c| *c == '\n').unwrap_or(characters.len() - at)
+            }
+            (quote @ ('\'' | '"'), _) if depth == 0 => {
+                let rest = characters[at + 1..].iter();
+                rest.take_while(|c| **c != quote).count() + 2
+            }
+            _ => 1,
+        };
+    }
+    start
 }
 
 fn tail(text: &str, at: Option<usize>) -> impl Iterator<Item = char> + '_ {

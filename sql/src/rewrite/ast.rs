@@ -8,14 +8,13 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     self, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select,
-    SelectItem, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, Value, VisitMut,
-    VisitorMut,
+    SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, VisitorMut,
 };
 use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
 use super::rows::{compare_rows, row_in_subquery, rows_in_list};
-use super::{literal, using};
+use super::{from, literal, named_arguments, using, values};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -39,13 +38,14 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         literal::unwrap_query(query);
+        values::align(&mut query.body);
         ControlFlow::Continue(())
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         literal::unwrap_select(select);
         using::qualify(select);
-        done(select_clauses(select))
+        done(from::check(select).and_then(|()| select_clauses(select)))
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
@@ -82,16 +82,9 @@ fn query_clauses(query: &mut Query) -> Result<(), SqlError> {
     set_operands(&mut query.body)
 }
 
-/// `TABLE t` as a SELECT; set operations that would be done wrongly are refused.
+/// `TABLE t` as a SELECT; statements that change data are refused.
 fn set_operands(body: &mut SetExpr) -> Result<(), SqlError> {
     match body {
-        SetExpr::SetOperation { op, set_quantifier: SetQuantifier::All, .. }
-            if *op != SetOperator::Union =>
-        {
-            // DataFusion takes every equal row away, not one for one.
-            Err(SqlError::unsupported(format!("{op} ALL is not supported"))
-                .with_hint(format!("use {op}, or count equal rows with GROUP BY")))
-        }
         SetExpr::SetOperation { left, right, .. } => {
             set_operands(left)?;
             set_operands(right)
@@ -158,14 +151,20 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
         "generate_subscripts" => {
             derived_function(&function, vec![subscripts(args)?], alias.take(), true)
         }
-        "generate_series" | "regexp_split_to_table" | "string_to_table" => {
-            let call = call(&function, args);
-            derived_function(&function, vec![call], alias.take(), true)
-        }
-        _ => derived_function(&function, args, alias.take(), false),
+        name => match SERIES.iter().find(|(series, _)| *series == name) {
+            Some((_, array)) => derived_function(name, vec![call(array, args)], alias.take(), true),
+            None => derived_function(name, args, alias.take(), false),
+        },
     };
     Ok(())
 }
+
+/// Functions that give rows, and those that give them as an array.
+const SERIES: [(&str, &str); 3] = [
+    ("generate_series", "generate_series"),
+    ("regexp_split_to_table", "regexp_split_to_array"),
+    ("string_to_table", "string_to_array"),
+];
 
 fn refuse_ordinality(with_ordinality: bool) -> Result<(), SqlError> {
     if with_ordinality {
@@ -565,11 +564,20 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
         }
         return Err(SqlError::syntax("a subquery as an argument needs its own parentheses"));
     }
+    if let FunctionArguments::List(list) = &mut function.args {
+        named_arguments::place(&name, &mut list.args).map_err(|error| error.at(position))?;
+    }
     if name == "generate_subscripts"
         && let FunctionArguments::List(list) = &mut function.args
     {
         let args = unnamed(std::mem::take(&mut list.args))?;
         *expr = unnest(subscripts(args)?);
+        return Ok(());
+    }
+    if let Some((_, array)) = SERIES.iter().find(|(series, _)| *series == name) {
+        function.name = ObjectName(vec![ObjectNamePart::Identifier(Ident::new(*array))]);
+        let array = take(expr);
+        *expr = unnest(array);
         return Ok(());
     }
     if name == "unnest"

@@ -58,11 +58,15 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 /// Casts that lose nothing and cannot fail: Arrow's are right, and DataFusion knows how to move
 /// them about.
 fn widens(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, UInt32};
+    use DataType::{
+        Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, UInt8, UInt16, UInt32, UInt64,
+    };
     match (from, to) {
         (Int16, Int32 | Int64 | Float32 | Float64) => true,
         (Int32, Int64 | Float64) | (UInt32, Int64 | Float64) | (Float32, Float64) => true,
         (Int64, Float64) => true,
+        // The bits of a grouping set, of which there are few.
+        (UInt8 | UInt16, Int32 | Int64 | UInt16 | UInt32 | UInt64) | (UInt64, Int32) => true,
         (Int16 | Int32 | Int64 | UInt32, Decimal128(precision, scale)) => {
             i32::from(*precision) - i32::from(*scale) >= 19
         }

@@ -3,7 +3,7 @@
 //! Law: a number that fits is written as a cast to integer before planning, so that every type that
 //! is asked for while planning is PostgreSQL's; the cast of a literal is gone again once types are
 //! resolved. Where a number is not a value (an ordinal in ORDER BY and GROUP BY, a LIMIT, a
-//! window's bounds) it stays as it is.
+//! window's bounds) it stays as it is. A number with more digits than a numeric holds is a double.
 
 use sqlparser::ast::{
     self, CastKind, DataType, Expr, GroupByExpr, LimitClause, OrderByKind, Query, Select, Value,
@@ -11,14 +11,30 @@ use sqlparser::ast::{
 };
 
 use super::ast::cast_to;
+use crate::text_io::numeric;
 
-/// Casts a whole number that is an integer.
+/// Casts a whole number that is an integer, and one that no numeric holds.
 pub fn wrap(expr: &mut Expr) {
-    if let Expr::Value(value) = &*expr
-        && let Value::Number(text, _) = &value.value
-        && text.parse::<i32>().is_ok()
-    {
+    let Expr::Value(value) = &*expr else { return };
+    let Value::Number(text, _) = &value.value else { return };
+    if text.parse::<i32>().is_ok() {
         *expr = cast_to(expr.clone(), DataType::Int4(None));
+    } else if digits(text) > i64::from(numeric::PRECISION_MAX) {
+        let text = Expr::value(Value::SingleQuotedString(text.clone()));
+        *expr = cast_to(text, DataType::DoublePrecision);
+    }
+}
+
+/// How many decimal digits it takes to write a number in full.
+fn digits(number: &str) -> i64 {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let exponent: i64 = exponent.parse().unwrap_or(i64::from(i32::MAX));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let significant = whole.bytes().chain(fraction.bytes()).skip_while(|digit| *digit == b'0');
+    let significant = significant.count() as i64;
+    match exponent - fraction.len() as i64 {
+        zeros @ 0.. if significant > 0 => significant + zeros,
+        scale => significant.max(-scale),
     }
 }
 

@@ -9,14 +9,15 @@ use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{Between, Case, Cast, InList};
+use datafusion::logical_expr::expr::{Between, Case, Cast, InList, InSubquery};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Union,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
 };
 use sqlparser::ast;
 use std::sync::Arc;
 
+use super::{bpchar, common_type};
 use crate::error::{SqlError, state};
 use crate::function::{self, type_name};
 use crate::text_io::{self, InputSettings};
@@ -28,7 +29,7 @@ pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
             return Ok(node);
         }
         let node = match node {
-            LogicalPlan::Union(union) => LogicalPlan::Union(union_literals(union)?),
+            LogicalPlan::Union(union) => LogicalPlan::Union(common_type::unite_union(union)?),
             node => node,
         };
         let node = super::map_node(node, &mut |expr, schema| {
@@ -43,39 +44,12 @@ pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
     })
 }
 
-/// A column that is a quoted literal in one input of a UNION takes the type it has in another.
-fn union_literals(mut union: Union) -> Result<Union> {
-    for column in 0..union.schema.fields().len() {
-        let known = union.inputs.iter().find_map(|input| {
-            let ty = input.schema().field(column).data_type().clone();
-            let open = matches!(ty, DataType::Null) || projected_literal(input, column);
-            (!open).then_some(ty)
-        });
-        let Some(known) = known else { continue };
-        for input in &mut union.inputs {
-            if !projected_literal(input, column) {
-                continue;
-            }
-            if let LogicalPlan::Projection(projection) = Arc::make_mut(input) {
-                adopt(&mut projection.expr[column], &known)?;
-                let (expr, below) = (projection.expr.clone(), Arc::clone(&projection.input));
-                *projection = Projection::try_new(expr, below)?;
-            }
-        }
-    }
-    Ok(union)
-}
-
-fn projected_literal(input: &LogicalPlan, column: usize) -> bool {
-    match input {
-        LogicalPlan::Projection(projection) => projection.expr.get(column).is_some_and(is_unknown),
-        _ => false,
-    }
-}
-
 fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     match expr {
-        Expr::Cast(cast) => cast_literal(cast),
+        Expr::Cast(mut cast) => {
+            bpchar::unpad(&mut cast.expr, schema);
+            cast_literal(cast)
+        }
         Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => {
             let literal = i32::try_from(n)
                 .map_or(ScalarValue::Int64(Some(n)), |n| ScalarValue::Int32(Some(n)));
@@ -89,10 +63,7 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         Expr::Between(between) => self::between(between, schema),
         Expr::Case(case) => self::case(case, schema),
         Expr::InSubquery(mut subquery) => {
-            let column = subquery.subquery.subquery.schema().fields().first().cloned();
-            if let Some(column) = column {
-                adopt(&mut subquery.expr, column.data_type())?;
-            }
+            in_subquery(&mut subquery, schema)?;
             Ok(Expr::InSubquery(subquery))
         }
         Expr::ScalarFunction(call) if super::reg::name(call.name()).is_some() => {
@@ -103,10 +74,17 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
                 "compare_any" | "compare_all" if call.args.len() == 3 => {
                     array_operands(&mut call.args, schema)?;
                 }
-                "coalesce" | "nullif" | "greatest" | "least" | "make_array" => {
+                "nullif" => {
                     adopt_common(call.args.iter_mut().collect(), schema)?;
+                    if let Some(compared) = common_type::nullif(&call.args, schema) {
+                        return Ok(compared);
+                    }
                 }
-                _ => {}
+                name @ ("coalesce" | "greatest" | "least" | "make_array") => {
+                    let what = if name == "make_array" { "ARRAY" } else { &name.to_uppercase() };
+                    common_type::unite(what, call.args.iter_mut().collect(), schema)?;
+                }
+                _ => call.args.iter_mut().for_each(|arg| bpchar::unpad(arg, schema)),
             }
             Ok(Expr::ScalarFunction(call))
         }
@@ -119,13 +97,37 @@ fn in_list(mut list: InList, schema: &DFSchema) -> Result<Expr> {
     for item in &list.list {
         comparable(Operator::Eq, &list.expr, item, schema)?;
     }
+    bpchar::compared(std::iter::once(&mut *list.expr).chain(&mut list.list).collect(), schema);
+    json_keys(std::iter::once(&mut *list.expr).chain(&mut list.list).collect(), schema);
+    let one = list.list.len() == 1;
+    let all = std::iter::once(&mut *list.expr).chain(&mut list.list).collect();
+    if one {
+        common_type::compared(all, schema); // the operator; of several, the array's type
+    } else {
+        common_type::unite("IN", all, schema)?;
+    }
     Ok(Expr::InList(list))
+}
+
+fn in_subquery(membership: &mut InSubquery, schema: &DFSchema) -> Result<()> {
+    let query = &mut membership.subquery.subquery;
+    let Some(column) = query.schema().fields().first().cloned() else { return Ok(()) };
+    adopt(&mut membership.expr, column.data_type())?;
+    let Some(ty) = known_type(&membership.expr, schema) else { return Ok(()) };
+    if common_type::mixed(&ty, column.data_type()) {
+        common_type::convert(&mut membership.expr, &ty, &DataType::Float64);
+        let plan = Arc::unwrap_or_clone(Arc::clone(query));
+        *query = Arc::new(common_type::cast_column(plan, 0, &DataType::Float64)?);
+    }
+    Ok(())
 }
 
 fn between(mut between: Between, schema: &DFSchema) -> Result<Expr> {
     adopt_common(vec![&mut between.expr, &mut between.low, &mut between.high], schema)?;
+    bpchar::compared(vec![&mut between.expr, &mut between.low, &mut between.high], schema);
     comparable(Operator::GtEq, &between.expr, &between.low, schema)?;
     comparable(Operator::LtEq, &between.expr, &between.high, schema)?;
+    common_type::compared(vec![&mut between.expr, &mut between.low, &mut between.high], schema);
     Ok(Expr::Between(between))
 }
 
@@ -133,15 +135,27 @@ fn case(mut case: Case, schema: &DFSchema) -> Result<Expr> {
     if let Some(operand) = &mut case.expr {
         let whens = case.when_then_expr.iter_mut().map(|(when, _)| &mut **when);
         adopt_common(std::iter::once(&mut **operand).chain(whens).collect(), schema)?;
+        let whens = case.when_then_expr.iter_mut().map(|(when, _)| &mut **when);
+        common_type::compared(std::iter::once(&mut **operand).chain(whens).collect(), schema);
     }
     let results = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
-    adopt_common(results.chain(case.else_expr.as_deref_mut()).collect(), schema)?;
+    let all = case.else_expr.as_deref_mut().into_iter().chain(results);
+    common_type::unite("CASE", all.collect(), schema)?;
     Ok(Expr::Case(case))
 }
 
 /// The value and the array of `compare_any` and `compare_all`.
 fn array_operands(args: &mut [Expr], schema: &DFSchema) -> Result<()> {
     match (known_type(&args[1], schema), known_type(&args[2], schema)) {
+        (Some(value), Some(DataType::List(field)))
+            if common_type::mixed(&value, field.data_type()) =>
+        {
+            let doubles = DataType::new_list(DataType::Float64, true);
+            for (arg, ty) in args[1..].iter_mut().zip([DataType::Float64, doubles]) {
+                *arg = Expr::Cast(Cast::new(Box::new(std::mem::take(arg)), ty));
+            }
+            Ok(())
+        }
         (_, Some(DataType::List(field))) => adopt(&mut args[1], field.data_type()),
         (_, Some(_)) => {
             let message = "op ANY/ALL (array) requires array on right side";
@@ -168,6 +182,12 @@ fn cast_literal(cast: Cast) -> Result<Expr> {
         Expr::Literal(ScalarValue::Utf8(Some(text)), _) if *to != DataType::Utf8 => {
             let value = text_io::parse_text(to, text, &InputSettings::default())?;
             Ok(Expr::Literal(value, None))
+        }
+        Expr::Literal(value, _) if *to == DataType::Float64 => {
+            Ok(match common_type::double(value) {
+                Some(value) => Expr::Literal(ScalarValue::Float64(Some(value)), None),
+                None => Expr::Cast(cast),
+            })
         }
         _ => Ok(Expr::Cast(cast)),
     }
@@ -215,6 +235,9 @@ fn of_text(op: &ast::BinaryOperator) -> Option<Operator> {
 
 fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
     resolve_operands(binary.op, &mut binary.left, &mut binary.right, schema)?;
+    if equals(binary.op) {
+        json_keys(vec![&mut binary.left, &mut binary.right], schema);
+    }
     // Before coercion, which would make two intervals of a date and a whole number, or text of two
     // dates.
     if let (Some(left), Some(right)) =
@@ -224,6 +247,22 @@ fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
         return Ok(function.call(vec![*binary.left, *binary.right]));
     }
     Ok(Expr::BinaryExpr(binary))
+}
+
+fn equals(op: Operator) -> bool {
+    use Operator::{Eq, IsDistinctFrom, IsNotDistinctFrom, NotEq};
+    matches!(op, Eq | NotEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+/// Values of jsonb that are compared for equality, as text that is equal when they are.
+fn json_keys(exprs: Vec<&mut Expr>, schema: &DFSchema) {
+    let json = |expr: &&mut Expr| known_type(expr, schema) == Some(DataType::LargeUtf8);
+    if exprs.iter().all(json) {
+        let key = function::scalar("jsonb_key").expect("it is in the list");
+        for expr in exprs {
+            *expr = key.call(vec![std::mem::take(expr)]);
+        }
+    }
 }
 
 /// Gives literals their type and refuses operands that no operator takes.
@@ -246,12 +285,26 @@ fn resolve_operands(
             }
             Ok(())
         }
-        op if is_comparison(op) => comparable(op, left_expr, right_expr, schema),
+        op if is_comparison(op) => {
+            bpchar::compared(vec![left_expr, right_expr], schema);
+            comparable(op, left_expr, right_expr, schema)?;
+            common_type::operands(left_expr, right_expr, schema);
+            Ok(())
+        }
         Operator::Plus
         | Operator::Minus
         | Operator::Multiply
         | Operator::Divide
-        | Operator::Modulo => computable(op, left_expr, right_expr, schema),
+        | Operator::Modulo => {
+            computable(op, left_expr, right_expr, schema)?;
+            common_type::operands(left_expr, right_expr, schema);
+            Ok(())
+        }
+        Operator::StringConcat => {
+            bpchar::unpad(left_expr, schema);
+            bpchar::unpad(right_expr, schema);
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -264,7 +317,8 @@ fn computable(op: Operator, left: &Expr, right: &Expr, schema: &DFSchema) -> Res
         matches!(ty, DataType::Utf8 | DataType::Boolean | DataType::LargeUtf8 | DataType::Binary)
     };
     let deletes = op == Operator::Minus && l == DataType::LargeUtf8; // from a jsonb
-    if (never(&l) || never(&r)) && !deletes {
+    let modulo = op == Operator::Modulo && (l.is_floating() || r.is_floating());
+    if modulo || (never(&l) || never(&r)) && !deletes {
         return Err(no_operator(op, &l, &r).into());
     }
     Ok(())
@@ -301,7 +355,7 @@ fn operand(op: Operator, other: &DataType, is_left: bool) -> DataType {
 }
 
 /// The type of an expression, None for what takes its type from its surroundings.
-fn known_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
+pub(super) fn known_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
     if is_unknown(expr) {
         return None;
     }
@@ -313,7 +367,7 @@ fn known_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
     expr.get_type(schema).ok().filter(|ty| *ty != DataType::Null)
 }
 
-fn is_unknown(expr: &Expr) -> bool {
+pub(super) fn is_unknown(expr: &Expr) -> bool {
     match expr {
         Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _) => true,
         Expr::Alias(alias) => is_unknown(&alias.expr),
@@ -322,7 +376,7 @@ fn is_unknown(expr: &Expr) -> bool {
 }
 
 /// Reads a quoted literal as a value of the type, if it is one.
-fn adopt(expr: &mut Expr, ty: &DataType) -> Result<()> {
+pub(super) fn adopt(expr: &mut Expr, ty: &DataType) -> Result<()> {
     if matches!(ty, DataType::Utf8 | DataType::Null) {
         return Ok(());
     }

@@ -1,48 +1,135 @@
-//! Columns that a join with USING merges, where WHERE names them without a table.
+//! Columns that a join with USING merges, where they are named without a table.
 //!
-//! `SqlToRel` finds them ambiguous there. After an inner join both sides have the same value, so
-//! the joined table's column stands for it; after a single left join it is the left table's.
+//! Law: after an inner or left join the merged column is the left side's (an inner join's sides are
+//! equal, and `SqlToRel` merges them itself but in WHERE), after a right join the right side's,
+//! after a full join whichever there is. `*` has it once, and first.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use sqlparser::ast::{ExcludeSelectItem, ObjectName, ObjectNamePart};
 use sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, Query, Select, TableFactor, VisitMut, VisitorMut,
+    Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
 };
 
+use super::ast::call;
 use crate::parse::fold;
 
-/// Qualifies merged columns in the WHERE of one SELECT.
+/// Qualifies merged columns in one SELECT.
 pub fn qualify(select: &mut Select) {
-    let mut merged: HashMap<String, Ident> = HashMap::new();
+    let mut merged = Vec::new();
+    let mut outer = false;
     for tables in &select.from {
-        for (n, join) in tables.joins.iter().enumerate() {
-            let (constraint, side) = match &join.join_operator {
-                JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
-                    (constraint, relation(&join.relation))
-                }
-                JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) if n == 0 => {
-                    (constraint, relation(&tables.relation))
-                }
-                _ => continue,
-            };
-            let (JoinConstraint::Using(columns), Some(side)) = (constraint, side) else { continue };
-            for column in columns {
-                if let Some(ident) = column.0.last().and_then(|part| part.as_ident()) {
-                    merged.entry(fold(ident)).or_insert_with(|| side.clone());
-                }
+        outer |= collect(tables, &mut merged);
+    }
+    if merged.is_empty() {
+        return;
+    }
+    if outer && let [tables] = select.from.as_slice() {
+        select.projection = expand(std::mem::take(&mut select.projection), tables, &merged);
+    }
+    let mut qualifier = Qualifier { merged, depth: 0 };
+    let mut visit = |expr: &mut Expr| {
+        let _: ControlFlow<()> = expr.visit(&mut qualifier);
+    };
+    select.selection.iter_mut().for_each(&mut visit);
+    if outer {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                visit(expr);
             }
         }
-    }
-    if let Some(selection) = &mut select.selection
-        && !merged.is_empty()
-    {
-        let _: ControlFlow<()> = selection.visit(&mut Qualifier { merged, depth: 0 });
+        select.having.iter_mut().for_each(&mut visit);
+        if let sqlparser::ast::GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+            exprs.iter_mut().for_each(&mut visit);
+        }
     }
 }
 
+/// A merged column and what it is.
+struct Merged {
+    name: String,
+    ident: Ident,
+    expr: Expr,
+}
+
+/// Collects what the joins of one FROM item merge; whether a right or full join is among them.
+fn collect(tables: &TableWithJoins, merged: &mut Vec<Merged>) -> bool {
+    let mut outer = false;
+    for (n, join) in tables.joins.iter().enumerate() {
+        let (constraint, kind) = match &join.join_operator {
+            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (constraint, 'i'),
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
+                (constraint, 'l')
+            }
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+                (constraint, 'r')
+            }
+            JoinOperator::FullOuter(constraint) => (constraint, 'f'),
+            _ => continue,
+        };
+        let JoinConstraint::Using(columns) = constraint else { continue };
+        let Some(right) = relation(&join.relation) else { continue };
+        for column in columns {
+            let Some(ident) = column.0.last().and_then(|part| part.as_ident()) else { continue };
+            let name = fold(ident);
+            let on = |side: &Ident| Expr::CompoundIdentifier(vec![side.clone(), ident.clone()]);
+            let known = merged.iter().position(|merged| merged.name == name);
+            let left = match known {
+                Some(at) => Some(merged[at].expr.clone()),
+                None if n == 0 => relation(&tables.relation).map(|left| on(&left)),
+                None => None,
+            };
+            let expr = match (kind, left) {
+                ('i', None) | ('r', _) => on(&right),
+                ('i' | 'l', Some(left)) => left,
+                ('f', Some(left)) => call("coalesce", vec![left, on(&right)]),
+                _ => continue,
+            };
+            outer |= matches!(kind, 'r' | 'f');
+            match known {
+                Some(at) => merged[at].expr = expr,
+                None => merged.push(Merged { name, ident: ident.clone(), expr }),
+            }
+        }
+    }
+    outer
+}
+
+/// `*` as the merged columns and what else the tables have.
+fn expand(items: Vec<SelectItem>, tables: &TableWithJoins, merged: &[Merged]) -> Vec<SelectItem> {
+    let factors = std::iter::once(&tables.relation);
+    let factors = factors.chain(tables.joins.iter().map(|join| &join.relation));
+    let relations: Option<Vec<Ident>> = factors.map(relation).collect();
+    let Some(relations) = relations else { return items };
+    let mut expanded = Vec::new();
+    for item in items {
+        if !matches!(item, SelectItem::Wildcard(_)) {
+            expanded.push(item);
+            continue;
+        }
+        for column in merged {
+            let (expr, alias) = (column.expr.clone(), column.ident.clone());
+            expanded.push(SelectItem::ExprWithAlias { expr, alias });
+        }
+        for relation in &relations {
+            let names = merged.iter().map(|column| ObjectName::from(vec![column.ident.clone()]));
+            let options = WildcardAdditionalOptions {
+                wildcard_token: AttachedToken::empty(),
+                opt_exclude: Some(ExcludeSelectItem::Multiple(names.collect())),
+                ..WildcardAdditionalOptions::default()
+            };
+            let name = ObjectName(vec![ObjectNamePart::Identifier(relation.clone())]);
+            let kind = SelectItemQualifiedWildcardKind::ObjectName(name);
+            expanded.push(SelectItem::QualifiedWildcard(kind, options));
+        }
+    }
+    expanded
+}
+
 /// The name a table goes by.
-fn relation(factor: &TableFactor) -> Option<Ident> {
+pub fn relation(factor: &TableFactor) -> Option<Ident> {
     match factor {
         TableFactor::Table { alias: Some(alias), .. }
         | TableFactor::Derived { alias: Some(alias), .. } => Some(alias.name.clone()),
@@ -52,7 +139,7 @@ fn relation(factor: &TableFactor) -> Option<Ident> {
 }
 
 struct Qualifier {
-    merged: HashMap<String, Ident>,
+    merged: Vec<Merged>,
     /// Subqueries around the expression: their names are their own.
     depth: usize,
 }
@@ -73,9 +160,9 @@ impl VisitorMut for Qualifier {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Identifier(ident) = expr
             && self.depth == 0
-            && let Some(relation) = self.merged.get(&fold(ident))
+            && let Some(merged) = self.merged.iter().find(|merged| merged.name == fold(ident))
         {
-            *expr = Expr::CompoundIdentifier(vec![relation.clone(), ident.clone()]);
+            *expr = merged.expr.clone();
         }
         ControlFlow::Continue(())
     }

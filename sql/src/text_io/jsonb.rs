@@ -1,10 +1,11 @@
 //! `jsonb` as text: any JSON in, Postgres' canonical form out.
 //!
-//! A jsonb is kept as its canonical text, so two are equal when their texts are: `{"a": 1, "b":
-//! [1, 2]}`, members ordered by the length of their keys and then by bytes, of equal keys the last
-//! kept, numbers written out without exponents and with the digits they had. Not promised:
+//! A jsonb is kept as its canonical text: `{"a": 1, "b": [1, 2]}`, members ordered by the length of
+//! their keys and then by bytes, of equal keys the last kept, numbers written out without exponents
+//! and with the digits they had. Two are equal when their [`equality_key`]s are. Not promised:
 //! nesting deeper than [`DEPTH_MAX`] (54001), `\u0000` (22P05).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::SqlError;
@@ -168,6 +169,48 @@ impl Canonicalizer {
         out.truncate(start);
         out.push_str(&self.scratch);
     }
+}
+
+/// Canonical text without the zeros that make no difference to a number: `2.50` as `2.5`.
+pub fn equality_key(canonical: &str) -> Cow<'_, str> {
+    if !canonical.contains('.') && !canonical.contains("-0") {
+        return Cow::Borrowed(canonical);
+    }
+    let mut key = String::with_capacity(canonical.len());
+    let mut rest = canonical;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        key.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let token = if rest.starts_with('"') { string_end(rest) } else { number_end(rest) };
+        let (token, after) = rest.split_at(token);
+        key.push_str(if token.starts_with('"') { token } else { shortest(token) });
+        rest = after;
+    }
+    key.push_str(rest);
+    Cow::Owned(key)
+}
+
+fn string_end(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |end| end + 2)
+}
+
+fn number_end(text: &str) -> usize {
+    let part = |c: char| c == '-' || c == '.' || c.is_ascii_digit();
+    text.find(|c| !part(c)).unwrap_or(text.len())
+}
+
+fn shortest(number: &str) -> &str {
+    let short = match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.'),
+        false => number,
+    };
+    if short == "-0" { "0" } else { short }
 }
 
 /// Keys of equal length by their bytes, as they are without escapes.

@@ -81,6 +81,9 @@ fn centered(a: &[f64], b: &[f64], divisor: &BigInt) -> Option<f64> {
 }
 
 pub(super) fn of_pairs(name: &str, pairs: &[(f64, f64)]) -> Result<ScalarValue, String> {
+    if pairs.is_empty() {
+        return Ok(ScalarValue::Float64(None));
+    }
     let (ys, xs): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
     let count = pairs.len() as f64;
     let one = BigInt::from(1);
@@ -88,7 +91,6 @@ pub(super) fn of_pairs(name: &str, pairs: &[(f64, f64)]) -> Result<ScalarValue, 
     let (sxx, syy, sxy) = (of(&xs, &xs), of(&ys, &ys), of(&xs, &ys));
     let (x, y) = (exact_sum(&xs), exact_sum(&ys));
     let value = match name {
-        _ if pairs.is_empty() => None,
         "covar_pop" => Some(sxy / count),
         "covar_samp" => (count > 1.0).then(|| sxy / (count - 1.0)),
         "regr_sxx" => Some(sxx),

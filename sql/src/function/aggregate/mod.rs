@@ -120,8 +120,11 @@ impl EngineAggregate {
             check_parameter(self.function, parameter)?;
             arguments.pop();
         }
-        let order =
-            args.order_bys.iter().map(|key| Ok((key.expr.data_type(args.schema)?, key.options)));
+        let keys = match self.function.order() {
+            Order::Indifferent => &[],
+            Order::Free | Order::WithinGroup => args.order_bys,
+        };
+        let order = keys.iter().map(|key| Ok((key.expr.data_type(args.schema)?, key.options)));
         Ok(Shape {
             function: self.function,
             arguments,

@@ -221,6 +221,19 @@ impl GroupsAccumulator for RowGroups {
         Ok(())
     }
 
+    /// Each row as the state of a group of its own.
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let rows = values.first().map_or(0, |column| column.len());
+        let mut each = RowGroups::new(self.shape.clone());
+        let groups: Vec<usize> = (0..rows).collect();
+        each.update_batch(values, &groups, opt_filter, rows)?;
+        each.state(EmitTo::All)
+    }
+
     fn size(&self) -> usize {
         let columns = self.batches.iter().flat_map(|(columns, _)| columns);
         columns.map(|column| column.get_array_memory_size()).sum()

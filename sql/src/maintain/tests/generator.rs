@@ -165,15 +165,30 @@ impl Generator {
     fn call(&mut self, scope: &Scope) -> String {
         const NUMBERS: [Type; 4] = [Type::Int, Type::Bigint, Type::Float, Type::Numeric];
         let number = *NUMBERS.choose(&mut self.random).expect("types");
-        let call = match self.random.random_range(0..6) {
+        let call = match self.random.random_range(0..12) {
             0 => "count(*)".to_owned(),
             1 => format!("count({})", self.expr(scope, Type::Text, 1)),
             2 => format!("sum({})", self.expr(scope, number, 1)),
             3 => format!("avg({})", self.expr(scope, number, 1)),
+            4 => format!("bool_or({})", self.expr(scope, Type::Bool, 1)),
+            5 => format!("variance({})", self.expr(scope, number, 1)),
+            6 => format!("string_agg({}, ',')", self.expr(scope, Type::Text, 1)),
+            7 => {
+                let (value, by) = (self.expr(scope, number, 1), self.expr(scope, Type::Date, 1));
+                format!("array_agg({value} ORDER BY {by} DESC)")
+            }
+            8 => {
+                let (value, by) = (self.expr(scope, Type::Text, 1), self.expr(scope, number, 1));
+                format!("max_by({value}, {by})")
+            }
+            9 => {
+                let value = self.expr(scope, Type::Bigint, 1);
+                format!("percentile_cont(0.3) WITHIN GROUP (ORDER BY {value})")
+            }
             n => {
                 let ordered = [Type::Text, Type::Timestamptz, Type::Date, number];
                 let ty = *ordered.choose(&mut self.random).expect("types");
-                let name = if n == 4 { "min" } else { "max" };
+                let name = if n == 10 { "min" } else { "max" };
                 format!("{name}({})", self.expr(scope, ty, 1))
             }
         };
@@ -184,7 +199,7 @@ impl Generator {
     }
 
     fn distinct_call(&mut self, scope: &Scope) -> String {
-        let name = self.pick(&["count", "sum", "avg"]);
+        let name = self.pick(&["count", "sum", "avg", "array_agg", "bit_xor", "stddev"]);
         let argument = self.expr(scope, Type::Bigint, 1);
         let filter = match self.one_in(3) {
             true => format!(" FILTER (WHERE {})", self.expr(scope, Type::Bool, 1)),
