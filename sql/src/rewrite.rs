@@ -26,7 +26,7 @@ mod reg;
 mod rows;
 mod set_all;
 mod types;
-mod using;
+pub mod using;
 mod values;
 
 pub use checked::check_overflow;
