@@ -27,7 +27,7 @@ mod rows;
 mod set_all;
 pub mod ties;
 mod types;
-mod using;
+pub mod using;
 mod values;
 
 pub use checked::check_overflow;

@@ -6,14 +6,16 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::common::{Column, DataFusionError, SchemaError};
 use sqlparser::ast::{ExcludeSelectItem, ObjectName, ObjectNamePart};
 use sqlparser::ast::{
     Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, VisitMut, VisitorMut,
-    WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
+    SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
+    VisitorMut, WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
 };
 
 use super::ast::call;
+use crate::error::{SqlError, state};
 use crate::parse::fold;
 
 /// Qualifies merged columns in one SELECT.
@@ -44,6 +46,60 @@ pub fn qualify(select: &mut Select) {
         if let sqlparser::ast::GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
             exprs.iter_mut().for_each(&mut visit);
         }
+    }
+}
+
+/// What is wrong when a column that USING names is not there.
+pub fn missing_column(error: &DataFusionError, query: &Query) -> Option<SqlError> {
+    let DataFusionError::SchemaError(error, _) = error.find_root() else { return None };
+    let SchemaError::FieldNotFound { field, valid_fields } = error.as_ref() else { return None };
+    if field.relation.is_some() {
+        return None;
+    }
+    let mut joins = Joins { column: &field.name, right: None };
+    let _: ControlFlow<()> = query.visit(&mut joins);
+    let right = fold(&joins.right?);
+    let is_right = |column: &Column| {
+        column.relation.as_ref().is_some_and(|relation| relation.table() == right)
+    };
+    let side = if valid_fields.iter().any(is_right) { "right" } else { "left" };
+    let name = &field.name;
+    let message =
+        format!("column \"{name}\" specified in USING clause does not exist in {side} table");
+    Some(SqlError::new(state::UNDEFINED_COLUMN, message))
+}
+
+/// Finds the table on the right of a join by a column.
+struct Joins<'a> {
+    column: &'a str,
+    right: Option<Ident>,
+}
+
+impl Visitor for Joins<'_> {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        for join in select.from.iter().flat_map(|tables| &tables.joins) {
+            let names = match &join.join_operator {
+                JoinOperator::Join(JoinConstraint::Using(names))
+                | JoinOperator::Inner(JoinConstraint::Using(names))
+                | JoinOperator::Left(JoinConstraint::Using(names))
+                | JoinOperator::LeftOuter(JoinConstraint::Using(names))
+                | JoinOperator::Right(JoinConstraint::Using(names))
+                | JoinOperator::RightOuter(JoinConstraint::Using(names))
+                | JoinOperator::FullOuter(JoinConstraint::Using(names)) => names,
+                _ => continue,
+            };
+            let named = |name: &ObjectName| {
+                let ident = name.0.last().and_then(|part| part.as_ident());
+                ident.is_some_and(|ident| fold(ident) == self.column)
+            };
+            if names.iter().any(named) {
+                self.right = relation(&join.relation);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
     }
 }
 
