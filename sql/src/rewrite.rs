@@ -3,8 +3,8 @@
 //! Law: what a statement means is decided here and nowhere else, so that ad-hoc and maintained
 //! plans agree.
 //!
-//! Before `SqlToRel`: [`names`] (column names, which PostgreSQL lets repeat), [`ast`] (spellings it
-//! does not know). After it: `types` (operators and literals as PostgreSQL resolves them), then
+//! Before `SqlToRel`: [`names`] (column names, which PostgreSQL lets repeat), `functions` (calls of
+//! the user's functions, by their bodies), [`ast`] (spellings it does not know). After it: `types` (operators and literals as PostgreSQL resolves them), then
 //! DataFusion's own coercion, then `casts` (casts and arithmetic by PostgreSQL's rules).
 
 mod array_comparison;
@@ -13,6 +13,7 @@ pub mod ast;
 mod casts;
 mod checked;
 mod float_zero;
+pub mod functions;
 mod literal;
 pub mod names;
 pub mod now;

@@ -31,6 +31,7 @@ fn definition(sql: &str, columns: &[(&str, PgType)], reads: &[u64]) -> View {
         columns: columns.iter().map(|(name, ty)| Column::new(name, *ty)).collect(),
         depends_on: reads.iter().copied().map(ObjectId).collect(),
         key: None,
+        functions: vec![],
         version: 0,
         search_path: public(),
         time_zone: "UTC".to_owned(),

@@ -19,6 +19,7 @@ fn table() -> Object {
         columns: vec![id, price, tags],
         primary_key: vec![0],
         primary_key_name: Some("orders_pkey".to_owned()),
+        append_only: false,
     });
     let mut object = Object::new(ObjectId(1), "public", "orders", kind);
     object.comment = Some("what people bought".to_owned());
@@ -32,6 +33,7 @@ fn view() -> Object {
         columns: vec![Column::new("n", PgType::Int8)],
         depends_on: vec![ObjectId(1)],
         key: Some(vec![]),
+        functions: vec![],
         version: 1,
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),

@@ -137,8 +137,8 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
         factor
     {
         refuse_ordinality(*with_ordinality)?;
-        let args = std::mem::take(array_exprs);
-        *factor = derived_function("unnest", args, alias.take(), true);
+        let sets = std::mem::take(array_exprs).into_iter().map(unnest).collect();
+        *factor = derived_function("unnest", sets, alias.take());
         return Ok(());
     }
     let (name, args, alias, ordinality) = match factor {
@@ -153,17 +153,15 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
     refuse_ordinality(ordinality)?;
     let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
     let args = unnamed(std::mem::take(args))?;
-    *factor = match function.as_str() {
-        "unnest" => derived_function("unnest", args, alias.take(), true),
-        "generate_subscripts" => {
-            derived_function(&function, vec![subscripts(args)?], alias.take(), true)
-        }
+    let calls = match function.as_str() {
+        "unnest" => args.into_iter().map(unnest).collect(),
+        "generate_subscripts" => vec![unnest(subscripts(args)?)],
         "generate_series" | "regexp_split_to_table" | "string_to_table" => {
-            let call = call(&function, args);
-            derived_function(&function, vec![call], alias.take(), true)
+            vec![unnest(call(&function, args))]
         }
-        _ => derived_function(&function, args, alias.take(), false),
+        _ => vec![call(&function, args)],
     };
+    *factor = derived_function(&function, calls, alias.take());
     Ok(())
 }
 
@@ -183,12 +181,11 @@ fn unnamed(args: Vec<FunctionArg>) -> Result<Vec<Expr>, SqlError> {
         .collect()
 }
 
-/// `(SELECT unnest(a) AS f, …) AS alias`; without `sets`, `(SELECT f(a) AS f) AS alias`.
-fn derived_function(
+/// `(SELECT call AS f, …) AS alias`.
+pub(super) fn derived_function(
     function: &str,
-    args: Vec<Expr>,
+    calls: Vec<Expr>,
     alias: Option<TableAlias>,
-    sets: bool,
 ) -> TableFactor {
     let mut alias = alias.unwrap_or_else(|| TableAlias {
         explicit: true,
@@ -196,8 +193,6 @@ fn derived_function(
         columns: vec![],
         at: None,
     });
-    let calls: Vec<Expr> =
-        if sets { args.into_iter().map(unnest).collect() } else { vec![call(function, args)] };
     if alias.columns.is_empty() && calls.len() == 1 {
         // A scalar function's column is called like the alias.
         alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
