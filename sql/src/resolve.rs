@@ -27,6 +27,7 @@ use tidemark_catalog::{Found, Function, ObjectId, ObjectKind, PgType};
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
 use crate::plan::plan_body;
+use crate::rewrite::argument;
 
 /// Deepest nesting of plain views.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -333,6 +334,9 @@ struct Types;
 
 impl TypePlanner for Types {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
+        if let Some(field) = argument::field(sql_type) {
+            return Ok(Some(Arc::new(field?)));
+        }
         let data_type = arrow_type(sql_type)?;
         Ok(Some(Arc::new(Field::new("", data_type, true))))
     }

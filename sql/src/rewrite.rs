@@ -7,6 +7,7 @@
 //! the user's functions, by their bodies), [`ast`] (spellings it does not know). After it: `types` (operators and literals as PostgreSQL resolves them), then
 //! DataFusion's own coercion, then `casts` (casts and arithmetic by PostgreSQL's rules).
 
+pub(crate) mod argument;
 mod array_comparison;
 mod array_or_empty;
 pub mod ast;

@@ -15,7 +15,7 @@ use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
 use super::rows::{compare_rows, row_in_subquery, rows_in_list};
-use super::{literal, using};
+use super::{argument, literal, using};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -438,7 +438,8 @@ fn cast(expr: &mut Expr) -> Result<(), SqlError> {
     if !matches!(kind, CastKind::Cast | CastKind::DoubleColon) {
         return Err(SqlError::unsupported("TRY_CAST is not supported"));
     }
-    let (ty, typmod) = PgType::parse(&data_type.to_string())
+    let argument = argument::sql_name(data_type).map(str::to_owned);
+    let (ty, typmod) = PgType::parse(&argument.unwrap_or_else(|| data_type.to_string()))
         .map_err(|error| SqlError::new(error.sqlstate(), error.to_string()))?;
     if let Some(reg) = ty.element().and_then(reg_name)
         && let Some(names) = array_literal(inner)

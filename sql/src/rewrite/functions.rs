@@ -19,6 +19,7 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Span;
 use tidemark_catalog::{Function, FunctionBody, ObjectId};
 
+use super::argument::cast_argument;
 use super::ast::{binary, call, cast_to, derived_function, empty_query};
 use crate::dml::ast_type;
 use crate::error::{SqlError, state};
@@ -200,8 +201,8 @@ impl<'a> Inliner<'a> {
         self.count(&body, &arguments, &uses)?;
         let arguments: Vec<Expr> = arguments
             .into_iter()
-            .zip(function.types())
-            .map(|(argument, ty)| cast_to(argument, ast_type(ty)))
+            .enumerate()
+            .map(|(n, argument)| cast_argument(argument, function, n))
             .collect();
         outcome(VisitMut::visit(&mut body, &mut Substituter { function, arguments: &arguments }))?;
         if function.strict {
