@@ -4,11 +4,12 @@
 //!          whatever is applied to another. Equal lists of ops make equal catalogs
 //! Missing  it does not check that a view's text is right, nor who may do what
 //!
-//! `apply.rs` is the one way to change it, `dependents.rs` says what stands on what, `version.rs`
-//! what a view's definition was before.
+//! `apply.rs` is the one way to change it, `functions.rs` its part for functions, `dependents.rs`
+//! says what stands on what, `version.rs` what a view's definition was before.
 
 mod apply;
 mod dependents;
+mod functions;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -19,6 +20,7 @@ pub use version::Version;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::function::Function;
 use crate::object::{CommitTime, Derived, Object, ObjectId, Oid};
 use crate::system::{self, SystemTable};
 
@@ -44,6 +46,7 @@ pub struct Catalog {
     next_id: ObjectId,
     schemas: Arc<BTreeMap<String, Arc<Schema>>>,
     objects: Arc<BTreeMap<ObjectId, Arc<Entry>>>,
+    functions: Arc<BTreeMap<ObjectId, Arc<Function>>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +55,7 @@ pub struct Schema {
     pub oid: Oid,
     pub comment: Option<String>,
     names: BTreeMap<String, Name>,
+    functions: BTreeMap<String, ObjectId>,
 }
 
 /// What a name in a schema stands for.
@@ -120,7 +124,7 @@ impl Catalog {
     pub fn new() -> Self {
         let schema = |name: &str, oid, comment: Option<&str>| {
             let comment = comment.map(str::to_owned);
-            let schema = Schema { name: name.to_owned(), oid, comment, names: BTreeMap::new() };
+            let schema = Schema::new(name, oid, comment);
             (name.to_owned(), Arc::new(schema))
         };
         let mut schemas: BTreeMap<_, _> =
@@ -131,6 +135,7 @@ impl Catalog {
             next_id: ObjectId(1),
             schemas: Arc::new(schemas),
             objects: Arc::new(BTreeMap::new()),
+            functions: Arc::new(BTreeMap::new()),
         }
     }
 
@@ -139,7 +144,7 @@ impl Catalog {
         self.version
     }
 
-    /// The id the next `CreateObject` or `CreateSchema` should carry.
+    /// The id the next `CreateObject`, `CreateFunction` or `CreateSchema` should carry.
     pub fn next_id(&self) -> ObjectId {
         self.next_id
     }
@@ -228,12 +233,27 @@ impl Catalog {
 }
 
 impl Schema {
+    fn new(name: &str, oid: Oid, comment: Option<String>) -> Self {
+        Schema {
+            name: name.to_owned(),
+            oid,
+            comment,
+            names: BTreeMap::new(),
+            functions: BTreeMap::new(),
+        }
+    }
+
     /// The objects in this schema, by name.
     pub fn objects(&self) -> impl Iterator<Item = ObjectId> {
         self.names.values().filter_map(|name| match name {
             Name::Object(id) => Some(*id),
             Name::PrimaryKeyIndex(_) => None,
         })
+    }
+
+    /// The functions in this schema, by name.
+    pub fn functions(&self) -> impl Iterator<Item = ObjectId> {
+        self.functions.values().copied()
     }
 
     /// Whether it is one of Postgres' or Tidemark's own, in which nothing can be created.

@@ -14,6 +14,17 @@ pub enum CatalogError {
     UndefinedSchema(String),
     #[error("relation with id {0} does not exist")]
     UndefinedObject(crate::ObjectId),
+    #[error("function \"{0}\" already exists with same argument types")]
+    DuplicateFunction(String),
+    /// A second signature under one name.
+    #[error("there is a function {0} already: functions are not overloaded")]
+    Overloaded(String),
+    #[error("function with id {0} does not exist")]
+    UndefinedFunction(crate::ObjectId),
+    #[error("{message}")]
+    FunctionReplacement { message: String, signature: String },
+    #[error("cannot replace function {function}: {user} uses it")]
+    FunctionInUse { function: String, user: String },
     #[error("column {1} of relation \"{0}\" does not exist")]
     UndefinedColumn(String, usize),
     #[error("unacceptable schema name \"{0}\"")]
@@ -51,6 +62,10 @@ impl CatalogError {
             CatalogError::DuplicateColumn(_) => "42701",
             CatalogError::UndefinedSchema(_) => "3F000",
             CatalogError::UndefinedObject(_) => "42P01",
+            CatalogError::DuplicateFunction(_) => "42723",
+            CatalogError::Overloaded(_) | CatalogError::FunctionInUse { .. } => "0A000",
+            CatalogError::UndefinedFunction(_) => "42883",
+            CatalogError::FunctionReplacement { .. } => "42P13",
             CatalogError::UndefinedColumn(..) => "42703",
             CatalogError::ReservedSchemaName(_) => "42939",
             CatalogError::SystemSchema(..) => "42501",
@@ -77,11 +92,20 @@ impl CatalogError {
         }
     }
 
-    /// The HINT line, where Postgres has one.
-    pub fn hint(&self) -> Option<&'static str> {
+    /// The HINT line, where there is one.
+    pub fn hint(&self) -> Option<String> {
         match self {
             CatalogError::Dependents { .. } => {
-                Some("Use DROP ... CASCADE to drop the dependent objects too.")
+                Some("Use DROP ... CASCADE to drop the dependent objects too.".to_owned())
+            }
+            CatalogError::FunctionReplacement { signature, .. } => {
+                Some(format!("Use DROP FUNCTION {signature} first."))
+            }
+            CatalogError::Overloaded(signature) => {
+                Some(format!("Take another name, or drop {signature} first."))
+            }
+            CatalogError::FunctionInUse { .. } => {
+                Some("Drop it with CASCADE, create it anew, and create its views again.".to_owned())
             }
             _ => None,
         }

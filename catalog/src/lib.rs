@@ -11,6 +11,7 @@
 pub mod catalog;
 pub mod durable;
 mod error;
+mod function;
 mod object;
 mod op;
 pub mod pg_type;
@@ -19,6 +20,7 @@ pub mod system;
 
 pub use catalog::{Catalog, Dropped, Found, Schema, Version, effective_path};
 pub use error::CatalogError;
+pub use function::{Argument, Function, FunctionBody, Volatility};
 pub use object::{Column, CommitTime, Derived, Object, ObjectId, ObjectKind, Oid, Table, View};
 pub use op::{CommentTarget, FORMAT_VERSION, Op};
 pub use pg_type::PgType;

@@ -168,6 +168,9 @@ pub struct View {
     pub depends_on: Vec<ObjectId>,
     /// Columns that identify a row, where that could be derived.
     pub key: Option<Vec<usize>>,
+    /// Functions that the text uses, also inside other functions: a name in it means one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<ObjectId>,
     /// From 1; [`Catalog::apply`](crate::Catalog::apply) numbers versions, whatever stands here.
     pub version: u32,
     /// The creator's session settings that the text means something by (S11).
@@ -225,6 +228,11 @@ impl Object {
     pub fn depends_on(&self) -> &[ObjectId] {
         self.view().map_or(&[], |view| &view.depends_on)
     }
+
+    /// Functions that a view's text uses.
+    pub fn functions(&self) -> &[ObjectId] {
+        self.view().map_or(&[], |view| &view.functions)
+    }
 }
 
 impl ObjectKind {
@@ -267,6 +275,11 @@ impl Column {
 }
 
 impl View {
+    /// Whether it reads this object or uses this function.
+    pub fn stands_on(&self, id: ObjectId) -> bool {
+        self.depends_on.contains(&id) || self.functions.contains(&id)
+    }
+
     /// Whether `other` says the same: replacing by it makes no new version.
     pub fn same_definition(&self, other: &View) -> bool {
         let numbered_alike = View { version: self.version, ..other.clone() };

@@ -7,10 +7,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
+use crate::function::Function;
 use crate::object::{Object, ObjectId};
 
-/// Written in front of every record. Adding a field with a serde default keeps the number; anything
-/// else raises it, and `from_bytes` keeps reading the lower ones.
+/// Written in front of every record. Adding a field with a serde default keeps the number, and so
+/// does a new op, which an older program refuses by its name; anything else raises it, and
+/// `from_bytes` keeps reading the lower ones.
 pub const FORMAT_VERSION: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +42,10 @@ pub enum Op {
         on: CommentTarget,
         text: Option<String>,
     },
+    CreateFunction(Function),
+    /// A new body, and what else is said of it, for the same parameters and result.
+    ReplaceFunction(Function),
+    DropFunction(ObjectId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -285,7 +285,7 @@ impl Staged {
 pub fn catalog_error(error: CatalogError) -> SqlError {
     SqlError {
         detail: error.detail(),
-        hint: error.hint().map(str::to_owned),
+        hint: error.hint(),
         ..SqlError::new(error.sqlstate(), error.to_string())
     }
 }

@@ -1,5 +1,9 @@
 //! Definitions out of CREATE statements: columns with types and defaults, names with schemas.
 
+mod function;
+
+pub use function::{check_function, define_function, resolve_function};
+
 use std::collections::BTreeSet;
 
 use sqlparser::ast::{

@@ -63,6 +63,7 @@ pub mod state {
     pub const DATATYPE_MISMATCH: SqlState = "42804";
     pub const WRONG_OBJECT_TYPE: SqlState = "42809";
     pub const CANNOT_COERCE: SqlState = "42846";
+    pub const DUPLICATE_FUNCTION: SqlState = "42723";
     pub const UNDEFINED_FUNCTION: SqlState = "42883";
     pub const UNDEFINED_TABLE: SqlState = "42P01";
     pub const UNDEFINED_PARAMETER: SqlState = "42P02";
@@ -71,6 +72,7 @@ pub mod state {
     pub const DUPLICATE_SCHEMA: SqlState = "42P06";
     pub const DUPLICATE_TABLE: SqlState = "42P07";
     pub const INVALID_COLUMN_REFERENCE: SqlState = "42P10";
+    pub const INVALID_FUNCTION_DEFINITION: SqlState = "42P13";
     pub const INVALID_TABLE_DEFINITION: SqlState = "42P16";
     pub const INDETERMINATE_DATATYPE: SqlState = "42P18";
     pub const INVALID_OBJECT_DEFINITION: SqlState = "42P17";

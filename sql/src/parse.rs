@@ -6,6 +6,7 @@
 
 mod copy;
 mod cursor;
+mod function;
 mod limits;
 pub(crate) mod position;
 mod recognize;

@@ -43,6 +43,8 @@ pub struct QueryPlan {
     /// Objects a view of this query would depend on: `reads` of its own text and the plain views it
     /// names.
     pub depends_on: Vec<ObjectId>,
+    /// Functions of the user's that its own text uses, also inside other functions.
+    pub functions: Vec<ObjectId>,
     /// What each relation name meant, by the name as written.
     pub bindings: BTreeMap<String, ObjectId>,
     pub notices: Vec<Notice>,
@@ -82,6 +84,7 @@ pub(crate) fn plan_resolved(
         views: awaited(resolver.ctx, &plan, &reads)?,
         base_tables: base_tables(catalog, &reads).into_iter().collect(),
         depends_on: direct.into_iter().filter(read).collect(),
+        functions: resolved.functions.into_iter().collect(),
         bindings: resolved.names.into_iter().filter(|(_, id)| read(id)).collect(),
         reads: reads.into_iter().collect(),
         notices: Vec::new(),
@@ -166,6 +169,7 @@ fn to_rel_once(
 ) -> Result<LogicalPlan> {
     let mut query = Box::new(query.clone());
     rewrite::names::name_columns(&mut query, mark_all);
+    rewrite::functions::inline(&mut query, resolver)?;
     rewrite::ast::rewrite(query.as_mut())?;
     let fields = param_types
         .iter()

@@ -22,13 +22,13 @@ use datafusion::logical_expr::{
 };
 use sqlparser::ast::{self, TableFactor};
 use tidemark_catalog::system::SystemTable;
-use tidemark_catalog::{Found, ObjectId, ObjectKind, PgType};
+use tidemark_catalog::{Found, Function, ObjectId, ObjectKind, PgType};
 
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
 use crate::function;
 use crate::plan::plan_body;
-use crate::rewrite::bpchar;
+use crate::rewrite::{argument, bpchar};
 
 /// Deepest nesting of plain views.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -87,6 +87,8 @@ pub struct Resolver<'a> {
     search_path: Vec<String>,
     /// Names fixed when a view was created.
     bindings: BTreeMap<String, ObjectId>,
+    /// Of a view: the functions it was created with. A name in it means one of them.
+    functions: Option<&'a [ObjectId]>,
     /// Relations a statement brings along, by name.
     given: BTreeMap<String, RelationSource>,
     /// Views being expanded, outermost first.
@@ -103,6 +105,8 @@ pub struct Resolved {
     pub names: BTreeMap<String, ObjectId>,
     /// Plain views of the query itself.
     pub plain_views: BTreeSet<ObjectId>,
+    /// The user's functions, those in functions too.
+    pub functions: BTreeSet<ObjectId>,
 }
 
 impl<'a> Resolver<'a> {
@@ -112,6 +116,7 @@ impl<'a> Resolver<'a> {
             state,
             search_path: ctx.search_path(),
             bindings: BTreeMap::new(),
+            functions: None,
             given: BTreeMap::new(),
             expanding: Vec::new(),
             found: Arc::default(),
@@ -164,6 +169,35 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// The function of the user's that a name means, in a body by that function's `path`.
+    pub fn function(
+        &self,
+        schema: Option<&str>,
+        name: &str,
+        path: Option<&[String]>,
+    ) -> Option<&'a Function> {
+        let catalog = &self.ctx.catalog;
+        let path = path.unwrap_or(&self.search_path);
+        let Some(bound) = self.functions else {
+            return catalog.resolve_function(schema, name, path);
+        };
+        let bound = || bound.iter().filter_map(|id| catalog.function(*id));
+        let in_schema = |schema: &str| {
+            bound().find(|function| function.schema == schema && function.name == name)
+        };
+        let found = match schema {
+            Some(schema) => in_schema(schema),
+            None => path.iter().find_map(|schema| in_schema(schema)),
+        };
+        // Its schema may have been renamed.
+        found.or_else(|| bound().find(|function| function.name == name))
+    }
+
+    pub fn note_functions(&self, used: BTreeSet<ObjectId>) {
+        let mut found = self.found.lock().expect("nothing panics while holding it");
+        found.functions.extend(used);
+    }
+
     fn note(&self, name: String, id: ObjectId, plain_view: bool) {
         let mut found = self.found.lock().expect("nothing panics while holding it");
         found.names.insert(name, id);
@@ -204,6 +238,7 @@ impl<'a> Resolver<'a> {
             state: self.state,
             search_path: view.search_path.clone(),
             bindings: view.bindings.clone(),
+            functions: Some(&view.functions),
             given: BTreeMap::new(),
             expanding,
             found: Arc::default(),
@@ -306,6 +341,9 @@ struct Types;
 
 impl TypePlanner for Types {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
+        if let Some(field) = argument::field(sql_type) {
+            return Ok(Some(Arc::new(field?)));
+        }
         let data_type = arrow_type(sql_type)?;
         Ok(Some(Arc::new(Field::new("", data_type, true))))
     }

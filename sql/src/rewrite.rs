@@ -3,10 +3,11 @@
 //! Law: what a statement means is decided here and nowhere else, so that ad-hoc and maintained
 //! plans agree.
 //!
-//! Before `SqlToRel`: [`names`] (column names, which PostgreSQL lets repeat), [`ast`] (spellings it
-//! does not know). After it: `types` (operators and literals as PostgreSQL resolves them), then
+//! Before `SqlToRel`: [`names`] (column names, which PostgreSQL lets repeat), `functions` (calls of
+//! the user's functions, by their bodies), [`ast`] (spellings it does not know). After it: `types` (operators and literals as PostgreSQL resolves them), then
 //! DataFusion's own coercion, then `casts` (casts and arithmetic by PostgreSQL's rules).
 
+pub(crate) mod argument;
 mod array_comparison;
 mod array_or_empty;
 pub mod ast;
@@ -17,6 +18,7 @@ mod common_type;
 mod complete_order;
 mod float_zero;
 mod from;
+pub mod functions;
 mod literal;
 mod named_arguments;
 pub mod names;

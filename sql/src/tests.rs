@@ -141,7 +141,7 @@ impl Session {
                     columns: table.columns,
                     primary_key: table.primary_key,
                     primary_key_name: table.primary_key_name,
-                    append_only: false,
+                    append_only: table.append_only,
                 });
                 self.create(Object::new(id, &table.schema, &table.name, kind));
                 self.commit(Change { create_tables: vec![def], ..Change::default() });
@@ -181,6 +181,7 @@ impl Session {
             columns,
             depends_on: plan.depends_on.clone(),
             key: maintained.as_ref().and_then(|maintained| maintained.key.clone()),
+            functions: vec![],
             version: 1,
             search_path: vec!["public".to_string()],
             time_zone: "UTC".to_string(),

@@ -27,6 +27,9 @@ impl Catalog {
             Op::CreateObject(object) => self.create_object(object, at),
             Op::ReplaceObject(object) => self.replace_object(object, at),
             Op::DropObject(id) => self.drop_object(*id),
+            Op::CreateFunction(function) => self.create_function(function),
+            Op::ReplaceFunction(function) => self.replace_function(function),
+            Op::DropFunction(id) => self.drop_function(*id),
             Op::Rename { id, to } => self.rename(*id, to),
             Op::Comment { on, text } => self.comment(on, text.clone()),
         }?;
@@ -40,12 +43,7 @@ impl Catalog {
         if self.schemas.contains_key(name) {
             return Err(CatalogError::DuplicateSchema(name.to_owned()));
         }
-        let schema = Schema {
-            name: name.to_owned(),
-            oid: id.oid(),
-            comment: None,
-            names: Default::default(),
-        };
+        let schema = Schema::new(name, id.oid(), None);
         Arc::make_mut(&mut self.schemas).insert(name.to_owned(), Arc::new(schema));
         self.take_id(id);
         Ok(())
@@ -70,6 +68,9 @@ impl Catalog {
         schema.name = to.to_owned();
         for id in schema.objects() {
             self.entry_mut(id).object.schema = to.to_owned();
+        }
+        for id in schema.functions() {
+            self.move_function(id, to);
         }
         let schemas = Arc::make_mut(&mut self.schemas);
         schemas.remove(name);
@@ -171,7 +172,7 @@ impl Catalog {
 
     fn drop_object(&mut self, id: ObjectId) -> Result<(), CatalogError> {
         let object = self.require(id)?.clone();
-        self.check_no_dependents(&object)?;
+        self.check_no_dependents(id, &object.schema)?;
         self.remove_names(&object);
         Arc::make_mut(&mut self.objects).remove(&id);
         Ok(())
@@ -217,7 +218,7 @@ impl Catalog {
         self.get(id).ok_or(CatalogError::UndefinedObject(id))
     }
 
-    fn require_schema(&self, name: &str) -> Result<&Schema, CatalogError> {
+    pub(super) fn require_schema(&self, name: &str) -> Result<&Schema, CatalogError> {
         self.schema(name).ok_or_else(|| CatalogError::UndefinedSchema(name.to_owned()))
     }
 
@@ -230,6 +231,7 @@ impl Catalog {
 
     /// What a view reads must be there, or dropping it later would find no end to hold.
     fn check_inputs(&self, object: &Object) -> Result<(), CatalogError> {
+        object.functions().iter().try_for_each(|id| self.require_function(*id).map(|_| ()))?;
         object.depends_on().iter().try_for_each(|id| self.require(*id).map(|_| ()))
     }
 
@@ -243,7 +245,7 @@ impl Catalog {
         Ok(())
     }
 
-    fn check_id(&self, id: ObjectId) -> Result<(), CatalogError> {
+    pub(super) fn check_id(&self, id: ObjectId) -> Result<(), CatalogError> {
         if id < self.next_id { Err(CatalogError::IdTaken(id)) } else { Ok(()) }
     }
 
@@ -263,11 +265,11 @@ impl Catalog {
         }
     }
 
-    fn take_id(&mut self, id: ObjectId) {
+    pub(super) fn take_id(&mut self, id: ObjectId) {
         self.next_id = self.next_id.max(ObjectId(id.0 + 1));
     }
 
-    fn schema_mut(&mut self, name: &str) -> &mut Schema {
+    pub(super) fn schema_mut(&mut self, name: &str) -> &mut Schema {
         let schemas = Arc::make_mut(&mut self.schemas);
         Arc::make_mut(schemas.get_mut(name).expect("callers have looked the schema up"))
     }

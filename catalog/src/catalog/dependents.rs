@@ -36,9 +36,9 @@ impl Dropped {
 }
 
 impl Catalog {
-    /// The views that read this object directly, by their present definitions.
+    /// The views that read this object or use this function directly, by their present definitions.
     pub fn dependents(&self, id: ObjectId) -> Vec<ObjectId> {
-        let reads = |object: &&Object| object.depends_on().contains(&id);
+        let reads = |object: &&Object| object.view().is_some_and(|view| view.stands_on(id));
         self.objects().filter(reads).map(|object| object.id).collect()
     }
 
@@ -54,7 +54,7 @@ impl Catalog {
         let mut found = Vec::new();
         for entry in self.objects.values() {
             for (_, object) in &entry.earlier {
-                if let Some(view) = object.view().filter(|view| view.depends_on.contains(&id)) {
+                if let Some(view) = object.view().filter(|view| view.stands_on(id)) {
                     found.push((object.id, view.version));
                 }
             }
@@ -89,6 +89,9 @@ impl Catalog {
 
     /// `view v`, `table s.t`: how messages name an object.
     pub fn describe(&self, id: ObjectId, search_path: &[String]) -> String {
+        if let Some(function) = self.function(id) {
+            return format!("function {}", self.function_name(function, search_path));
+        }
         let Some(object) = self.get(id) else {
             return format!("object {id}");
         };
@@ -104,14 +107,19 @@ impl Catalog {
         format!("{}.{name}", quote_identifier(&object.schema))
     }
 
-    pub(super) fn check_no_dependents(&self, object: &Object) -> Result<(), CatalogError> {
-        let direct = self.dependents(object.id);
-        if direct.iter().all(|id| *id == object.id) {
+    /// For an object or function of `schema`.
+    pub(super) fn check_no_dependents(
+        &self,
+        on: ObjectId,
+        schema: &str,
+    ) -> Result<(), CatalogError> {
+        let direct = self.dependents(on);
+        if direct.iter().all(|id| *id == on) {
             return Ok(());
         }
-        let path = [object.schema.clone()];
-        let added: Vec<_> = direct.into_iter().map(|id| (object.id, id)).collect();
-        Err(self.dependents_error(&[object.id], &added, &path))
+        let path = [schema.to_owned()];
+        let added: Vec<_> = direct.into_iter().map(|id| (on, id)).collect();
+        Err(self.dependents_error(&[on], &added, &path))
     }
 
     pub(super) fn check_schema_empty(&self, name: &str) -> Result<(), CatalogError> {
@@ -120,6 +128,7 @@ impl Catalog {
         let schema_name = quote_identifier(name);
         let lines = schema
             .objects()
+            .chain(schema.functions())
             .map(|id| format!("{} depends on schema {schema_name}", self.describe(id, &[])));
         let detail: Vec<String> = lines.collect();
         if detail.is_empty() {

@@ -6,6 +6,7 @@ use expect_test::{Expect, expect};
 
 use super::{Catalog, Found};
 use crate::error::CatalogError;
+use crate::function::{Argument, Function, FunctionBody, Volatility};
 use crate::object::{Column, CommitTime, Object, ObjectId, ObjectKind, Oid, Table, View};
 use crate::op::{CommentTarget, Op};
 use crate::pg_type::PgType;
@@ -31,6 +32,7 @@ fn definition(sql: &str, columns: &[(&str, PgType)], reads: &[u64]) -> View {
         columns: columns.iter().map(|(name, ty)| Column::new(name, *ty)).collect(),
         depends_on: reads.iter().copied().map(ObjectId).collect(),
         key: None,
+        functions: vec![],
         version: 0,
         search_path: public(),
         time_zone: "UTC".to_owned(),
@@ -360,4 +362,132 @@ fn a_schema_takes_its_objects_along() {
     assert_eq!(found.as_deref(), Some("r"));
     assert!(catalog.resolve(Some("s"), "t", &[]).is_none());
     assert_eq!(catalog.schema("r").map(|schema| schema.oid), Some(ObjectId(1).oid()));
+}
+
+/// `name(x type) RETURNS type`.
+fn function(id: u64, schema: &str, name: &str, ty: PgType) -> Function {
+    Function {
+        id: ObjectId(id),
+        schema: schema.to_owned(),
+        name: name.to_owned(),
+        arguments: vec![Argument { name: Some("x".to_owned()), ty }],
+        returns: ty,
+        body: FunctionBody::Expression("x".to_owned()),
+        strict: false,
+        volatility: Volatility::Volatile,
+        search_path: public(),
+    }
+}
+
+/// `public.f(integer)`, `s.f(text)`, and a view that uses the first.
+fn with_functions() -> Catalog {
+    let mut uses = definition("SELECT f(1) AS a", &[("a", PgType::Int4)], &[]);
+    uses.functions = vec![ObjectId(2)];
+    catalog(&[
+        Op::CreateSchema { id: ObjectId(1), name: "s".to_owned() },
+        Op::CreateFunction(function(2, "public", "f", PgType::Int4)),
+        Op::CreateFunction(function(3, "s", "f", PgType::Text)),
+        Op::CreateObject(view_object(4, "v", uses)),
+    ])
+}
+
+#[test]
+fn functions_have_names_of_their_own_along_the_search_path() {
+    let mut catalog = with_functions();
+    catalog.apply(&table(5, "public", "f")).expect("a relation may be called like a function");
+    let id = |catalog: &Catalog, schema, path: &[String]| {
+        catalog.resolve_function(schema, "f", path).map(|function| function.id)
+    };
+    assert_eq!(id(&catalog, None, &public()), Some(ObjectId(2)));
+    assert_eq!(id(&catalog, None, &path(&["s", "public"])), Some(ObjectId(3)));
+    assert_eq!(id(&catalog, Some("s"), &public()), Some(ObjectId(3)));
+    assert_eq!(catalog.resolve_function(None, "g", &public()), None);
+    assert_eq!(catalog.describe(ObjectId(3), &public()), "function s.f(text)");
+    let rename = Op::RenameSchema { name: "s".to_owned(), to: "r".to_owned() };
+    catalog.apply(&rename).expect("the name is free");
+    assert_eq!(id(&catalog, Some("r"), &public()), Some(ObjectId(3)));
+    assert_eq!(catalog.function(ObjectId(3)).map(|f| f.schema.as_str()), Some("r"));
+}
+
+#[test]
+fn impossible_functions_are_refused() {
+    let catalog = with_functions();
+    let refuse = |op: Op, expected: Expect| refused(&catalog, &op, expected);
+    refuse(
+        Op::CreateFunction(function(9, "public", "f", PgType::Int4)),
+        expect![[r#"42723 function "f" already exists with same argument types"#]],
+    );
+    refuse(
+        Op::CreateFunction(function(9, "public", "f", PgType::Text)),
+        expect!["0A000 there is a function f(integer) already: functions are not overloaded"],
+    );
+    refuse(
+        Op::CreateFunction(function(9, "nowhere", "f", PgType::Int4)),
+        expect![[r#"3F000 schema "nowhere" does not exist"#]],
+    );
+    refuse(
+        Op::CreateFunction(function(9, "pg_catalog", "f", PgType::Int4)),
+        expect![[r#"
+        42501 permission denied to create "pg_catalog.f"
+        System catalog modifications are currently disallowed."#]],
+    );
+    refuse(
+        Op::CreateFunction(function(3, "public", "g", PgType::Int4)),
+        expect!["XX000 object id 3 was given before"],
+    );
+    refuse(
+        Op::ReplaceFunction(function(9, "public", "g", PgType::Int4)),
+        expect!["42883 function with id 9 does not exist"],
+    );
+    let mut other = function(3, "s", "f", PgType::Text);
+    other.returns = PgType::Int4;
+    refuse(
+        Op::ReplaceFunction(other),
+        expect!["42P13 cannot change return type of existing function"],
+    );
+    let mut renamed = function(3, "s", "f", PgType::Text);
+    renamed.arguments[0].name = Some("y".to_owned());
+    refuse(
+        Op::ReplaceFunction(renamed),
+        expect![[r#"42P13 cannot change name of input parameter "x""#]],
+    );
+    let mut used = function(2, "public", "f", PgType::Int4);
+    used.strict = true;
+    refuse(
+        Op::ReplaceFunction(used),
+        expect!["0A000 cannot replace function f(integer): view v uses it"],
+    );
+    refuse(
+        Op::DropFunction(ObjectId(2)),
+        expect![[r#"
+        2BP01 cannot drop function f(integer) because other objects depend on it
+        view v depends on function f(integer)"#]],
+    );
+    refuse(Op::DropFunction(ObjectId(9)), expect!["42883 function with id 9 does not exist"]);
+    let mut lost = definition("SELECT g(1) AS a", &[("a", PgType::Int4)], &[]);
+    lost.functions = vec![ObjectId(8)];
+    refuse(
+        Op::CreateObject(view_object(9, "w", lost)),
+        expect!["42883 function with id 8 does not exist"],
+    );
+    refuse(
+        Op::DropSchema { name: "s".to_owned() },
+        expect![[r#"
+        2BP01 cannot drop schema s because other objects depend on it
+        function s.f(text) depends on schema s"#]],
+    );
+}
+
+#[test]
+fn a_cascade_from_a_function_takes_its_views() {
+    let mut catalog = with_functions();
+    let dropped = catalog.plan_drop(&[ObjectId(2)], true, &public()).expect("it cascades");
+    assert_eq!(dropped.order, [ObjectId(4), ObjectId(2)]);
+    assert_eq!(dropped.cascaded, ["view v"]);
+    catalog.apply(&Op::DropObject(ObjectId(4))).expect("nothing stands on it");
+    catalog.apply(&Op::DropFunction(ObjectId(2))).expect("nothing stands on it any more");
+    assert_eq!(catalog.functions().map(|function| function.id).collect::<Vec<_>>(), [ObjectId(3)]);
+    // The name is free for any signature.
+    let again = Op::CreateFunction(function(5, "public", "f", PgType::Text));
+    catalog.apply(&again).expect("the name is free");
 }

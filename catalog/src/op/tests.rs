@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use expect_test::expect;
 
 use super::{CommentTarget, Op};
+use crate::function::{Argument, Function, FunctionBody, Volatility};
 use crate::object::{Column, Object, ObjectId, ObjectKind, Table, View};
 use crate::pg_type::PgType;
 
@@ -33,12 +34,30 @@ fn view() -> Object {
         columns: vec![Column::new("n", PgType::Int8)],
         depends_on: vec![ObjectId(1)],
         key: Some(vec![]),
+        functions: vec![],
         version: 1,
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::from([("orders".to_owned(), ObjectId(1))]),
     };
     Object::new(ObjectId(2), "public", "order_count", ObjectKind::MaterializedView(view))
+}
+
+fn function() -> Function {
+    Function {
+        id: ObjectId(4),
+        schema: "public".to_owned(),
+        name: "net".to_owned(),
+        arguments: vec![
+            Argument { name: Some("price".to_owned()), ty: PgType::Numeric },
+            Argument { name: None, ty: PgType::Int4 },
+        ],
+        returns: PgType::Numeric,
+        body: FunctionBody::Query("SELECT price - $2".to_owned()),
+        strict: true,
+        volatility: Volatility::Immutable,
+        search_path: vec!["public".to_owned()],
+    }
 }
 
 #[test]
@@ -52,6 +71,9 @@ fn every_op_is_read_as_it_was_written() {
         Op::ReplaceObject(view()),
         Op::DropObject(ObjectId(2)),
         Op::Rename { id: ObjectId(1), to: "sales".to_owned() },
+        Op::CreateFunction(function()),
+        Op::ReplaceFunction(function()),
+        Op::DropFunction(ObjectId(4)),
         Op::Comment { on: CommentTarget::Schema("s".to_owned()), text: None },
         Op::Comment { on: CommentTarget::Object(ObjectId(1)), text: Some("x".to_owned()) },
         Op::Comment { on: CommentTarget::Column(ObjectId(1), 2), text: Some("y".to_owned()) },
@@ -69,6 +91,8 @@ fn the_record_stays_readable() {
     expect![[r#"{"format":1,"op":{"CreateObject":{"id":1,"schema":"public","name":"orders","kind":{"Table":{"columns":[{"name":"id","ty":"int4","typmod":-1,"not_null":true,"default":null},{"name":"price","ty":"numeric","typmod":655366,"not_null":false,"default":"0"},{"name":"tags","ty":"_text","typmod":-1,"not_null":false,"default":null}],"primary_key":[0],"primary_key_name":"orders_pkey"}},"comment":"what people bought","column_comments":{"1":"in euros"}}}}"#]].assert_eq(&record);
     let view = String::from_utf8(Op::ReplaceObject(view()).to_bytes()).expect("JSON is UTF-8");
     expect![[r#"{"format":1,"op":{"ReplaceObject":{"id":2,"schema":"public","name":"order_count","kind":{"MaterializedView":{"sql":"SELECT count(*) AS n FROM orders","columns":[{"name":"n","ty":"int8","typmod":-1,"not_null":false,"default":null}],"depends_on":[1],"key":[],"version":1,"search_path":["public"],"time_zone":"UTC","bindings":{"orders":1}}}}}}"#]].assert_eq(&view);
+    let function = String::from_utf8(Op::CreateFunction(function()).to_bytes());
+    expect![[r#"{"format":1,"op":{"CreateFunction":{"id":4,"schema":"public","name":"net","arguments":[{"name":"price","ty":"numeric"},{"ty":"int4"}],"returns":"numeric","body":{"Query":"SELECT price - $2"},"strict":true,"volatility":"Immutable","search_path":["public"]}}}"#]].assert_eq(&function.expect("JSON is UTF-8"));
 }
 
 #[test]
@@ -80,5 +104,5 @@ fn records_of_no_format_or_a_newer_one_are_refused() {
     .assert_eq(&error(br#"{"format":2,"op":{"Teleport":7}}"#));
     expect!["catalog record is unreadable: EOF while parsing a string at line 1 column 23"]
         .assert_eq(&error(b"{\"format\":1,\"op\":{\"Drop"));
-    expect!["catalog record is unreadable: unknown variant `Teleport`, expected one of `CreateSchema`, `DropSchema`, `RenameSchema`, `CreateObject`, `ReplaceObject`, `DropObject`, `Rename`, `Comment` at line 1 column 28"].assert_eq(&error(br#"{"format":1,"op":{"Teleport":7}}"#));
+    expect!["catalog record is unreadable: unknown variant `Teleport`, expected one of `CreateSchema`, `DropSchema`, `RenameSchema`, `CreateObject`, `ReplaceObject`, `DropObject`, `Rename`, `Comment`, `CreateFunction`, `ReplaceFunction`, `DropFunction` at line 1 column 28"].assert_eq(&error(br#"{"format":1,"op":{"Teleport":7}}"#));
 }

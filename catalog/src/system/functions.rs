@@ -13,8 +13,8 @@ mod visibility;
 
 pub use definition::{
     format_type, pg_get_constraintdef, pg_get_expr, pg_get_function_arguments,
-    pg_get_function_result, pg_get_indexdef, pg_get_ruledef, pg_get_serial_sequence,
-    pg_get_statisticsobjdef_columns, pg_get_viewdef,
+    pg_get_function_result, pg_get_function_sqlbody, pg_get_functiondef, pg_get_indexdef,
+    pg_get_ruledef, pg_get_serial_sequence, pg_get_statisticsobjdef_columns, pg_get_viewdef,
 };
 pub use description::{
     col_description, obj_description, pg_encoding_to_char, pg_get_userbyid,

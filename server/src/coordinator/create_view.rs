@@ -114,6 +114,7 @@ pub fn define(
         sql: create.body.clone(),
         columns,
         depends_on: plan.depends_on.clone(),
+        functions: plan.functions.clone(),
         key: None,
         version: 1,
         search_path: session.settings.search_path(&session.user),

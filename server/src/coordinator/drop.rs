@@ -85,7 +85,7 @@ async fn drop_schemas(
             return Err(SqlError::new(state::INVALID_SCHEMA_NAME, message));
         };
         if drop.cascade && !found.is_system() {
-            let objects: Vec<ObjectId> = found.objects().collect();
+            let objects: Vec<ObjectId> = found.objects().chain(found.functions()).collect();
             drop_objects(session, ctx, &objects, true).await?;
         }
         session.open_transaction()?.stage(Op::DropSchema { name: schema })?;
@@ -93,7 +93,8 @@ async fn drop_schemas(
     Ok(())
 }
 
-async fn drop_objects(
+/// Drops objects and functions, with what stands on them if that is to go too.
+pub async fn drop_objects(
     session: &mut Session,
     ctx: &PlanContext,
     roots: &[ObjectId],
@@ -106,10 +107,13 @@ async fn drop_objects(
         session.notice(Notice { detail, ..notice });
     }
     for id in dropped.order {
-        let Some(object) = ctx.catalog.get(id) else {
-            continue;
-        };
-        drop_one(session, object).await?;
+        match ctx.catalog.get(id) {
+            Some(object) => drop_one(session, object).await?,
+            None if ctx.catalog.function(id).is_some() => {
+                session.open_transaction()?.stage(Op::DropFunction(id))?;
+            }
+            None => {}
+        }
     }
     Ok(())
 }

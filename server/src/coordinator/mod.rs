@@ -10,6 +10,7 @@
 mod comment;
 mod commit;
 mod copy;
+mod create_function;
 mod create_materialized_view;
 mod create_schema;
 mod create_table;
@@ -17,6 +18,7 @@ mod create_view;
 mod cursor;
 mod dml;
 mod drop;
+mod drop_function;
 mod explain;
 mod prepare;
 mod quarantine;
@@ -220,7 +222,9 @@ async fn define(session: &mut Session, statement: &Statement) -> Result<Outcome,
         Statement::CreateMaterializedView(create) => {
             create_materialized_view::run(session, create).await
         }
+        Statement::CreateFunction(create) => create_function::run(session, create).await,
         Statement::Drop(drop) => drop::run(session, drop).await,
+        Statement::DropFunction(drop) => drop_function::run(session, drop).await,
         Statement::AlterRename { .. } => rename::run(session, statement).await,
         Statement::Comment { on, comment } => comment::run(session, on, comment.clone()).await,
         Statement::RefreshMaterializedView { name } => {

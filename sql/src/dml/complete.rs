@@ -130,6 +130,10 @@ pub(crate) fn default_plan(ctx: &PlanContext, column: &Column) -> Result<Logical
     let resolver = Resolver::new(ctx, &session).with_given(sources);
     let plan =
         to_rel(&resolver, &query, &[]).map_err(|error| SqlError { position: None, ..error })?;
+    if !resolver.resolved().functions.is_empty() {
+        let message = "functions of the user's are not supported in defaults";
+        return Err(SqlError::unsupported(message).with_hint("Write the function's expression."));
+    }
     let plan = finish(&session, plan, &mut Vec::new())?;
     let ty = plan.schema().field(0).data_type();
     assign::check(ty, column).map_err(|error| {

@@ -168,7 +168,12 @@ pub fn ast_type(ty: PgType) -> ast::DataType {
 
 /// What a column is assigned: a literal or parameter takes the column's type, as PostgreSQL has it.
 pub fn typed(expr: Expr, column: &Column) -> Expr {
-    let untyped = match &expr {
+    if is_untyped(&expr) { cast_to(expr, ast_type(column.ty)) } else { expr }
+}
+
+/// Whether an expression has no type but that of where it stands.
+pub fn is_untyped(expr: &Expr) -> bool {
+    match expr {
         Expr::Value(value) => matches!(
             value.value,
             ast::Value::SingleQuotedString(_)
@@ -177,10 +182,7 @@ pub fn typed(expr: Expr, column: &Column) -> Expr {
                 | ast::Value::Null
                 | ast::Value::Placeholder(_)
         ),
-        Expr::Nested(inner) => {
-            return Expr::Nested(Box::new(typed((**inner).clone(), column)));
-        }
+        Expr::Nested(inner) => is_untyped(inner),
         _ => false,
-    };
-    if untyped { cast_to(expr, ast_type(column.ty)) } else { expr }
+    }
 }

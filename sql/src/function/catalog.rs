@@ -8,8 +8,8 @@ use arrow::array::{Array, ArrayRef, BooleanArray, StringArray, UInt32Array, new_
 use arrow::datatypes::{DataType, Int32Type, UInt32Type};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
-use tidemark_catalog::Oid;
 use tidemark_catalog::system::functions as system;
+use tidemark_catalog::{Catalog, Oid};
 
 use crate::error::SqlError;
 
@@ -118,15 +118,15 @@ fn definitions() -> Vec<ScalarUDF> {
                 Ok(system::pg_get_expr(expr))
             }))
             .udf(),
-        of_function("pg_get_function_result", system::pg_get_function_result),
-        of_function("pg_get_function_arguments", system::pg_get_function_arguments),
-        of_function("pg_get_function_identity_arguments", system::pg_get_function_arguments),
+        text_of_oid("pg_get_function_result", system::pg_get_function_result),
+        text_of_oid("pg_get_function_arguments", system::pg_get_function_arguments),
+        text_of_oid("pg_get_function_identity_arguments", system::pg_get_function_arguments),
         nothing("pg_get_serial_sequence", &[&[Ty::Text, Ty::Text]]),
         nothing("pg_get_statisticsobjdef_columns", &[&[Ty::Oid]]),
         nothing("pg_get_triggerdef", &[&[Ty::Oid], &[Ty::Oid, Ty::Bool]]),
         nothing("pg_get_partkeydef", &[&[Ty::Oid]]),
-        nothing("pg_get_functiondef", &[&[Ty::Oid]]),
-        nothing("pg_get_function_sqlbody", &[&[Ty::Oid]]),
+        text_of_oid("pg_get_functiondef", system::pg_get_functiondef),
+        text_of_oid("pg_get_function_sqlbody", system::pg_get_function_sqlbody),
         nothing("pg_get_partition_constraintdef", &[&[Ty::Oid]]),
         Scalar::new("pg_tablespace_location")
             .overload(fn1::<OidArg, Text>(|_| Ok(system::pg_tablespace_location().into())))
@@ -134,9 +134,9 @@ fn definitions() -> Vec<ScalarUDF> {
     ]
 }
 
-fn of_function(name: &'static str, of: fn(Oid) -> Option<String>) -> ScalarUDF {
-    let body = move |oid: u32| Ok(of(Oid(oid)));
-    Scalar::new(name).stable().overload(fn1::<OidArg, Opt<Text>>(body)).udf()
+fn text_of_oid(name: &'static str, of: fn(&Catalog, Oid) -> Option<String>) -> ScalarUDF {
+    let overload = text_of(&[Ty::Oid], move |s, oid, _, _| of(&s.catalog, oid));
+    Scalar::new(name).stable().overload(overload).udf()
 }
 
 /// What there is none of here: always NULL.
@@ -206,7 +206,12 @@ fn visibility() -> Vec<ScalarUDF> {
             }))
             .udf(),
         visible("pg_type_is_visible", system::pg_type_is_visible),
-        visible("pg_function_is_visible", system::pg_function_is_visible),
+        Scalar::new("pg_function_is_visible")
+            .stable()
+            .overload(test_of(|s, oid| {
+                system::pg_function_is_visible(&s.catalog, oid, &s.search_path())
+            }))
+            .udf(),
         visible("pg_collation_is_visible", system::pg_collation_is_visible),
         visible("pg_operator_is_visible", |_| Some(true)),
         visible("pg_opclass_is_visible", |_| Some(true)),

@@ -60,6 +60,8 @@ pub struct MaintainedPlan {
     pub key: Option<Vec<usize>>,
     /// Objects the query's own text names.
     pub depends_on: Vec<ObjectId>,
+    /// Functions of the user's that it uses.
+    pub functions: Vec<ObjectId>,
     /// What each relation name meant, by the name as written.
     pub bindings: BTreeMap<String, ObjectId>,
     pub notices: Vec<Notice>,
@@ -92,6 +94,7 @@ pub fn plan_named_view(
         columns: maintained.columns,
         key: maintained.key,
         depends_on: planned.depends_on,
+        functions: planned.functions,
         bindings: planned.bindings,
         notices: planned.notices.into_iter().chain(maintained.notices).collect(),
         optimized: maintained.optimized,
@@ -116,6 +119,7 @@ pub fn plan_stored_view(ctx: &PlanContext, id: ObjectId) -> Result<MaintainedPla
         columns: maintained.columns,
         key: maintained.key,
         depends_on: view.depends_on.clone(),
+        functions: view.functions.clone(),
         bindings: view.bindings.clone(),
         notices: maintained.notices,
         optimized: maintained.optimized,

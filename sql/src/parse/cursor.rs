@@ -219,6 +219,27 @@ impl<'a> Cursor<'a> {
         with_parser(self.text, &self.tokens[start..self.at - 1], parse)
     }
 
+    /// Gives sqlparser the tokens before the first of these keywords.
+    pub fn parse_before<T>(
+        &mut self,
+        keywords: &[&str],
+        parse: impl FnOnce(&mut Parser<'_>) -> Result<T, sqlparser::parser::ParserError>,
+    ) -> Result<T, SqlError> {
+        let start = self.at;
+        while !self.is_end() && !keywords.iter().any(|keyword| self.has_word(keyword)) {
+            self.advance();
+        }
+        if self.at == start {
+            return Err(self.unexpected());
+        }
+        with_parser(self.text, &self.tokens[start..self.at], parse)
+    }
+
+    /// Where the next token stands.
+    pub fn position(&self) -> Option<usize> {
+        self.tokens.get(self.at).and_then(|token| of_span(token.span))
+    }
+
     /// A query to the end of the statement.
     pub fn query(&mut self) -> Result<Box<ast::Query>, SqlError> {
         if self.is_end() {

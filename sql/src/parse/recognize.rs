@@ -12,7 +12,7 @@ use super::statement::{
     CommentTarget, CreateView, Declare, Drop, Explain, ExplainStage, FetchDirection, ObjectClass,
     Statement, TransactionModes,
 };
-use super::{copy, set};
+use super::{copy, function, set};
 use crate::error::{SqlError, state};
 
 /// Reads a whole statement.
@@ -125,6 +125,10 @@ fn create(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     {
         tokens.advance();
         return create_view(tokens);
+    }
+    if tokens.has_word_at(n, "FUNCTION") {
+        (0..=n).for_each(|_| tokens.advance());
+        return function::create(tokens, n > 1);
     }
     if tokens.has_word_at(1, "SCHEMA") {
         tokens.advance();
@@ -416,6 +420,9 @@ fn class(tokens: &mut Cursor<'_>) -> Result<ObjectClass, SqlError> {
 }
 
 fn drop(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    if tokens.word("FUNCTION") {
+        return function::drop(tokens);
+    }
     let class = class(tokens)?;
     tokens.word("CONCURRENTLY");
     let if_exists = tokens.words(&["IF", "EXISTS"]);

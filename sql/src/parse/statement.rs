@@ -4,6 +4,7 @@
 //! is flattened.
 
 use sqlparser::ast::{self, Expr, Ident, ObjectName};
+use tidemark_catalog::{FunctionBody, Volatility};
 
 use super::copy::Copy;
 
@@ -27,9 +28,11 @@ pub enum Statement {
     CreateTable(Box<ast::CreateTable>),
     CreateView(CreateView),
     CreateMaterializedView(CreateView),
+    CreateFunction(Box<CreateFunction>),
     /// CREATE [UNIQUE] INDEX.
     CreateIndex(Box<ast::CreateIndex>),
     Drop(Drop),
+    DropFunction(DropFunction),
     AlterRename {
         kind: ObjectClass,
         name: ObjectName,
@@ -139,6 +142,42 @@ pub struct CreateView {
     pub body: String,
     /// False for WITH NO DATA, which a maintained view ignores.
     pub with_data: bool,
+}
+
+/// For what a function cannot do.
+pub const VIEW_INSTEAD: &str = "Use a plain view (CREATE VIEW), and join it.";
+
+/// `CREATE [OR REPLACE] FUNCTION name(parameters) RETURNS type …`.
+#[derive(Debug, Clone)]
+pub struct CreateFunction {
+    pub name: ObjectName,
+    pub or_replace: bool,
+    pub arguments: Vec<FunctionArgument>,
+    pub returns: ast::DataType,
+    pub body: FunctionBody,
+    pub strict: bool,
+    pub volatility: Volatility,
+}
+
+#[derive(Debug, Clone)]
+pub struct FunctionArgument {
+    /// Folded.
+    pub name: Option<String>,
+    pub data_type: ast::DataType,
+}
+
+#[derive(Debug, Clone)]
+pub struct DropFunction {
+    pub functions: Vec<DroppedFunction>,
+    pub if_exists: bool,
+    pub cascade: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct DroppedFunction {
+    pub name: ObjectName,
+    /// Types of the parameters, if they are written.
+    pub types: Option<Vec<ast::DataType>>,
 }
 
 /// What a DROP, ALTER or COMMENT names.
@@ -251,6 +290,8 @@ impl Statement {
                 | Statement::CreateTable(_)
                 | Statement::CreateView(_)
                 | Statement::CreateMaterializedView(_)
+                | Statement::CreateFunction(_)
+                | Statement::DropFunction(_)
                 | Statement::CreateIndex(_)
                 | Statement::Drop(_)
                 | Statement::AlterRename { .. }

@@ -14,7 +14,7 @@ use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
 use super::rows::{compare_rows, row_in_subquery, rows_in_list};
-use super::{from, literal, named_arguments, using, values};
+use super::{argument, from, literal, named_arguments, using, values};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -130,8 +130,8 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
         factor
     {
         refuse_ordinality(*with_ordinality)?;
-        let args = std::mem::take(array_exprs);
-        *factor = derived_function("unnest", args, alias.take(), true);
+        let sets = std::mem::take(array_exprs).into_iter().map(unnest).collect();
+        *factor = derived_function("unnest", sets, alias.take());
         return Ok(());
     }
     let (name, args, alias, ordinality) = match factor {
@@ -146,16 +146,15 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
     refuse_ordinality(ordinality)?;
     let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
     let args = unnamed(std::mem::take(args))?;
-    *factor = match function.as_str() {
-        "unnest" => derived_function("unnest", args, alias.take(), true),
-        "generate_subscripts" => {
-            derived_function(&function, vec![subscripts(args)?], alias.take(), true)
-        }
+    let calls = match function.as_str() {
+        "unnest" => args.into_iter().map(unnest).collect(),
+        "generate_subscripts" => vec![unnest(subscripts(args)?)],
         name => match SERIES.iter().find(|(series, _)| *series == name) {
-            Some((_, array)) => derived_function(name, vec![call(array, args)], alias.take(), true),
-            None => derived_function(name, args, alias.take(), false),
+            Some((_, array)) => vec![unnest(call(array, args))],
+            None => vec![call(name, args)],
         },
     };
+    *factor = derived_function(&function, calls, alias.take());
     Ok(())
 }
 
@@ -182,12 +181,11 @@ fn unnamed(args: Vec<FunctionArg>) -> Result<Vec<Expr>, SqlError> {
         .collect()
 }
 
-/// `(SELECT unnest(a) AS f, …) AS alias`; without `sets`, `(SELECT f(a) AS f) AS alias`.
-fn derived_function(
+/// `(SELECT call AS f, …) AS alias`.
+pub(super) fn derived_function(
     function: &str,
-    args: Vec<Expr>,
+    calls: Vec<Expr>,
     alias: Option<TableAlias>,
-    sets: bool,
 ) -> TableFactor {
     let mut alias = alias.unwrap_or_else(|| TableAlias {
         explicit: true,
@@ -195,8 +193,6 @@ fn derived_function(
         columns: vec![],
         at: None,
     });
-    let calls: Vec<Expr> =
-        if sets { args.into_iter().map(unnest).collect() } else { vec![call(function, args)] };
     if alias.columns.is_empty() && calls.len() == 1 {
         // A scalar function's column is called like the alias.
         alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
@@ -442,7 +438,8 @@ fn cast(expr: &mut Expr) -> Result<(), SqlError> {
     if !matches!(kind, CastKind::Cast | CastKind::DoubleColon) {
         return Err(SqlError::unsupported("TRY_CAST is not supported"));
     }
-    let (ty, typmod) = PgType::parse(&data_type.to_string())
+    let argument = argument::sql_name(data_type).map(str::to_owned);
+    let (ty, typmod) = PgType::parse(&argument.unwrap_or_else(|| data_type.to_string()))
         .map_err(|error| SqlError::new(error.sqlstate(), error.to_string()))?;
     if let Some(reg) = ty.element().and_then(reg_name)
         && let Some(names) = array_literal(inner)

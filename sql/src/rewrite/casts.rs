@@ -7,8 +7,10 @@ use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
+use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
+use super::argument;
 use crate::error::{SqlError, state};
 use crate::function;
 
@@ -22,6 +24,8 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::Cast(cast) => {
             let from = cast.expr.get_type(schema)?;
             let to = cast.field.data_type().clone();
+            argument::check(&cast, &from)?;
+            let cast = Cast::new(cast.expr, to.clone());
             if from == to && !matches!(*cast.expr, Expr::Placeholder(_)) {
                 return Ok(Transformed::yes(*cast.expr));
             }

@@ -1,6 +1,7 @@
 //! Objects as the SQL that would make them.
 
 use crate::catalog::Catalog;
+use crate::function::FunctionBody;
 use crate::object::{Derived, Object, ObjectId, Oid};
 use crate::pg_type::PgType;
 use crate::quote::quote_identifier;
@@ -58,15 +59,34 @@ pub fn pg_get_expr(expression: &str) -> String {
     expression.to_owned()
 }
 
+/// The CREATE FUNCTION of a function of the user's; the system's have none.
+pub fn pg_get_functiondef(catalog: &Catalog, function: Oid) -> Option<String> {
+    Some(user_function(catalog, function)?.definition())
+}
+
+/// `RETURN expression` of a function that was made so.
+pub fn pg_get_function_sqlbody(catalog: &Catalog, function: Oid) -> Option<String> {
+    match &user_function(catalog, function)?.body {
+        FunctionBody::Expression(body) => Some(format!("RETURN {body}")),
+        FunctionBody::Query(_) => None,
+    }
+}
+
 /// The result type of a function that pg_proc lists.
-pub fn pg_get_function_result(function: Oid) -> Option<String> {
+pub fn pg_get_function_result(catalog: &Catalog, function: Oid) -> Option<String> {
+    if let Some(function) = user_function(catalog, function) {
+        return Some(function.returns.sql_name());
+    }
     let function = find_function(function)?;
     let result = format_type(function.result, None);
     Some(if function.returns_set() { format!("SETOF {result}") } else { result })
 }
 
-/// The argument types of a function that pg_proc lists.
-pub fn pg_get_function_arguments(function: Oid) -> Option<String> {
+/// The parameters of a function that pg_proc lists: names where there are such, and types.
+pub fn pg_get_function_arguments(catalog: &Catalog, function: Oid) -> Option<String> {
+    if let Some(function) = user_function(catalog, function) {
+        return Some(function.parameters());
+    }
     let function = find_function(function)?;
     let arguments = function.arguments.iter().map(|ty| format_type(Oid(*ty), None));
     Some(arguments.collect::<Vec<_>>().join(", "))
@@ -80,6 +100,10 @@ pub fn pg_get_serial_sequence() -> Option<String> {
 /// There are no extended statistics.
 pub fn pg_get_statisticsobjdef_columns() -> Option<String> {
     None
+}
+
+fn user_function(catalog: &Catalog, oid: Oid) -> Option<&crate::Function> {
+    catalog.function(ObjectId::from_oid(oid)?)
 }
 
 fn find_function(oid: Oid) -> Option<&'static Function> {

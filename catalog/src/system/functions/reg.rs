@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::catalog::Catalog;
-use crate::object::Oid;
+use crate::object::{ObjectId, Oid};
 use crate::pg_type::PgType;
 use crate::quote::{quote_identifier, split_name};
 use crate::system::pg_catalog::pg_proc::FUNCTIONS;
@@ -114,7 +114,7 @@ pub fn regtype_out(oid: Oid) -> String {
 }
 
 /// By bare name; more than one function of it is ambiguous (42725).
-pub fn regproc_in(text: &str) -> Result<Oid, RegError> {
+pub fn regproc_in(catalog: &Catalog, text: &str, path: &[String]) -> Result<Oid, RegError> {
     if let Some(oid) = number(text) {
         return Ok(oid);
     }
@@ -127,21 +127,36 @@ pub fn regproc_in(text: &str) -> Result<Oid, RegError> {
             let message = format!("more than one function named \"{}\"", text.trim());
             Err(error("42725", message))
         }
+        (None, _)
+            if let Some(function) = catalog.resolve_function(schema.as_deref(), &name, path) =>
+        {
+            Ok(function.oid())
+        }
         (None, _) => Err(error("42883", format!("function \"{}\" does not exist", text.trim()))),
     }
 }
 
-pub fn to_regproc(text: &str) -> Option<Oid> {
-    if number(text).is_some() { None } else { regproc_in(text).ok() }
+pub fn to_regproc(catalog: &Catalog, text: &str, path: &[String]) -> Option<Oid> {
+    if number(text).is_some() { None } else { regproc_in(catalog, text, path).ok() }
 }
 
 /// The bare name if it leads back, else with its schema.
-pub fn regproc_out(oid: Oid) -> String {
+pub fn regproc_out(catalog: &Catalog, oid: Oid, path: &[String]) -> String {
+    if let Some(function) = ObjectId::from_oid(oid).and_then(|id| catalog.function(id)) {
+        let name = quote_identifier(&function.name);
+        let found = regproc_in(catalog, &name, path);
+        let schema = quote_identifier(&function.schema);
+        return if found == Ok(oid) { name } else { format!("{schema}.{name}") };
+    }
     let Some(function) = FUNCTIONS.iter().find(|function| function.oid == oid) else {
         return unnamed(oid);
     };
     let name = quote_identifier(function.name);
-    if regproc_in(function.name).is_ok() { name } else { format!("pg_catalog.{name}") }
+    if regproc_in(catalog, function.name, path).is_ok() {
+        name
+    } else {
+        format!("pg_catalog.{name}")
+    }
 }
 
 pub fn regnamespace_in(catalog: &Catalog, text: &str) -> Result<Oid, RegError> {

@@ -51,8 +51,8 @@ fn definitions_are_given_back() {
             CREATE RULE "_RETURN" AS
                 ON SELECT TO public.twice DO INSTEAD  SELECT 2 * n AS n FROM order_count;"#]],
     );
-    check(pg_get_function_result(Oid(1242)), expect!["boolean"]);
-    check(pg_get_function_arguments(Oid(1081)), expect!["oid, integer"]);
+    check(pg_get_function_result(&catalog, Oid(1242)), expect!["boolean"]);
+    check(pg_get_function_arguments(&catalog, Oid(1081)), expect!["oid, integer"]);
 }
 
 #[test]
@@ -85,19 +85,20 @@ fn regclass_goes_by_search_path() {
 
 #[test]
 fn the_other_reg_types_read_what_they_write() {
-    let catalog = catalog();
+    let (catalog, path) = (catalog(), public());
     for ty in PgType::all() {
         assert_eq!(regtype_in(&regtype_out(ty.oid())), Ok(ty.oid()));
         for function in ty.io_functions().into_iter().chain(ty.typmod_functions()) {
-            assert_eq!(regproc_in(&regproc_out(function)), Ok(function));
+            let name = regproc_out(&catalog, function, &path);
+            assert_eq!(regproc_in(&catalog, &name, &path), Ok(function));
         }
     }
     assert_eq!(to_regtype("mood"), None);
     assert_eq!(to_regtype("int4[]"), Some(Oid(1007)));
-    assert_eq!(regproc_out(Oid(750)), "array_in");
-    assert_eq!(regproc_in("pg_catalog.array_in"), Ok(Oid(750)));
-    assert_eq!(regproc_in("count").map_err(|error| error.code), Err("42725"));
-    assert_eq!(regproc_in("nothing").map_err(|error| error.code), Err("42883"));
+    assert_eq!(regproc_out(&catalog, Oid(750), &path), "array_in");
+    assert_eq!(regproc_in(&catalog, "pg_catalog.array_in", &path), Ok(Oid(750)));
+    assert_eq!(regproc_in(&catalog, "count", &path).map_err(|error| error.code), Err("42725"));
+    assert_eq!(regproc_in(&catalog, "nothing", &path).map_err(|error| error.code), Err("42883"));
     for schema in catalog.schemas() {
         let name = regnamespace_out(&catalog, schema.oid);
         assert_eq!(regnamespace_in(&catalog, &name), Ok(schema.oid));

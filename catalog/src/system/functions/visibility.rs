@@ -1,7 +1,7 @@
 //! Which names need no schema in front.
 
 use crate::catalog::{Catalog, effective_path};
-use crate::object::Oid;
+use crate::object::{ObjectId, Oid};
 use crate::pg_type::PgType;
 use crate::system::pg_catalog::pg_proc::FUNCTIONS;
 
@@ -15,7 +15,11 @@ pub fn pg_type_is_visible(oid: Oid) -> Option<bool> {
     PgType::from_oid(oid).map(|_| true)
 }
 
-pub fn pg_function_is_visible(oid: Oid) -> Option<bool> {
+pub fn pg_function_is_visible(catalog: &Catalog, oid: Oid, search_path: &[String]) -> Option<bool> {
+    if let Some(function) = ObjectId::from_oid(oid).and_then(|id| catalog.function(id)) {
+        let seen = catalog.resolve_function(None, &function.name, search_path);
+        return Some(seen.is_some_and(|seen| seen.id == function.id));
+    }
     FUNCTIONS.iter().any(|function| function.oid == oid).then_some(true)
 }
 

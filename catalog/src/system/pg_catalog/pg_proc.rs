@@ -1,14 +1,16 @@
-//! pg_proc: the functions that types refer to, the catalog's own, and a few that clients look for,
-//! with Postgres' oids.
+//! pg_proc: the user's functions, and of the system's those that types refer to, the catalog's own,
+//! and a few that clients look for, with Postgres' oids.
 //!
-//! Missing  most functions: what can be called is the SQL side's list, which has no oids
+//! Missing  most of the system's functions: what can be called is the SQL side's list, which has no
+//!          oids
 
 use crate::catalog::PG_CATALOG;
+use crate::function::FunctionBody;
 use crate::object::Oid;
 use crate::pg_type::PgType;
-use crate::system::SystemTable;
-use crate::system::column::{Column, Value, build, column, describe, fixed, null};
+use crate::system::column::{Column, Value, build, column, describe, fixed, null, optional};
 use crate::system::relation::OWNER;
+use crate::system::{SystemContext, SystemTable};
 
 pub(in crate::system) const TABLE: SystemTable = SystemTable {
     schema: PG_CATALOG,
@@ -16,47 +18,126 @@ pub(in crate::system) const TABLE: SystemTable = SystemTable {
     oid: Oid(1255),
     relkind: 'r',
     definition: || describe(COLUMNS),
-    arrays: |_| build(COLUMNS, FUNCTIONS),
+    arrays: |context| build(COLUMNS, rows(context)),
 };
 
-const COLUMNS: &[Column<Function>] = &[
-    column("oid", PgType::Oid, |function| function.oid.into()),
-    column("proname", PgType::Name, |function| function.name.into()),
-    fixed("pronamespace", PgType::Oid, Value::Oid(Oid(11))),
+const COLUMNS: &[Column<Row>] = &[
+    column("oid", PgType::Oid, |row| row.oid.into()),
+    column("proname", PgType::Name, |row| (&row.name).into()),
+    column("pronamespace", PgType::Oid, |row| row.schema.into()),
     fixed("proowner", PgType::Oid, Value::Oid(OWNER)),
-    fixed("prolang", PgType::Oid, Value::Oid(Oid(12))),
-    fixed("procost", PgType::Float4, Value::Float(1.0)),
-    column("prorows", PgType::Float4, |function| {
-        Value::Float(if function.returns_set() { 1000.0 } else { 0.0 })
+    column("prolang", PgType::Oid, |row| row.language.into()),
+    column("procost", PgType::Float4, |row| Value::Float(row.cost)),
+    column("prorows", PgType::Float4, |row| {
+        Value::Float(if row.returns_set { 1000.0 } else { 0.0 })
     }),
     fixed("provariadic", PgType::Oid, Value::Oid(Oid::NONE)),
     fixed("prosupport", PgType::Regproc, Value::Oid(Oid::NONE)),
-    column("prokind", PgType::Char, |function| function.kind.into()),
+    column("prokind", PgType::Char, |row| row.kind.into()),
     fixed("prosecdef", PgType::Bool, Value::Bool(false)),
     fixed("proleakproof", PgType::Bool, Value::Bool(false)),
-    column("proisstrict", PgType::Bool, |function| (function.kind == 'f').into()),
-    column("proretset", PgType::Bool, |function| function.returns_set().into()),
-    column("provolatile", PgType::Char, |function| function.volatility.into()),
-    fixed("proparallel", PgType::Char, Value::Char('s')),
-    column("pronargs", PgType::Int2, |function| count(function).into()),
+    column("proisstrict", PgType::Bool, |row| row.strict.into()),
+    column("proretset", PgType::Bool, |row| row.returns_set.into()),
+    column("provolatile", PgType::Char, |row| row.volatility.into()),
+    column("proparallel", PgType::Char, |row| row.parallel.into()),
+    column("pronargs", PgType::Int2, |row| count(row).into()),
     fixed("pronargdefaults", PgType::Int2, Value::Int(0)),
-    column("prorettype", PgType::Oid, |function| function.result.into()),
-    column("proargtypes", PgType::OidVector, |function| {
-        Value::Oids(function.arguments.iter().copied().map(Oid).collect())
-    }),
+    column("prorettype", PgType::Oid, |row| row.result.into()),
+    column("proargtypes", PgType::OidVector, |row| Value::Oids(row.arguments.clone())),
     null("proallargtypes", PgType::Array(&PgType::Oid)),
     null("proargmodes", PgType::Array(&PgType::Char)),
-    null("proargnames", PgType::Array(&PgType::Text)),
+    optional("proargnames", PgType::Array(&PgType::Text), |row| match &row.argument_names {
+        Some(names) => Value::Texts(names.clone()),
+        None => Value::Null,
+    }),
     null("proargdefaults", PgType::PgNodeTree),
     null("protrftypes", PgType::Array(&PgType::Oid)),
-    column("prosrc", PgType::Text, |function| source(function).into()),
+    column("prosrc", PgType::Text, |row| (&row.source).into()),
     null("probin", PgType::Text),
-    null("prosqlbody", PgType::PgNodeTree),
+    optional("prosqlbody", PgType::PgNodeTree, |row| match &row.body {
+        Some(body) => body.into(),
+        None => Value::Null,
+    }),
     null("proconfig", PgType::Array(&PgType::Text)),
     null("proacl", PgType::Array(&PgType::Aclitem)),
 ];
 
-/// A function as the catalog lists it.
+/// Languages of pg_language.
+const INTERNAL: Oid = Oid(12);
+const SQL: Oid = Oid(14);
+
+struct Row {
+    oid: Oid,
+    name: String,
+    schema: Oid,
+    language: Oid,
+    cost: f64,
+    result: Oid,
+    returns_set: bool,
+    arguments: Vec<Oid>,
+    argument_names: Option<Vec<String>>,
+    strict: bool,
+    volatility: char,
+    parallel: char,
+    kind: char,
+    source: String,
+    body: Option<String>,
+}
+
+fn rows(context: &SystemContext) -> Vec<Row> {
+    let users = context.catalog.functions().map(|function| user_row(context, function));
+    FUNCTIONS.iter().map(system_row).chain(users).collect()
+}
+
+fn system_row(function: &Function) -> Row {
+    Row {
+        oid: function.oid,
+        name: function.name.to_owned(),
+        schema: Oid(11),
+        language: INTERNAL,
+        cost: 1.0,
+        result: function.result,
+        returns_set: function.returns_set(),
+        arguments: function.arguments.iter().copied().map(Oid).collect(),
+        argument_names: None,
+        strict: function.kind == 'f',
+        volatility: function.volatility,
+        parallel: 's',
+        kind: function.kind,
+        source: source(function).to_owned(),
+        body: None,
+    }
+}
+
+fn user_row(context: &SystemContext, function: &crate::Function) -> Row {
+    let name = |argument: &crate::Argument| argument.name.clone();
+    let named = function.arguments.iter().any(|argument| argument.name.is_some());
+    let names = || function.arguments.iter().map(|one| name(one).unwrap_or_default()).collect();
+    let (source, body) = match &function.body {
+        FunctionBody::Query(text) => (text.clone(), None),
+        FunctionBody::Expression(text) => (String::new(), Some(format!("RETURN {text}"))),
+    };
+    let schema = context.catalog.schema(&function.schema);
+    Row {
+        oid: function.oid(),
+        name: function.name.clone(),
+        schema: schema.map_or(Oid::NONE, |schema| schema.oid),
+        language: SQL,
+        cost: 100.0,
+        result: function.returns.oid(),
+        returns_set: false,
+        arguments: function.types().map(PgType::oid).collect(),
+        argument_names: named.then(names),
+        strict: function.strict,
+        volatility: function.volatility.code(),
+        parallel: 'u',
+        kind: 'f',
+        source,
+        body,
+    }
+}
+
+/// A function of the system's.
 pub(in crate::system) struct Function {
     pub oid: Oid,
     pub name: &'static str,
@@ -75,8 +156,8 @@ impl Function {
     }
 }
 
-fn count(function: &Function) -> i16 {
-    i16::try_from(function.arguments.len()).expect("the list is short")
+fn count(row: &Row) -> i16 {
+    i16::try_from(row.arguments.len()).expect("CREATE FUNCTION takes 100 at most")
 }
 
 fn source(function: &Function) -> &'static str {

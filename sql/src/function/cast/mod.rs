@@ -106,6 +106,26 @@ pub fn exists(from: &DataType, to: &DataType) -> bool {
     }
 }
 
+/// Whether Postgres casts without being asked to, as it does to find a function.
+pub fn is_implicit(from: &DataType, to: &DataType) -> bool {
+    use DataType::{
+        Date32, Decimal128, Float32, Float64, Int16, Int32, Int64, List, Null, Time64, Timestamp,
+        UInt32, Utf8, Utf8View,
+    };
+    match (from, to) {
+        _ if from == to => true,
+        (Null, _) | (Utf8View, Utf8) | (Decimal128(..), Decimal128(..)) => true,
+        (Int16, Int32 | Int64 | UInt32 | Decimal128(..) | Float32 | Float64) => true,
+        (Int32, Int64 | UInt32 | Decimal128(..) | Float32 | Float64) => true,
+        (Int64, UInt32 | Decimal128(..) | Float32 | Float64) => true,
+        (Decimal128(..), Float32 | Float64) | (Float32, Float64) | (UInt32, Int64) => true,
+        (Date32, Timestamp(..)) | (Timestamp(_, None), Timestamp(_, Some(_))) => true,
+        (Time64(_), DataType::Interval(_)) => true,
+        (List(from), List(to)) => is_implicit(from.data_type(), to.data_type()),
+        _ => false,
+    }
+}
+
 fn from_text(text: &StringArray, to: &DataType) -> Result<ArrayRef, SqlError> {
     let mut parser = column_parser(to, &InputSettings::default(), text.len())?;
     for value in text {

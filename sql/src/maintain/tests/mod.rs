@@ -40,6 +40,7 @@ fn view(sql: &str, of: &[(&str, PgType)], key: Option<Vec<usize>>) -> View {
         columns: columns(of),
         depends_on: vec![],
         key,
+        functions: vec![],
         version: 1,
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),
