@@ -2,8 +2,8 @@
 //!
 //! A plan is plain data with a printer. Planning decides (join keys, aggregate classes, which input
 //! only grows); rendering obeys; the oracle evaluates the same plan the slow way. Every operator
-//! refers to columns of its input by index, so expressions stand in `Project`, `Filter` and
-//! `Temporal` alone.
+//! refers to columns of its input by index, so expressions stand in `Project`, `Filter`,
+//! `Temporal` and the condition of a `Join` alone.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};

@@ -1,8 +1,8 @@
 //! One side of a join: its rows by content, chained by key.
 //!
 //! Law: a chain holds the rows of its key that are there, each once, with its multiplicity. A row
-//! leaves its chain when its multiplicity falls to 0; its id and bytes stay until [`Side::release`],
-//! because what the step emits may still be decoded from them.
+//! leaves its chain when that falls to 0; its id and bytes stay until [`Side::release`], because
+//! what the step emits may still be decoded from them.
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
