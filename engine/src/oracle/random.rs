@@ -261,7 +261,8 @@ fn random_join(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
 fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let input = random_plan(random, depth - 1, scale);
     let schema = input.schema();
-    let keys: Vec<usize> = (0..schema.fields().len()).filter(|_| random.random_bool(0.3)).collect();
+    let columns = 0..schema.fields().len();
+    let mut keys: Vec<usize> = columns.filter(|_| random.random_bool(0.3)).collect();
     let flags = columns_where(&schema, |ty| *ty == DataType::Boolean);
     let mut calls = Vec::new();
     for &function in AGGREGATES {
@@ -272,6 +273,10 @@ fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
                 calls.push(AggregateCall::new(function, vec![i], filter));
             }
         }
+    }
+    if keys.is_empty() && calls.is_empty() {
+        // The operators above want a column to look at.
+        keys.push(0);
     }
     let types = calls.iter().map(|call| {
         let argument = schema.field(call.arguments[0]).data_type().clone();
