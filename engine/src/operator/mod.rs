@@ -11,6 +11,9 @@
 //! 3. State is "as of lower". An operator that will change its output without input says when
 //!    ([`Operator::next_time`]), and is asked again by then.
 //! 4. No threads, no clock, no I/O: the same inputs give the same outputs, cut into steps anyhow.
+//!
+//! Only within another operator (`nested`) may a step be asked for the same one time again, with
+//! more updates of it.
 
 pub mod aggregate;
 pub mod filter;

@@ -8,7 +8,8 @@
 //! State    R and the support of each row; what the operators of the step keep
 //! Errors   those of the step, of rows that are in R. A recursion of more than [`ROUNDS_MAX`]
 //!          rounds, [`ROWS_MAX`] rows or [`COUNT_MAX`] equal rows at one time is reported as a row
-//!          of no columns, until a change that takes support away lets it end; others can't
+//!          of no columns, until a change that takes support away, or time, lets it end; nothing
+//!          else can
 //!
 //! Delete and rederive: Gupta, Mumick, Subrahmanian, "Maintaining Views Incrementally", SIGMOD 1993.
 //! With the step linear in R, a derivation that is lost is seen as a retraction of the step, even
@@ -125,6 +126,8 @@ pub(crate) struct Recursive {
     rows: RowSet<Row>,
     /// Whether the recursion has no end as of now; R is empty then.
     endless: bool,
+    /// When a row, of those it was given up with, changes with time alone: it may end then.
+    retry_time: Option<u64>,
     /// What the step reports while R is on its way.
     reports: Quarantine,
     /// Rows whose support changed since R was last brought up to it.
@@ -151,6 +154,7 @@ impl Recursive {
             step: Nested::new(&cut.step),
             rows: RowSet::new(&plan.schema),
             endless: false,
+            retry_time: None,
             reports: Quarantine::default(),
             changed: vec![],
             losing: vec![],
@@ -161,7 +165,8 @@ impl Recursive {
     /// Brings R to the one time of the step. `inputs` are the changes of that time.
     fn bring_to(&mut self, context: &StepContext<'_>, mut inputs: Vec<Updates>) {
         let mut diffs = inputs.iter().flat_map(|input| input.diffs.iter());
-        let may_end = !self.endless || diffs.any(|&diff| diff < 0);
+        let due = self.retry_time.is_some_and(|time| time <= context.lower);
+        let may_end = !self.endless || due || diffs.any(|&diff| diff < 0);
         let base = std::mem::take(&mut inputs[0]);
         self.support(base, true);
         self.feed(context, None, inputs);
@@ -174,6 +179,9 @@ impl Recursive {
             self.changed.clone().into_iter().for_each(|id| self.meet(id));
         }
         let ended = may_end && self.bring_in(context);
+        if may_end {
+            self.retry_time = self.step.next_time().filter(|_| !ended);
+        }
         if may_end && !ended {
             self.empty(context);
         }
@@ -355,7 +363,7 @@ impl Operator for Recursive {
         let (mut out, mut released) = (Emission::default(), Vec::new());
         loop {
             let next = inputs.iter().filter_map(|input| input.times.first().copied());
-            let next = next.chain(self.step.next_time()).min();
+            let next = next.chain(self.next_time()).min();
             let Some(time) = next.filter(|&time| time < context.upper) else { break };
             let now = StepContext { lower: time, upper: time + 1, ..*context };
             let due = inputs.iter_mut().map(|input| take_first(input, time)).collect();
@@ -370,7 +378,7 @@ impl Operator for Recursive {
     }
 
     fn next_time(&self) -> Option<u64> {
-        self.step.next_time()
+        self.step.next_time().into_iter().chain(self.retry_time).min()
     }
 }
 

@@ -214,25 +214,47 @@ fn zeros_are_one_row_in_a_set() {
     );
 }
 
+/// The rows of `input` until the time in its column `until`.
+fn within(input: Plan) -> Plan {
+    let until = input.schema().index_of("until").expect("it has one");
+    let value = column(&input.schema(), until);
+    let bounds = vec![Bound { edge: Edge::Until, strict: false, now: NowSide::Offset(0), value }];
+    Plan::Temporal(Box::new(TemporalPlan { input, bounds, mode: TemporalMode::Filter }))
+}
+
+fn stamp(micros: u64) -> String {
+    format!("1970-01-01T00:00:00.{micros:06}")
+}
+
+#[test]
+fn time_alone_ends_a_recursion_without_end() {
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let schema = schema_of([("n", DataType::Int64), ("until", micros)]);
+    let (base, step) = (input(ROOTS, &schema), within(input(ITSELF, &schema)));
+    let itself = CollectionId(ITSELF);
+    let plan = RecursivePlan { itself, base, step, distinct: false, schema };
+    let (five, nine) = (stamp(5), stamp(9));
+    check(
+        &Plan::Recursive(Box::new(plan)),
+        &[(ROOTS, &format!("+ 1 {five} @1\n+ 2 {nine} @3\n- 2 {nine} @20"))],
+        expect![[r#"
+            + 1 1970-01-01T00:00:00.000005 @9
+            + 2 1970-01-01T00:00:00.000009 @9
+            - 2 1970-01-01T00:00:00.000009 @20
+        "#]],
+    );
+}
+
 #[test]
 fn edges_of_a_step_expire_at_their_exact_times() {
     let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
     let dated = schema_of([("a", DataType::Int64), ("b", DataType::Int64), ("until", micros)]);
-    let within = |input: Plan| {
-        let until = input.schema().index_of("until").expect("it has one");
-        let value = column(&input.schema(), until);
-        let now = NowSide::Offset(0);
-        let bounds = vec![Bound { edge: Edge::Until, strict: false, now, value }];
-        let mode = TemporalMode::Filter;
-        Plan::Temporal(Box::new(TemporalPlan { input, bounds, mode }))
-    };
     let outside = ends(within(input(EDGES, &dated)));
     // The same above the join: where the step depends on R.
     let Plan::Project(mut project) = ends(input(EDGES, &dated)) else { unreachable!("made so") };
     project.input = within(project.input);
     let inside = Plan::Project(project);
-    let at = |micros: u64| format!("1970-01-01T00:00:00.{micros:06}");
-    let (five, nine) = (at(5), at(9));
+    let (five, nine) = (stamp(5), stamp(9));
     let stream = format!("+ 1 2 {nine} @1\n+ 2 3 {five} @1\n+ 3 2 {nine} @1\n+ 1 3 {five} @1");
     for step in [outside, inside] {
         check(

@@ -22,13 +22,17 @@ pub(super) fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) ->
         input = widened(random, input, scale);
     }
     let schema = input.schema();
-    let keys: Vec<usize> = (0..own).filter(|_| random.random_bool(0.25)).collect();
+    let mut keys: Vec<usize> = (0..own).filter(|_| random.random_bool(0.25)).collect();
     let wanted = random.random_range(0.05..0.4);
     let mut calls = Vec::new();
     for &function in AGGREGATES {
         if random.random_bool(wanted) {
             calls.extend((0..8).find_map(|_| random_call(random, function, &schema)));
         }
+    }
+    if keys.is_empty() && calls.is_empty() {
+        // The operators above want a column to look at.
+        keys.push(0);
     }
     let types = calls.iter().map(|call| ("a", call.return_type(&schema).expect("defined")));
     let keys_of = keys.iter().map(|&key| ("k", schema.field(key).data_type().clone()));

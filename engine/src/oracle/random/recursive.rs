@@ -110,17 +110,10 @@ fn beside_edges(
         kind: JoinKind::Inner,
         schema: schema.clone(),
     }));
-    if random.random_bool(0.5) {
-        return join;
+    match random.random_bool(0.5) {
+        true => join,
+        false => dated(random, join, itself.fields().len() + 2, scale),
     }
-    let bounds = (0..random.random_range(1..3)).map(|_| Bound {
-        edge: [Edge::From, Edge::Until][random.random_range(0..2)],
-        strict: random.random_bool(0.5),
-        now: NowSide::Offset(random.random_range(-20..5) * scale.step),
-        value: column(&schema, itself.fields().len() + 2),
-    });
-    let bounds = bounds.collect();
-    Plan::Temporal(Box::new(TemporalPlan { input: join, bounds, mode: TemporalMode::Filter }))
 }
 
 /// The nodes to be reached from some; a node's number may be another's by a division, or fail.
@@ -171,9 +164,29 @@ fn counted(random: &mut StdRng, scale: Scale) -> Plan {
     recursive(base, step, distinct, schema)
 }
 
-/// Without end while there is a node.
+/// Without end while there is a node, or an edge whose time has not come.
 fn endless(random: &mut StdRng, scale: Scale) -> Plan {
-    let nodes = nodes(random, 0, scale);
-    let schema = nodes.schema();
-    recursive(nodes, input(ITSELF, &schema), false, schema)
+    let base = match random.random_bool(0.5) {
+        true => nodes(random, 0, scale),
+        false => edges(random, 0, scale),
+    };
+    let schema = base.schema();
+    let step = match schema.fields().len() {
+        1 => input(ITSELF, &schema),
+        _ => dated(random, input(ITSELF, &schema), 2, scale),
+    };
+    recursive(base, step, false, schema)
+}
+
+/// Its rows while bounds of the time in column `time` hold.
+fn dated(random: &mut StdRng, input: Plan, time: usize, scale: Scale) -> Plan {
+    let schema = input.schema();
+    let bounds = (0..random.random_range(1..3)).map(|_| Bound {
+        edge: [Edge::From, Edge::Until][random.random_range(0..2)],
+        strict: random.random_bool(0.5),
+        now: NowSide::Offset(random.random_range(-20..5) * scale.step),
+        value: column(&schema, time),
+    });
+    let bounds = bounds.collect();
+    Plan::Temporal(Box::new(TemporalPlan { input, bounds, mode: TemporalMode::Filter }))
 }
