@@ -85,7 +85,6 @@ impl Asker {
 const SCALE: &str = "the scale of numeric";
 
 /// What rewriting and error translation leave to DataFusion.
-const WORDS: &str = "DataFusion's words";
 
 /// S8.
 const EXACT: &str = "a float sum is exact, rounded once";
