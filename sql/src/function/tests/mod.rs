@@ -84,8 +84,6 @@ impl Asker {
 /// modifier; quotients, averages, roots, powers and logarithms have 16.
 const SCALE: &str = "the scale of numeric";
 
-/// What rewriting and error translation leave to DataFusion.
-
 /// S8.
 const EXACT: &str = "a float sum is exact, rounded once";
 
