@@ -7,14 +7,14 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::{Column, DataFusionError, SchemaError};
-use sqlparser::ast::{ExcludeSelectItem, ObjectName, ObjectNamePart};
 use sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem,
+    BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
     VisitorMut, WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
 };
+use sqlparser::ast::{ExcludeSelectItem, ObjectName, ObjectNamePart};
 
-use super::ast::call;
+use super::ast::{binary, call};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 
@@ -22,7 +22,7 @@ use crate::parse::fold;
 pub fn qualify(select: &mut Select) {
     let mut merged = Vec::new();
     let mut outer = false;
-    for tables in &select.from {
+    for tables in &mut select.from {
         outer |= collect(tables, &mut merged);
     }
     if merged.is_empty() {
@@ -110,11 +110,12 @@ struct Merged {
     expr: Expr,
 }
 
-/// Collects what the joins of one FROM item merge; whether a right or full join is among them.
-fn collect(tables: &TableWithJoins, merged: &mut Vec<Merged>) -> bool {
+/// Collects what the joins of one FROM item merge; whether a right or full join is among them. A
+/// join after such a one is by the merged column, which only ON can say.
+fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
     let mut outer = false;
-    for (n, join) in tables.joins.iter().enumerate() {
-        let (constraint, kind) = match &join.join_operator {
+    for (n, join) in tables.joins.iter_mut().enumerate() {
+        let (constraint, kind) = match &mut join.join_operator {
             JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (constraint, 'i'),
             JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
                 (constraint, 'l')
@@ -127,6 +128,8 @@ fn collect(tables: &TableWithJoins, merged: &mut Vec<Merged>) -> bool {
         };
         let JoinConstraint::Using(columns) = constraint else { continue };
         let Some(right) = relation(&join.relation) else { continue };
+        let after_outer = outer;
+        let mut equal: Option<Expr> = None;
         for column in columns {
             let Some(ident) = column.0.last().and_then(|part| part.as_ident()) else { continue };
             let name = fold(ident);
@@ -137,6 +140,13 @@ fn collect(tables: &TableWithJoins, merged: &mut Vec<Merged>) -> bool {
                 None if n == 0 => relation(&tables.relation).map(|left| on(&left)),
                 None => None,
             };
+            if after_outer && let Some(left) = left.clone() {
+                let pair = binary(left, BinaryOperator::Eq, on(&right));
+                equal = Some(match equal {
+                    Some(others) => binary(others, BinaryOperator::And, pair),
+                    None => pair,
+                });
+            }
             let expr = match (kind, left) {
                 ('i', None) | ('r', _) => on(&right),
                 ('i' | 'l', Some(left)) => left,
@@ -148,6 +158,9 @@ fn collect(tables: &TableWithJoins, merged: &mut Vec<Merged>) -> bool {
                 Some(at) => merged[at].expr = expr,
                 None => merged.push(Merged { name, ident: ident.clone(), expr }),
             }
+        }
+        if let Some(equal) = equal {
+            *constraint = JoinConstraint::On(equal);
         }
     }
     outer

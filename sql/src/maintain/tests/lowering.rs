@@ -371,7 +371,7 @@ fn forms_of_now() {
                 Project [k@1, ts@5] -> (k, ts)
                   Input t -> (id, k, v, f, s, ts)
             key (k)
-            NOTICE temporal filter on max has no upper bound
+            NOTICE temporal filter on max(ts) has no upper bound
         "#]],
     );
 }
