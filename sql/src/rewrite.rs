@@ -26,6 +26,7 @@ mod reg;
 mod rows;
 mod set_all;
 pub mod ties;
+mod time_window;
 mod types;
 mod using;
 mod values;
