@@ -28,6 +28,7 @@ mod reg;
 mod rows;
 mod set_all;
 pub mod ties;
+mod time_window;
 mod types;
 pub mod using;
 mod values;

@@ -71,6 +71,10 @@ fn register(state: &mut SessionState) {
         let registered = state.register_udf(Arc::clone(function));
         registered.expect("a session state takes every function");
     }
+    for function in function::session_window::functions() {
+        let registered = state.register_udwf(Arc::clone(function));
+        registered.expect("a session state takes every window function");
+    }
     for function in function::aggregate_functions() {
         let registered = state.register_udaf(Arc::clone(function));
         registered.expect("a session state takes every aggregate");

@@ -41,6 +41,7 @@ mod regexp;
 mod scalar;
 mod series;
 mod session;
+pub mod session_window;
 mod size;
 mod text;
 mod to_char;

@@ -14,7 +14,7 @@ use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
 use super::rows::{compare_rows, row_in_subquery, rows_in_list};
-use super::{argument, from, literal, named_arguments, using, values};
+use super::{argument, from, literal, named_arguments, ties, time_window, using, values};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -48,6 +48,10 @@ impl VisitorMut for Rewriter {
         done(from::check(select).and_then(|()| select_clauses(select)))
     }
 
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        done(time_window::expand(factor))
+    }
+
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
         done(table_function(factor))
     }
@@ -66,10 +70,14 @@ fn done(result: Result<(), SqlError>) -> ControlFlow<SqlError> {
 
 fn query_clauses(query: &mut Query) -> Result<(), SqlError> {
     if let Some(fetch) = query.fetch.take() {
-        if fetch.with_ties || fetch.percent {
-            return Err(SqlError::unsupported("FETCH WITH TIES is not supported"));
+        if fetch.percent {
+            return Err(SqlError::unsupported("FETCH … PERCENT is not supported"));
         }
-        let limit = fetch.quantity.unwrap_or_else(|| number(1));
+        let rows = fetch.quantity.unwrap_or_else(|| number(1));
+        let limit = match fetch.with_ties {
+            true => call(ties::NAME, vec![rows]),
+            false => rows,
+        };
         let offset = match query.limit_clause.take() {
             Some(ast::LimitClause::LimitOffset { offset, .. }) => offset,
             _ => None,
@@ -129,9 +137,8 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
     if let TableFactor::UNNEST { array_exprs, alias, with_offset: false, with_ordinality, .. } =
         factor
     {
-        refuse_ordinality(*with_ordinality)?;
-        let sets = std::mem::take(array_exprs).into_iter().map(unnest).collect();
-        *factor = derived_function("unnest", sets, alias.take());
+        let (args, ordinality) = (std::mem::take(array_exprs), *with_ordinality);
+        *factor = derived_function("unnest", args, alias.take(), Some(ordinality));
         return Ok(());
     }
     let (name, args, alias, ordinality) = match factor {
@@ -143,18 +150,26 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
         }
         _ => return Ok(()),
     };
-    refuse_ordinality(ordinality)?;
     let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
     let args = unnamed(std::mem::take(args))?;
-    let calls = match function.as_str() {
-        "unnest" => args.into_iter().map(unnest).collect(),
-        "generate_subscripts" => vec![unnest(subscripts(args)?)],
+    *factor = match function.as_str() {
+        "unnest" => derived_function("unnest", args, alias.take(), Some(ordinality)),
+        "generate_subscripts" => {
+            let array = vec![subscripts(args)?];
+            derived_function(&function, array, alias.take(), Some(ordinality))
+        }
         name => match SERIES.iter().find(|(series, _)| *series == name) {
-            Some((_, array)) => vec![unnest(call(array, args))],
-            None => vec![call(name, args)],
+            Some((_, array)) => {
+                let array = vec![call(array, args)];
+                derived_function(name, array, alias.take(), Some(ordinality))
+            }
+            None if ordinality => {
+                let message = format!("WITH ORDINALITY of {name} is not supported");
+                return Err(SqlError::unsupported(message));
+            }
+            None => derived_function(name, vec![call(name, args)], alias.take(), None),
         },
     };
-    *factor = derived_function(&function, calls, alias.take());
     Ok(())
 }
 
@@ -165,13 +180,6 @@ const SERIES: [(&str, &str); 3] = [
     ("string_to_table", "string_to_array"),
 ];
 
-fn refuse_ordinality(with_ordinality: bool) -> Result<(), SqlError> {
-    if with_ordinality {
-        return Err(SqlError::unsupported("WITH ORDINALITY is not supported"));
-    }
-    Ok(())
-}
-
 fn unnamed(args: Vec<FunctionArg>) -> Result<Vec<Expr>, SqlError> {
     args.into_iter()
         .map(|arg| match arg {
@@ -181,11 +189,13 @@ fn unnamed(args: Vec<FunctionArg>) -> Result<Vec<Expr>, SqlError> {
         .collect()
 }
 
-/// `(SELECT call AS f, …) AS alias`.
+/// `(SELECT unnest(a) AS f, …) AS alias`, perhaps with the elements' places beside them; of a
+/// function of one row `args` is its call: `(SELECT f(a) AS f) AS alias`.
 pub(super) fn derived_function(
     function: &str,
-    calls: Vec<Expr>,
+    args: Vec<Expr>,
     alias: Option<TableAlias>,
+    set_with_ordinality: Option<bool>,
 ) -> TableFactor {
     let mut alias = alias.unwrap_or_else(|| TableAlias {
         explicit: true,
@@ -193,23 +203,40 @@ pub(super) fn derived_function(
         columns: vec![],
         at: None,
     });
-    if alias.columns.is_empty() && calls.len() == 1 {
+    let places = (set_with_ordinality == Some(true)).then(|| places(&args));
+    let calls: Vec<Expr> = match set_with_ordinality {
+        Some(_) => args.into_iter().map(unnest).collect(),
+        None => args,
+    };
+    if alias.columns.is_empty() && calls.len() == 1 && places.is_none() {
         // A scalar function's column is called like the alias.
         alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
     }
-    let projection = calls
+    let projection: Vec<SelectItem> = calls
         .into_iter()
         .enumerate()
         .map(|(n, expr)| {
             let name = if n == 0 { function.to_string() } else { format!("{function}{n}") };
             SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) }
         })
+        .chain(places.map(|expr| SelectItem::ExprWithAlias {
+            expr,
+            alias: Ident::with_quote('"', "ordinality"),
+        }))
         .collect();
     let mut subquery = empty_query();
     if let SetExpr::Select(select) = subquery.body.as_mut() {
         select.projection = projection;
     }
     TableFactor::Derived { lateral: true, subquery, alias: Some(alias), sample: None }
+}
+
+/// The places of the elements of the longest array, as rows.
+fn places(arrays: &[Expr]) -> Expr {
+    let lengths = arrays.iter().map(|array| call("cardinality", vec![array.clone()]));
+    let longest = call("greatest", lengths.collect());
+    let one = || cast_to(number(1), DataType::BigInt(None));
+    unnest(call("generate_series", vec![one(), cast_to(longest, DataType::BigInt(None))]))
 }
 
 /// `SELECT` with nothing in it, to be filled.

@@ -177,7 +177,7 @@ impl<'a> Inliner<'a> {
                 list.args = args;
             }
         }
-        *factor = derived_function(&function.name, vec![called], alias.take());
+        *factor = derived_function(&function.name, vec![called], alias.take(), None);
         Ok(())
     }
 

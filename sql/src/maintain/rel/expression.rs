@@ -86,9 +86,10 @@ pub(in crate::maintain) fn type_of(expr: &Expr, schema: &Schema) -> Result<DataT
     Ok(expr.get_type(&positional_schema(schema))?)
 }
 
-/// The columns of a join.
+/// The columns of a join: those of a padded side may be NULL.
 pub(in crate::maintain) fn joined(left: &Schema, right: &Schema) -> SchemaRef {
-    let fields = left.fields().iter().chain(right.fields()).cloned();
+    let fields = left.fields().iter().chain(right.fields());
+    let fields = fields.map(|field| field.as_ref().clone().with_nullable(true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 

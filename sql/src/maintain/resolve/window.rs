@@ -22,8 +22,9 @@ use super::order::{tie_break, with_columns};
 use super::{Resolver, names};
 use crate::error::{SqlError, state};
 use crate::function::aggregate::{check_parameter, not_constant};
+use crate::function::session_window::{END, START, gap_us};
 use crate::maintain::refuse;
-use crate::maintain::rel::{Rel, Window, type_of};
+use crate::maintain::rel::{Rel, Session, Window, type_of};
 
 /// A call and its window, over columns.
 struct Windowed {
@@ -39,29 +40,69 @@ impl Resolver<'_> {
         let mut input = self.rel(&window.input)?;
         let width = input.width();
         let names = names(&window.schema);
-        let mut calls = Vec::new();
-        for (expr, name) in window.window_expr.iter().zip(&names[width..]) {
+        let mut places = vec![0; names.len() - width];
+        let (mut calls, mut sessions) = (Vec::new(), Vec::new());
+        let mut open: Vec<usize> = Vec::new();
+        for (i, (expr, name)) in window.window_expr.iter().zip(&names[width..]).enumerate() {
             let call = called(expr)?;
+            let session = [START, END].iter().position(|bound| call.fun.name() == *bound);
+            if let Some(bound) = session {
+                let (wider, at) = self.session(input, window, call, &mut sessions)?;
+                input = wider;
+                places[i] = at + bound;
+                continue;
+            }
             let (wider, windowed) = self.windowed(input, window, call, name)?;
             input = wider;
-            calls.push(windowed);
+            open.push(calls.len());
+            calls.push((i, windowed));
         }
         // Calls over one partition and order are one operator.
-        let mut places = vec![0; calls.len()];
-        let mut open: Vec<usize> = (0..calls.len()).collect();
         while let Some(&first) = open.first() {
             let alike = |&i: &usize| {
-                calls[i].partition == calls[first].partition && calls[i].order == calls[first].order
+                let (one, other) = (&calls[i].1, &calls[first].1);
+                one.partition == other.partition && one.order == other.order
             };
             let (together, others): (Vec<usize>, Vec<usize>) = open.into_iter().partition(alike);
             open = others;
             let at = input.width();
-            together.iter().enumerate().for_each(|(n, &i)| places[i] = at + n);
-            let together: Vec<&Windowed> = together.iter().map(|&i| &calls[i]).collect();
+            together.iter().enumerate().for_each(|(n, &i)| places[calls[i].0] = at + n);
+            let together: Vec<&Windowed> = together.iter().map(|&i| &calls[i].1).collect();
             input = over_one_window(input, width, &together);
         }
         let columns: Vec<usize> = (0..width).chain(places).collect();
         Ok(input.select(&columns))
+    }
+
+    /// The rows with their sessions, and where the session's start stands; one for each window.
+    fn session(
+        &self,
+        input: Rel,
+        window: &logical_plan::Window,
+        call: &Call,
+        known: &mut Vec<(Vec<usize>, i64, usize)>,
+    ) -> Result<(Rel, usize), SqlError> {
+        let (plan, params) = (window.input.schema(), &call.params);
+        let [time, gap] = params.args.as_slice() else { return Err(refuse::window()) };
+        let gap = self.exprs(std::slice::from_ref(gap), plan, &input)?.remove(0);
+        let gap = self.scalars.constant(&gap).unwrap_or(ScalarValue::Null);
+        let gap_us = gap_us(&gap)?;
+        let by: Vec<Expr> =
+            params.partition_by.iter().chain(std::iter::once(time)).cloned().collect();
+        let by = self.exprs(&by, plan, &input)?;
+        let (input, by) = with_columns(input, by)?;
+        if let Some((.., at)) = known.iter().find(|(known, us, _)| *known == by && *us == gap_us) {
+            return Ok((input, *at));
+        }
+        let at = input.width();
+        known.push((by.clone(), gap_us, at));
+        let (time, keys) = by.split_last().expect("a time");
+        let schema = input.schema();
+        let bound = |name: &str| Field::new(name, schema.field(*time).data_type().clone(), true);
+        let own = schema.fields().iter().map(|field| field.as_ref().clone());
+        let fields: Vec<Field> = own.chain([bound("window_start"), bound("window_end")]).collect();
+        let (time, keys, schema) = (*time, keys.to_vec(), Schema::new(fields).into());
+        Ok((Rel::Session(Session { input: Box::new(input), keys, time, gap_us, schema }), at))
     }
 
     /// A call over columns of the input, some of which are put behind it.

@@ -3,6 +3,9 @@
 //! Law: the same seed gives the same query and rows. Values come from small domains, so that keys
 //! meet, groups are shared, and rows repeat; a third of what may be NULL is.
 
+mod ordered;
+mod subquery;
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -68,11 +71,14 @@ pub struct Generator {
     random: StdRng,
     /// Whether expressions may fail.
     fallible: bool,
+    /// Subqueries around the expression, and relations named in subqueries so far.
+    nesting: u32,
+    aliases: u32,
 }
 
 impl Generator {
     pub fn new(seed: u64, fallible: bool) -> Self {
-        Generator { random: StdRng::seed_from_u64(seed), fallible }
+        Generator { random: StdRng::seed_from_u64(seed), fallible, nesting: 0, aliases: 0 }
     }
 
     fn one_in(&mut self, n: u32) -> bool {
@@ -86,9 +92,8 @@ impl Generator {
     pub fn query(&mut self) -> String {
         match self.random.random_range(0..10) {
             0 => {
-                let all = self.pick(&["UNION ALL", "UNION"]);
                 let types = self.types();
-                format!("{} {all} {}", self.select(&types), self.select(&types))
+                self.set_operation(&types)
             }
             1..=4 => {
                 let types = self.types();
@@ -96,6 +101,13 @@ impl Generator {
             }
             _ => self.grouped(),
         }
+    }
+
+    fn set_operation(&mut self, types: &[Type]) -> String {
+        const OPERATIONS: &[&str] =
+            &["UNION ALL", "UNION", "INTERSECT", "INTERSECT ALL", "EXCEPT", "EXCEPT ALL"];
+        let operation = self.pick(OPERATIONS);
+        format!("{} {operation} {}", self.select(types), self.select(types))
     }
 
     fn types(&mut self) -> Vec<Type> {
@@ -214,6 +226,12 @@ impl Generator {
         let (mut text, mut scope, mut guards) = (String::new(), Scope::new(), Vec::new());
         for i in 0..relations {
             let alias = ["a", "b", "c"][i];
+            if i > 0 && i + 1 == relations && self.nesting < 2 && self.one_in(6) {
+                let (lateral, own) = self.lateral(&scope, alias);
+                text.push_str(&lateral);
+                scope.extend(own);
+                continue;
+            }
             let (relation, columns) = self.relation(depth);
             let own: Scope =
                 columns.into_iter().map(|(name, ty)| (format!("{alias}.{name}"), ty)).collect();
@@ -231,16 +249,14 @@ impl Generator {
                     text.push_str(&format!("{product} {relation} {alias}"));
                     guards.push(equal);
                 }
-                (Some(equal), 1) => {
-                    let more = self.expr(&scope, Type::Bool, 1);
-                    text.push_str(&format!(" JOIN {relation} {alias} ON {equal} AND {more}"));
-                }
-                (Some(equal), _) => {
-                    text.push_str(&format!(" JOIN {relation} {alias} ON {equal}"));
-                }
-                (None, _) => {
-                    let more = self.expr(&scope, Type::Bool, 1);
-                    text.push_str(&format!(" JOIN {relation} {alias} ON {more}"));
+                (equal, n) => {
+                    let join = self.pick(&["JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+                    let more = match &equal {
+                        Some(_) if n > 1 => None,
+                        _ => Some(self.expr(&scope, Type::Bool, 1)),
+                    };
+                    let on: Vec<String> = equal.into_iter().chain(more).collect();
+                    text.push_str(&format!(" {join} {relation} {alias} ON {}", on.join(" AND ")));
                 }
             }
         }
@@ -364,6 +380,12 @@ impl Generator {
             return self.predicate(scope, depth);
         }
         let below = depth - 1;
+        if self.nesting < 2
+            && self.one_in(12)
+            && let Some(value) = self.scalar_subquery(scope, ty)
+        {
+            return value;
+        }
         match (ty, self.random.random_range(0..8)) {
             (_, 0) => {
                 let condition = self.expr(scope, Type::Bool, below);
@@ -391,6 +413,9 @@ impl Generator {
         let below = depth.saturating_sub(1);
         let known: Vec<Type> = COMPARED.into_iter().filter(|ty| has(scope, *ty)).collect();
         let ty = known.choose(&mut self.random).copied().unwrap_or(Type::Int);
+        if depth > 0 && self.nesting < 2 && self.one_in(6) {
+            return self.asking(scope);
+        }
         let choice = self.random.random_range(0..if depth == 0 { 4 } else { 10 });
         match choice {
             0 => format!("{} IS NOT NULL", self.leaf(scope, ty)),

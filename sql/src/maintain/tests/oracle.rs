@@ -1,5 +1,6 @@
 //! Plans against the text they came from (design §8): `engine::oracle` over the plan gives the rows
-//! that DataFusion gives for the *unoptimized* logical plan with now() = t.
+//! that DataFusion gives for the *unoptimized* logical plan with now() = t. Subqueries have no plan
+//! without the optimizer: they are evaluated as ad hoc, where they can be row by row.
 //!
 //! A failing case prints its seed; `TIDEMARK_SEED=n cargo test --release -p tidemark-sql
 //! text_is_plan` replays that one.
@@ -8,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -27,6 +28,7 @@ use crate::error::state;
 use crate::plan::plan_query;
 use crate::resolve::{RelationSource, ScannedRelation, relation_schema};
 use crate::rewrite;
+use crate::run::physical;
 use crate::session_state::session_state;
 
 /// Rows of every stored relation.
@@ -61,12 +63,19 @@ async fn answer(
     snapshot: &Snapshot,
     at: Timestamp,
 ) -> Result<Vec<RecordBatch>> {
-    let bound = logical.clone().transform_up(|plan| match plan {
+    let bound = logical.clone().transform_up_with_subqueries(|plan| match plan {
         LogicalPlan::TableScan(scan) => Ok(Transformed::yes(bind(scan, snapshot)?)),
         other => Ok(Transformed::no(other)),
     })?;
     let plan = rewrite::now::substitute(bound.data, at)?;
+    let plan = rewrite::complete_order(rewrite::keep_count(plan)?)?;
     let plan = rewrite::check_overflow(plan)?;
+    if plan.display_indent().to_string().contains("Subquery:") {
+        // Evaluated row by row, or by DataFusion's own way of making joins of them.
+        let state = session_state(&fixture.context);
+        let physical = physical(&state, plan).await?;
+        return collect(physical, state.task_ctx()).await;
+    }
     // DISTINCT has no physical plan of its own, and coalesce none as a function.
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
         vec![Arc::new(SimplifyExpressions::new()), Arc::new(ReplaceDistinctWithAggregate::new())];
@@ -89,9 +98,22 @@ fn bind(scan: TableScan, snapshot: &Snapshot) -> Result<LogicalPlan> {
     LogicalPlanBuilder::scan(scan.table_name, source, scan.projection)?.build()
 }
 
-fn run(fixture: &Fixture, seed: u64, fallible: bool) -> Outcome {
-    let mut generator = Generator::new(seed, fallible);
-    let sql = generator.query();
+/// What a case asks of the generator.
+#[derive(Clone, Copy, PartialEq)]
+enum Ask {
+    Queries,
+    /// Queries in which rows fail.
+    Fallible,
+    /// LIMIT, DISTINCT ON and windows.
+    Ordered,
+}
+
+fn run(fixture: &Fixture, seed: u64, ask: Ask) -> Outcome {
+    let mut generator = Generator::new(seed, ask == Ask::Fallible);
+    let sql = match ask {
+        Ask::Queries | Ask::Fallible => generator.query(),
+        Ask::Ordered => generator.ordered_query(),
+    };
     let logical = plan_query(&fixture.context, &query(&sql).expect("it parses"), &mut vec![]);
     let logical = match logical {
         Ok(planned) => planned.logical,
@@ -148,15 +170,17 @@ fn key_holds(
     assert!(repeated.is_none(), "seed {seed}: key {key:?} repeats: {repeated:?}\n{sql}");
 }
 
-fn run_all(seeds: std::ops::Range<u64>, fallible: bool) {
+fn run_all(seeds: std::ops::Range<u64>, ask: Ask) {
     let fixture = Fixture::new();
     if let Ok(seed) = std::env::var("TIDEMARK_SEED") {
         let seed = seed.parse().expect("TIDEMARK_SEED is a number");
-        println!("seed {seed}: {:?}", run(&fixture, seed, fallible));
+        println!("seed {seed}: {:?}", run(&fixture, seed, ask));
         return;
     }
-    let cases = seeds.end - seeds.start;
-    let outcomes: Vec<Outcome> = seeds.map(|seed| run(&fixture, seed, fallible)).collect();
+    let cases = std::env::var("TIDEMARK_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = cases.unwrap_or(seeds.end - seeds.start);
+    let seeds = seeds.start..seeds.start + cases;
+    let outcomes: Vec<Outcome> = seeds.map(|seed| run(&fixture, seed, ask)).collect();
     let equal = outcomes.iter().filter(|outcome| **outcome == Outcome::Equal).count() as u64;
     let refused = outcomes.iter().filter(|outcome| **outcome == Outcome::Refused).count();
     println!("{equal} of {cases} equal, {refused} refused");
@@ -165,16 +189,22 @@ fn run_all(seeds: std::ops::Range<u64>, fallible: bool) {
 
 #[test]
 fn text_is_plan() {
-    run_all(0..400, false);
+    run_all(0..400, Ask::Queries);
 }
 
 #[test]
 fn text_is_plan_where_rows_fail() {
-    run_all(1_000_000..1_000_200, true);
+    run_all(1_000_000..1_000_200, Ask::Fallible);
+}
+
+#[test]
+#[ignore = "the engine's oracle has no top-k and windows yet"]
+fn text_is_plan_of_orders() {
+    run_all(3_000_000..3_000_200, Ask::Ordered);
 }
 
 #[test]
 #[ignore = "nightly size"]
 fn text_is_plan_at_length() {
-    run_all(2_000_000..2_020_000, false);
+    run_all(2_000_000..2_020_000, Ask::Queries);
 }
