@@ -162,8 +162,7 @@ impl Lowering<'_> {
         let calls = aggregate.calls.iter().map(|call| call.moved(|i| input.columns[i])).collect();
         let keys = input.at(&aggregate.keys);
         let (input, schema) = (input.plan, aggregate.schema.clone());
-        // Of a table rows can always be taken out again.
-        let append_only = false;
+        let append_only = input.append_only();
         Ok(Plan::Aggregate(Box::new(AggregatePlan { input, keys, calls, schema, append_only })))
     }
 
