@@ -30,8 +30,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use arrow::array::{ArrayRef, UInt32Array, make_comparator};
-use arrow::compute::take;
+use arrow::array::{UInt32Array, make_comparator};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 
@@ -40,11 +39,10 @@ use self::evaluate::Evaluation;
 use self::frame::Interval;
 use self::look::{Partition, Span};
 use self::reach::{Around, Reach};
-use self::sliding::boolean;
 use self::trailer::{Trailer, number};
 use super::{Operator, StepContext};
-use crate::aggregate::{AggregateFunction, Run, SweepInput, Swept};
-use crate::plan::{Plan, SortKey, listed};
+use crate::aggregate::{AggregateFunction, Run, Swept};
+use crate::plan::{AggregateCall, Plan, SortKey, listed};
 use crate::state::sorted_rows::{Change, SortedRows};
 use crate::updates::Updates;
 
@@ -141,6 +139,15 @@ pub enum Exclude {
     CurrentRow,
     Group,
     Ties,
+}
+
+impl WindowCall {
+    /// The aggregate it is over the rows of a frame, if it is one.
+    pub(crate) fn as_aggregate(&self) -> Option<AggregateCall> {
+        let WindowFunction::Aggregate(function) = self.function else { return None };
+        let call = AggregateCall::new(function, self.arguments.clone(), self.filter);
+        Some(AggregateCall { parameters: self.parameters.clone(), ..call })
+    }
 }
 
 impl WindowFunction {
@@ -272,20 +279,12 @@ impl Window {
     /// Sweeps the aggregates over whole partitions: they need no order.
     fn whole(&mut self, input: &Updates, changes: &[Change], runs: &[Run]) -> Whole {
         let mut changed = vec![false; runs.len()];
-        let order: Vec<u32> = (0..changes.len() as u32).collect();
         let diffs: Vec<i64> = changes.iter().map(|change| change.units).collect();
-        let input_rows: UInt32Array = changes.iter().map(|change| change.input_row).collect();
-        let taken = |&column: &usize| {
-            take(input.data.column(column).as_ref(), &input_rows, None).expect("rows of the batch")
-        };
+        let rows: UInt32Array = changes.iter().map(|change| change.input_row).collect();
+        let partitions = self.rows.partition_limit();
         let mut sweep = |call: &mut Call| {
-            let Call::Whole { arguments, filter, accumulator } = call else { return None };
-            accumulator.resize(self.rows.partition_limit());
-            let arguments: Vec<ArrayRef> = arguments.iter().map(taken).collect();
-            let filter = filter.as_ref().map(taken);
-            let filter = filter.as_ref().map(boolean);
-            let input = SweepInput { arguments: &arguments, filter, diffs: &diffs, order: &order };
-            let swept = accumulator.sweep(&input, runs);
+            let Call::Whole(frames) = call else { return None };
+            let swept = frames.sweep(input.data.columns(), &rows, &diffs, runs, partitions);
             let compare = make_comparator(&swept.before, &swept.after, Default::default())
                 .expect("values of aggregates are comparable");
             for (run, changed) in changed.iter_mut().enumerate() {
@@ -403,8 +402,8 @@ impl Window {
         for call in &mut self.calls {
             match call {
                 Call::Sliding { sliding, .. } => sliding.forget(&partitions),
-                Call::Whole { accumulator, .. } => {
-                    partitions.iter().for_each(|&partition| accumulator.clear(partition));
+                Call::Whole(frames) => {
+                    partitions.iter().for_each(|&partition| frames.clear(partition));
                 }
                 _ => {}
             }

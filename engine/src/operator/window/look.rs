@@ -142,7 +142,7 @@ impl Partition<'_> {
                 Call::Ntile { .. } => bucket(spot, buckets[i]).map(Found::Number),
                 Call::Shift(shift) => Ok(Found::Source(self.shift(shift, spot))),
                 Call::Pick(pick) => self.pick(pick, frames[i], spot).map(Found::Source),
-                Call::Whole { .. } => Ok(Found::Value(self.side, self.number)),
+                Call::Whole(_) => Ok(Found::Value(self.side, self.number)),
                 Call::Sliding { frame, sliding } => {
                     let parts = frame.parts(frames[i], spot);
                     Ok(Found::Value(1, sliding.go(self.tree(), self.root(), &parts) as usize))
