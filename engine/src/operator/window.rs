@@ -14,9 +14,9 @@
 //! - `row_number`, `rank`, `dense_rank`: those that change. Ties cost nothing
 //! - `lag`, `lead`: as many as the greatest offset ever seen; past NULLs with IGNORE NULLS
 //! - `percent_rank`, `cume_dist`, `ntile`: all n, as they depend on n
-//! - `first_value`, `last_value`: those that change, or that had to look at its place. With IGNORE
-//!   NULLS or EXCLUDE, and `nth_value`: those with the change in their frame; a search past NULLs
-//!   goes row by row
+//! - `first_value`, `last_value`: those that change, or that had to look at its place; with IGNORE
+//!   NULLS also the NULLs between. With EXCLUDE, with IGNORE NULLS over RANGE with an offset or a
+//!   frame without its row, and `nth_value`: those with the change in their frame
 //! - aggregates over a bounded frame of at most w rows: the ≤ w rows with the change in theirs, and
 //!   the 2w rows of their frames; each goes into and out of the one state once
 //! - aggregates from or to the partition's edge: the rows behind (or before) the change, changed or

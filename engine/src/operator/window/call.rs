@@ -103,8 +103,8 @@ impl Call {
             Call::PercentRank | Call::CumeDist | Call::Ntile { .. } => Reach::Everything,
             Call::Shift(shift) => Reach::Shift { call: number, lag: shift.lag, nulls: shift.nulls },
             Call::Pick(pick) => match pick.which {
-                Which::First => Reach::first_of(pick.frame, pick.nulls.is_some()),
-                Which::Last => Reach::last_of(pick.frame, pick.nulls.is_some()),
+                Which::First => Reach::first_of(pick.frame, pick.nulls),
+                Which::Last => Reach::last_of(pick.frame, pick.nulls),
                 Which::Nth(_) => Reach::Frame(pick.frame),
             },
             Call::Whole(_) => return None,
