@@ -13,6 +13,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
+pub(crate) use top_k::random_top_k;
+pub(crate) use window::random_window;
+
 use super::Row;
 use crate::aggregate::AGGREGATES;
 use crate::expression::Expr;
@@ -131,8 +134,8 @@ pub(crate) fn random_plan(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
         6 | 7 => random_join(random, depth, scale),
         8..=10 => random_aggregate(random, depth, scale),
         11 => random_union(random, depth, scale),
-        12 => top_k::random_top_k(random, depth, scale),
-        _ => window::random_window(random, depth, scale),
+        12 => random_top_k(random, depth, scale),
+        _ => random_window(random, depth, scale),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::plan::{
     schema_of,
 };
 
-pub(super) fn random_window(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+pub(crate) fn random_window(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let input = random_plan(random, depth - 1, scale);
     let schema = input.schema();
     let partition: Vec<usize> =
