@@ -54,7 +54,7 @@ fn windows_over_many_rows_equal_the_oracle() {
     match number("TIDEMARK_SEED") {
         Some(seed) => check_seed(seed, case),
         None => {
-            let cases = number("TIDEMARK_CASES").map_or(60, |cases| cases / 7);
+            let cases = number("TIDEMARK_CASES").map_or(120, |cases| cases / 3);
             (0..cases).for_each(|seed| check_seed(seed, case));
         }
     }

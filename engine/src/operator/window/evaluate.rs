@@ -288,7 +288,7 @@ fn emit(
     values: &[ArrayRef],
     slots: &Slots,
 ) -> Emitted {
-    let comparators: Vec<_> = values.iter().map(|column| comparator(column)).collect();
+    let comparators: Vec<_> = values.iter().map(comparator).collect();
     let error = |entry: u32| {
         let found = errors.binary_search_by_key(&entry, |(entry, ..)| *entry);
         found.ok().map(|found| errors[found].2.as_str())
