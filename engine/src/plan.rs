@@ -25,6 +25,7 @@ pub use crate::operator::top_k::TopKPlan;
 pub use crate::operator::unnest::UnnestPlan;
 pub use crate::operator::window::{
     Exclude, Frame, FrameBound, FrameUnits, WindowCall, WindowFunction, WindowPlan,
+    range_offset_defined,
 };
 use crate::time::CollectionId;
 

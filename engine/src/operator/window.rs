@@ -14,9 +14,9 @@
 //! - `row_number`, `rank`, `dense_rank`: those that change. Ties cost nothing
 //! - `lag`, `lead`: as many as the greatest offset ever seen; past NULLs with IGNORE NULLS
 //! - `percent_rank`, `cume_dist`, `ntile`: all n, as they depend on n
-//! - `first_value`, `last_value`: those that change, or that had to look at its place. With IGNORE
-//!   NULLS or EXCLUDE, and `nth_value`: those with the change in their frame; a search past NULLs
-//!   goes row by row
+//! - `first_value`, `last_value`: those that change, or that had to look at its place; with IGNORE
+//!   NULLS also the NULLs between. With EXCLUDE, with IGNORE NULLS over RANGE with an offset or a
+//!   frame without its row, and `nth_value`: those with the change in their frame
 //! - aggregates over a bounded frame of at most w rows: the ≤ w rows with the change in theirs, and
 //!   the 2w rows of their frames; each goes into and out of the one state once
 //! - aggregates from or to the partition's edge: the rows behind (or before) the change, changed or
@@ -30,8 +30,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use arrow::array::{ArrayRef, UInt32Array, make_comparator};
-use arrow::compute::take;
+use arrow::array::{UInt32Array, make_comparator};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 
@@ -40,11 +39,10 @@ use self::evaluate::Evaluation;
 use self::frame::Interval;
 use self::look::{Partition, Span};
 use self::reach::{Around, Reach};
-use self::sliding::boolean;
 use self::trailer::{Trailer, number};
 use super::{Operator, StepContext};
-use crate::aggregate::{AggregateFunction, Run, SweepInput, Swept};
-use crate::plan::{Plan, SortKey, listed};
+use crate::aggregate::{AggregateFunction, Order, Run, Swept};
+use crate::plan::{AggregateCall, Plan, SortKey, listed};
 use crate::state::sorted_rows::{Change, SortedRows};
 use crate::updates::Updates;
 
@@ -141,6 +139,20 @@ pub enum Exclude {
     CurrentRow,
     Group,
     Ties,
+}
+
+impl WindowPlan {
+    /// The aggregate that a call of it is over the rows of a frame, if it is one. What depends on
+    /// an order has the window's.
+    pub(crate) fn aggregate_of(&self, call: &WindowCall) -> Option<AggregateCall> {
+        let WindowFunction::Aggregate(function) = call.function else { return None };
+        let order_by = match function.order() {
+            Order::Free => self.order.iter().chain(&self.tie_break).copied().collect(),
+            Order::Indifferent | Order::WithinGroup => vec![],
+        };
+        let aggregate = AggregateCall::new(function, call.arguments.clone(), call.filter);
+        Some(AggregateCall { parameters: call.parameters.clone(), order_by, ..aggregate })
+    }
 }
 
 impl WindowFunction {
@@ -272,20 +284,12 @@ impl Window {
     /// Sweeps the aggregates over whole partitions: they need no order.
     fn whole(&mut self, input: &Updates, changes: &[Change], runs: &[Run]) -> Whole {
         let mut changed = vec![false; runs.len()];
-        let order: Vec<u32> = (0..changes.len() as u32).collect();
         let diffs: Vec<i64> = changes.iter().map(|change| change.units).collect();
-        let input_rows: UInt32Array = changes.iter().map(|change| change.input_row).collect();
-        let taken = |&column: &usize| {
-            take(input.data.column(column).as_ref(), &input_rows, None).expect("rows of the batch")
-        };
+        let rows: UInt32Array = changes.iter().map(|change| change.input_row).collect();
+        let partitions = self.rows.partition_limit();
         let mut sweep = |call: &mut Call| {
-            let Call::Whole { arguments, filter, accumulator } = call else { return None };
-            accumulator.resize(self.rows.partition_limit());
-            let arguments: Vec<ArrayRef> = arguments.iter().map(taken).collect();
-            let filter = filter.as_ref().map(taken);
-            let filter = filter.as_ref().map(boolean);
-            let input = SweepInput { arguments: &arguments, filter, diffs: &diffs, order: &order };
-            let swept = accumulator.sweep(&input, runs);
+            let Call::Whole(frames) = call else { return None };
+            let swept = frames.sweep(input.data.columns(), &rows, &diffs, runs, partitions);
             let compare = make_comparator(&swept.before, &swept.after, Default::default())
                 .expect("values of aggregates are comparable");
             for (run, changed) in changed.iter_mut().enumerate() {
@@ -403,8 +407,8 @@ impl Window {
         for call in &mut self.calls {
             match call {
                 Call::Sliding { sliding, .. } => sliding.forget(&partitions),
-                Call::Whole { accumulator, .. } => {
-                    partitions.iter().for_each(|&partition| accumulator.clear(partition));
+                Call::Whole(frames) => {
+                    partitions.iter().for_each(|&partition| frames.clear(partition));
                 }
                 _ => {}
             }

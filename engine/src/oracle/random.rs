@@ -19,6 +19,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
+pub(crate) use top_k::random_top_k;
+pub(crate) use window::random_window;
+
 use super::Row;
 use crate::expression::Expr;
 use crate::operator::testing::input;
@@ -164,8 +167,8 @@ pub(crate) fn random_root(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
         13 => recursive::random_recursive(random, depth, scale),
         14 => session::random_session(random, depth, scale),
         15 => unnest::random_unnest(random, depth, scale),
-        16 => top_k::random_top_k(random, depth, scale),
-        17..=19 => window::random_window(random, depth, scale),
+        16 => random_top_k(random, depth, scale),
+        17..=19 => random_window(random, depth, scale),
         _ => random_union(random, depth, scale),
     }
 }

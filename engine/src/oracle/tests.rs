@@ -8,9 +8,12 @@ use arrow::array::RecordBatch;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::random::{Scale, TIMES, random_root, random_updates, table_schema};
+use super::random::{
+    Scale, TIMES, random_root, random_top_k, random_updates, random_window, table_schema,
+};
 use super::{Row, accumulate, batch_of_rows, evaluate, multiset};
 use crate::operator::testing::run_reporting;
+use crate::plan::Plan;
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::Updates;
 
@@ -18,7 +21,6 @@ const SCALE: Scale = Scale { base: 0, step: 1 };
 
 #[test]
 fn operators_equal_the_oracle_at_every_time() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("TIDEMARK_SEED") {
         Some(seed) => check(seed),
         None => (0..number("TIDEMARK_CASES").unwrap_or(400)).for_each(check),
@@ -31,8 +33,42 @@ fn operators_equal_the_oracle_at_every_time_nightly() {
     (1_000..21_000).for_each(check);
 }
 
+/// Long partitions, in which a change is far from most rows.
+#[test]
+fn windows_over_many_rows_equal_the_oracle() {
+    let case = |seed: u64| {
+        let mut random = StdRng::seed_from_u64(seed);
+        let plan = match seed % 5 {
+            0 => random_top_k(&mut random, 1, SCALE),
+            _ => random_window(&mut random, 1, SCALE),
+        };
+        let mut changes = |id| {
+            let schema = table_schema(id);
+            let parts = (0..5).map(|_| random_updates(&mut random, &schema, SCALE)).collect();
+            Updates::concat(&schema, parts)
+        };
+        let inputs = [1, 2].map(|id| (CollectionId(id), changes(id))).into();
+        compare(&plan, &inputs, &[7, 8, 9, 23, 30], 6);
+    };
+    match number("TIDEMARK_SEED") {
+        Some(seed) => check_seed(seed, case),
+        None => {
+            let cases = number("TIDEMARK_CASES").map_or(120, |cases| cases / 3);
+            (0..cases).for_each(|seed| check_seed(seed, case));
+        }
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
 fn check(seed: u64) {
-    let result = std::panic::catch_unwind(|| check_case(seed));
+    check_seed(seed, check_case);
+}
+
+fn check_seed(seed: u64, case: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    let result = std::panic::catch_unwind(|| case(seed));
     if let Err(panic) = result {
         eprintln!("failing seed: TIDEMARK_SEED={seed}");
         std::panic::resume_unwind(panic);
@@ -51,18 +87,20 @@ fn check_case(seed: u64) {
     cuts.sort_unstable();
     cuts.dedup();
 
-    let (output, errors) = run_reporting(&plan, &inputs, &cuts);
-    let snapshot = |at: Timestamp| {
-        let inputs = &inputs;
-        move |id: CollectionId| state_at(&inputs[&id], at)
-    };
-    for at in (0..TIMES + 40).map(Timestamp) {
-        let expected = multiset(evaluate(&plan, &snapshot(at), at).rows);
+    compare(&plan, &inputs, &cuts, 1);
+}
+
+/// The operators' output over all of `inputs` with the oracle's, at every `stride`th time.
+fn compare(plan: &Plan, inputs: &HashMap<CollectionId, Updates>, cuts: &[u64], stride: usize) {
+    let (output, errors) = run_reporting(plan, inputs, cuts);
+    let snapshot = |at: Timestamp| move |id: CollectionId| state_at(&inputs[&id], at);
+    for at in (0..TIMES + 40).step_by(stride).map(Timestamp) {
+        let expected = multiset(evaluate(plan, &snapshot(at), at).rows);
         let got = accumulate(&output, at);
         assert_eq!(got, expected, "at {at:?}, cut at {cuts:?}, plan:\n{plan}");
     }
     let end = Timestamp(u64::MAX / 4);
-    let expected = evaluate(&plan, &snapshot(end), end).errors;
+    let expected = evaluate(plan, &snapshot(end), end).errors;
     let mut counts: HashMap<String, i64> = HashMap::new();
     expected.into_iter().for_each(|error| *counts.entry(error).or_insert(0) += 1);
     assert_eq!(errors, counts, "errors at the end, plan:\n{plan}");

@@ -8,7 +8,7 @@ use datafusion::common::ScalarValue;
 
 use super::{Row, aggregate, sorted};
 use crate::plan::{
-    AggregateCall, Exclude, FrameBound, FrameUnits, SortKey, WindowCall, WindowFunction, WindowPlan,
+    Exclude, FrameBound, FrameUnits, SortKey, WindowCall, WindowFunction, WindowPlan,
 };
 
 /// The output over these rows; messages of rows that have none go to `errors`.
@@ -82,12 +82,10 @@ impl<'a> Partition<'a> {
                 };
                 found.map_or_else(|| null_of(argument(0, i)), |row| argument(0, row).clone())
             }
-            WindowFunction::Aggregate(function) => {
-                let mut aggregated =
-                    AggregateCall::new(function, call.arguments.clone(), call.filter);
-                aggregated.parameters = call.parameters.clone();
+            WindowFunction::Aggregate(_) => {
                 let frame = self.frame(call, i);
                 let rows: Vec<Row> = frame.iter().map(|&row| self.rows[row].clone()).collect();
+                let aggregated = self.plan.aggregate_of(call).expect("it is one");
                 aggregate::evaluate(&aggregated, &self.input, &rows)?
             }
         })

@@ -4,8 +4,9 @@ use arrow::datatypes::DataType;
 use expect_test::expect;
 
 use super::TopKPlan;
-use crate::operator::testing::{check, input};
+use crate::operator::testing::{check, input, parse, print, run_reporting};
 use crate::plan::{Plan, SortKey, schema_of};
+use crate::time::CollectionId;
 
 /// Of each `k` by falling `v`, then by `s`.
 fn top(offset: u64, limit: Option<u64>, ties: Option<usize>) -> Plan {
@@ -105,4 +106,19 @@ fn what_comes_and_goes_at_one_time_is_not_seen() {
             + a 1 x @1
         "#]],
     );
+}
+
+#[test]
+fn a_row_that_is_owed_is_absent() {
+    let plan = top(0, Some(2), None);
+    let Plan::TopK(limit) = &plan else { unreachable!("just made") };
+    let changes = "- a 1 x @1\n+ a 2 x @2\n+ a 1 x @3\n+ a 1 x @4";
+    let inputs = [(CollectionId(1), parse(&limit.input.schema(), changes))].into();
+    let (out, errors) = run_reporting(&plan, &inputs, &[2, 4]);
+    expect![[r#"
+        + a 2 x @2
+        + a 1 x @4
+    "#]]
+    .assert_eq(&print(out));
+    assert!(errors.is_empty(), "owed at 1, given at 3: {errors:?}");
 }

@@ -3,10 +3,9 @@
 use super::frame::Edge;
 use super::frame::FrameSpec;
 use super::reach::Reach;
-use super::sliding::{Sliding, accumulator};
+use super::sliding::{Frames, Sliding};
 use super::trailer::Trailer;
 use super::{Exclude, WindowCall, WindowFunction, WindowPlan};
-use crate::aggregate::Accumulator;
 
 /// One call, resolved.
 pub(super) enum Call {
@@ -21,11 +20,7 @@ pub(super) enum Call {
     Shift(Shift),
     Pick(Pick),
     /// An aggregate over the whole partition: one state of it each, as in `Aggregate`.
-    Whole {
-        arguments: Vec<usize>,
-        filter: Option<usize>,
-        accumulator: Box<dyn Accumulator>,
-    },
+    Whole(Frames),
     /// Any other aggregate.
     Sliding {
         frame: FrameSpec,
@@ -86,20 +81,14 @@ impl Call {
                 let n = trailer.number(call.arguments[1]);
                 pick(Which::Nth(n), nulls(trailer), trailer)
             }
-            WindowFunction::Aggregate(function) => {
-                let schema = plan.input.schema();
+            WindowFunction::Aggregate(_) => {
                 let frame = FrameSpec::new(plan, &call.frame, trailer);
+                let aggregate = plan.aggregate_of(call).expect("it is one");
+                let frames = Frames::new(&aggregate, &plan.input.schema());
                 let unbounded = (frame.start, frame.end) == (Edge::Unbounded, Edge::Unbounded);
                 match unbounded && frame.exclude == Exclude::NoOthers {
-                    true => Call::Whole {
-                        arguments: call.arguments.clone(),
-                        filter: call.filter,
-                        accumulator: accumulator(function, call, &schema),
-                    },
-                    false => {
-                        let sliding = Sliding::new(function, call, &frame, &schema);
-                        Call::Sliding { frame, sliding }
-                    }
+                    true => Call::Whole(frames),
+                    false => Call::Sliding { sliding: Sliding::new(frames, &frame), frame },
                 }
             }
         }
@@ -114,11 +103,11 @@ impl Call {
             Call::PercentRank | Call::CumeDist | Call::Ntile { .. } => Reach::Everything,
             Call::Shift(shift) => Reach::Shift { call: number, lag: shift.lag, nulls: shift.nulls },
             Call::Pick(pick) => match pick.which {
-                Which::First => Reach::first_of(pick.frame, pick.nulls.is_some()),
-                Which::Last => Reach::last_of(pick.frame, pick.nulls.is_some()),
+                Which::First => Reach::first_of(pick.frame, pick.nulls),
+                Which::Last => Reach::last_of(pick.frame, pick.nulls),
                 Which::Nth(_) => Reach::Frame(pick.frame),
             },
-            Call::Whole { .. } => return None,
+            Call::Whole(_) => return None,
             Call::Sliding { frame, .. } => Reach::Frame(*frame),
         })
     }

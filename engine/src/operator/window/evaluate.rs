@@ -48,6 +48,8 @@ pub(super) struct Evaluation {
     pairs: Vec<Pair>,
     /// Whether a row has several units.
     pub repeated: bool,
+    /// By row, where it is among those decoded; [`NONE`] of all others.
+    slots: Vec<u32>,
 }
 
 /// What was found for a call, entry by entry.
@@ -130,16 +132,16 @@ impl Evaluation {
         whole: &[Option<Swept>],
         schema: &SchemaRef,
     ) -> Updates {
-        let taken = Evaluation::new(calls.len());
-        let noted = std::mem::replace(self, taken);
-        let slots = Slots::new(rows, &noted, calls);
+        let empty = Evaluation::new(calls.len());
+        let mut noted = std::mem::replace(self, empty);
+        let slots = Slots::new(rows, &mut noted, calls);
         let inputs = slots.data.num_columns();
         let mut errors = noted.errors;
         let mut values: Vec<ArrayRef> = Vec::new();
         for (i, (call, notes)) in calls.iter_mut().zip(&noted.notes).enumerate() {
             let swept;
             let swept = match call {
-                Call::Whole { .. } => whole[i].as_ref(),
+                Call::Whole(_) => whole[i].as_ref(),
                 Call::Sliding { sliding, .. } => {
                     let columns = slots.data.columns();
                     let partitions = rows.partition_limit();
@@ -171,6 +173,7 @@ impl Evaluation {
         let columns = columns.chain(values.iter().map(|column| taken(column, &places)));
         let data = batch_of(schema.clone(), columns.collect(), places.len());
         let updates = Updates::new(data, emitted.times, emitted.diffs);
+        self.slots = slots.give_back();
         // Of equal rows one may have now what another had before.
         if noted.repeated { consolidate(updates) } else { updates }
     }
@@ -179,12 +182,14 @@ impl Evaluation {
 /// The rows that values are made of, decoded, each once.
 struct Slots {
     data: RecordBatch,
+    rows: Vec<u32>,
     slots: Vec<u32>,
 }
 
 impl Slots {
-    fn new(rows: &SortedRows, noted: &Evaluation, calls: &[Call]) -> Self {
-        let mut slots = vec![NONE; rows.row_limit()];
+    fn new(rows: &SortedRows, noted: &mut Evaluation, calls: &[Call]) -> Self {
+        let mut slots = std::mem::take(&mut noted.slots);
+        slots.resize(rows.row_limit(), NONE);
         let mut ids = Vec::new();
         let mut add = |row: u32| {
             let slot = &mut slots[row as usize];
@@ -204,7 +209,13 @@ impl Slots {
                 }
             }
         }
-        Slots { data: rows.decode(&ids), slots }
+        Slots { data: rows.decode(&ids), rows: ids, slots }
+    }
+
+    /// The vector of slots for another time, all [`NONE`].
+    fn give_back(mut self) -> Vec<u32> {
+        self.rows.iter().for_each(|&row| self.slots[row as usize] = NONE);
+        self.slots
     }
 
     fn of(&self, row: u32) -> u32 {
@@ -238,7 +249,7 @@ fn column_of(call: &Call, notes: &Notes, slots: &Slots, swept: Option<&Swept>) -
             sources(&notes.sources, slots, *value, *default)
         }
         Call::Pick(Pick { value, .. }) => sources(&notes.sources, slots, *value, *value),
-        Call::Whole { .. } | Call::Sliding { .. } => {
+        Call::Whole(_) | Call::Sliding { .. } => {
             let swept = swept.expect("an aggregate was swept");
             interleave(&[swept.before.as_ref(), swept.after.as_ref()], &notes.values)
                 .expect("before and after are of one type")
@@ -277,7 +288,7 @@ fn emit(
     values: &[ArrayRef],
     slots: &Slots,
 ) -> Emitted {
-    let comparators: Vec<_> = values.iter().map(|column| comparator(column)).collect();
+    let comparators: Vec<_> = values.iter().map(comparator).collect();
     let error = |entry: u32| {
         let found = errors.binary_search_by_key(&entry, |(entry, ..)| *entry);
         found.ok().map(|found| errors[found].2.as_str())

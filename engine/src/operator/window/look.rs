@@ -3,6 +3,7 @@
 //! Nothing is decoded here: a value is a number, the row it comes from, or the number of an
 //! aggregate's frame. [`super::evaluate`] makes columns of them.
 
+use super::Exclude;
 use super::call::{Call, Pick, Shift, Which};
 use super::evaluate::{Evaluation, Found, Source};
 use super::frame::{Interval, Peers, Spot};
@@ -28,6 +29,16 @@ pub(super) struct Partition<'a> {
 /// The bucket that ntile begins with: where, and how many there are.
 type FirstBucket = Option<(i64, i64)>;
 
+/// What is known of a call from the rows before.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// Its frame: of the row, or of all its peers.
+    frame: Interval,
+    bucket: FirstBucket,
+    /// Where NULLs don't count: the frame searched last, and what was found in it.
+    searched: Option<(Interval, Option<u32>)>,
+}
+
 impl Partition<'_> {
     fn tree(&self) -> &OrderTree {
         &self.rows.tree
@@ -43,17 +54,15 @@ impl Partition<'_> {
         if root == NONE {
             return;
         }
-        let mut buckets = Vec::new();
-        for call in calls.iter_mut() {
-            buckets.push(match call {
-                Call::Ntile { buckets } => self.first_bucket(*buckets),
-                _ => None,
-            });
+        let mut known = vec![Known::default(); calls.len()];
+        for (call, known) in calls.iter_mut().zip(&mut known) {
+            if let Call::Ntile { buckets } = call {
+                known.bucket = self.first_bucket(*buckets);
+            }
             if let Call::Sliding { sliding, .. } = call {
                 sliding.begin(tree, root, self.id);
             }
         }
-        let mut frames: Vec<Interval> = vec![(0, 0); calls.len()];
         for (from, to) in spans {
             let place = match from {
                 Some(row) => self.rows.place(self.id, *row),
@@ -73,13 +82,13 @@ impl Partition<'_> {
                     total: tree.total(root),
                 };
                 if peers.is_none() || tree.is_marked(node) {
-                    self.locate_by_peers(&first, calls, &mut frames);
+                    self.locate_by_peers(&first, calls, &mut known);
                 }
                 peers = Some(first.peers);
                 evaluation.repeated |= units > 1;
                 for copy in 0..units {
                     let spot = Spot { copy, position: position + copy, ..first };
-                    self.look_at(&spot, calls, &mut frames, &buckets, evaluation);
+                    self.look_at(&spot, calls, &mut known, evaluation);
                 }
                 position += units;
                 node = tree.next(node);
@@ -105,12 +114,12 @@ impl Partition<'_> {
         }
     }
 
-    fn locate_by_peers(&self, spot: &Spot, calls: &[Call], frames: &mut [Interval]) {
-        for (call, frame) in calls.iter().zip(frames) {
+    fn locate_by_peers(&self, spot: &Spot, calls: &[Call], known: &mut [Known]) {
+        for (call, known) in calls.iter().zip(known) {
             if let Some(spec) = call.frame()
                 && spec.is_of_peers()
             {
-                *frame = spec.locate(self.rows, self.root(), spot);
+                known.frame = spec.locate(self.rows, self.root(), spot);
             }
         }
     }
@@ -119,16 +128,15 @@ impl Partition<'_> {
         &self,
         spot: &Spot,
         calls: &mut [Call],
-        frames: &mut [Interval],
-        buckets: &[FirstBucket],
+        known: &mut [Known],
         evaluation: &mut Evaluation,
     ) {
         evaluation.rows.push(spot.row);
-        for (i, call) in calls.iter_mut().enumerate() {
+        for (i, (call, known)) in calls.iter_mut().zip(known).enumerate() {
             if let Some(spec) = call.frame()
                 && !spec.is_of_peers()
             {
-                frames[i] = spec.locate(self.rows, self.root(), spot);
+                known.frame = spec.locate(self.rows, self.root(), spot);
             }
             let found = match call {
                 Call::RowNumber => Ok(Found::Number(Some(spot.position + 1))),
@@ -139,12 +147,12 @@ impl Partition<'_> {
                     total => spot.peers.start as f64 / (total - 1) as f64,
                 })),
                 Call::CumeDist => Ok(Found::Fraction(spot.peers.end as f64 / spot.total as f64)),
-                Call::Ntile { .. } => bucket(spot, buckets[i]).map(Found::Number),
+                Call::Ntile { .. } => bucket(spot, known.bucket).map(Found::Number),
                 Call::Shift(shift) => Ok(Found::Source(self.shift(shift, spot))),
-                Call::Pick(pick) => self.pick(pick, frames[i], spot).map(Found::Source),
-                Call::Whole { .. } => Ok(Found::Value(self.side, self.number)),
+                Call::Pick(pick) => self.pick(pick, known, spot).map(Found::Source),
+                Call::Whole(_) => Ok(Found::Value(self.side, self.number)),
                 Call::Sliding { frame, sliding } => {
-                    let parts = frame.parts(frames[i], spot);
+                    let parts = frame.parts(known.frame, spot);
                     Ok(Found::Value(1, sliding.go(self.tree(), self.root(), &parts) as usize))
                 }
             };
@@ -207,7 +215,7 @@ impl Partition<'_> {
     }
 
     /// The row of a frame that first_value, last_value or nth_value picks.
-    fn pick(&self, pick: &Pick, frame: Interval, spot: &Spot) -> Result<Source, &'static str> {
+    fn pick(&self, pick: &Pick, known: &mut Known, spot: &Spot) -> Result<Source, &'static str> {
         let n = match pick.which {
             Which::First | Which::Last => 1,
             Which::Nth(place) => match number(self.rows.trailer(spot.row), place) {
@@ -216,12 +224,15 @@ impl Partition<'_> {
                 Some(n) => n,
             },
         };
-        let parts = pick.frame.parts(frame, spot);
+        let parts = pick.frame.parts(known.frame, spot);
+        let whole = pick.frame.exclude == Exclude::NoOthers;
         let found = match (pick.which, pick.nulls) {
             (Which::Last, None) => {
                 let last = parts.iter().rev().find(|(start, end)| start < end);
                 last.map(|(_, end)| self.tree().select(self.root(), end - 1).node)
             }
+            (Which::First, Some(nulls)) if whole => self.go_on_to_first(known, nulls),
+            (Which::Last, Some(nulls)) if whole => self.go_on_to_last(known, nulls),
             (Which::Last, Some(nulls)) => {
                 parts.iter().rev().find_map(|&part| self.last_with_value(part, nulls))
             }
@@ -239,6 +250,42 @@ impl Partition<'_> {
             }
         };
         Ok(found.map_or(Source::Null, Source::Value))
+    }
+
+    /// The first row with a value in the known frame, where the last search can help.
+    fn go_on_to_first(&self, known: &mut Known, nulls: usize) -> Option<u32> {
+        let (start, end) = known.frame;
+        let found = match known.searched {
+            Some(((from, to), found)) if from <= start && to <= end => {
+                let behind = found.map_or(to, |row| self.end_of(row).min(to));
+                match found {
+                    Some(row) if behind > start => Some(row),
+                    _ => self.nth_with_value((behind.max(start), end), nulls, &mut 1),
+                }
+            }
+            _ => self.nth_with_value((start, end), nulls, &mut 1),
+        };
+        known.searched = Some((known.frame, found));
+        found
+    }
+
+    fn go_on_to_last(&self, known: &mut Known, nulls: usize) -> Option<u32> {
+        let (start, end) = known.frame;
+        let found = match known.searched {
+            Some(((from, to), found)) if from <= start && to <= end => {
+                let still = |&row: &u32| self.end_of(row).min(to) > start;
+                let newer = self.last_with_value((to.max(start), end), nulls);
+                newer.or(found.filter(still))
+            }
+            _ => self.last_with_value((start, end), nulls),
+        };
+        known.searched = Some((known.frame, found));
+        found
+    }
+
+    /// Behind the last unit of a row.
+    fn end_of(&self, row: u32) -> i64 {
+        self.tree().place(row).units + self.tree().units(row)
     }
 
     fn last_with_value(&self, (start, end): Interval, nulls: usize) -> Option<u32> {

@@ -37,6 +37,10 @@ pub(super) enum Reach {
     /// The rows whose frame begins with it, or ends.
     FirstOf(FrameSpec),
     LastOf(FrameSpec),
+    /// The same, where rows that the trailer says are NULL there don't count. The frames have
+    /// their row within them, and nothing moves their edge on the side of the value.
+    FirstValueOf(FrameSpec, usize),
+    LastValueOf(FrameSpec, usize),
 }
 
 /// A partition as it stands, and the changed row in it.
@@ -82,10 +86,24 @@ impl<'a> Around<'a> {
                     Some(nulls) => self.past_nulls(nulls, ahead.max(0), back.max(0)),
                 }
             }
-            Reach::Frame(frame) => match frame.units {
-                FrameUnits::Range => self.within_range(&frame, peers()),
-                units => self.within_hull(units, hull(&frame), peers()),
-            },
+            Reach::Frame(frame) => self.within_frame(&frame),
+            Reach::FirstValueOf(frame, nulls) => {
+                let (start, end) = self.within_frame(&frame);
+                let tree = &self.rows.tree;
+                match self.next_value(nulls, &|row| tree.previous(row)) {
+                    // Where the value before it is in the frame too, that one is first.
+                    Some(before) => (start.max(before.within_frame(&frame).1), end),
+                    None => (start, end),
+                }
+            }
+            Reach::LastValueOf(frame, nulls) => {
+                let (start, end) = self.within_frame(&frame);
+                let tree = &self.rows.tree;
+                match self.next_value(nulls, &|row| tree.next(row)) {
+                    Some(behind) => (start, end.min(behind.within_frame(&frame).0)),
+                    None => (start, end),
+                }
+            }
             Reach::FirstOf(frame) if frame.start == Edge::Unbounded => match frame.end {
                 _ if first == 0 => (0, self.total),
                 Edge::Offset(by) => {
@@ -109,6 +127,28 @@ impl<'a> Around<'a> {
                 edge => self.within_hull(frame.units, hull_of(edge), peers()),
             },
         }
+    }
+
+    fn within_frame(&self, frame: &FrameSpec) -> Interval {
+        let peers = Peers::at(&self.rows.tree, self.root, self.place);
+        match frame.units {
+            FrameUnits::Range => self.within_range(frame, peers),
+            units => self.within_hull(units, hull(frame), peers),
+        }
+    }
+
+    /// The next row with a value in one direction.
+    fn next_value(&self, nulls: usize, next: &dyn Fn(u32) -> u32) -> Option<Around<'a>> {
+        let mut row = next(self.row);
+        while row != NONE && is_null(self.rows.trailer(row), nulls) {
+            row = next(row);
+        }
+        let (rows, root, total) = (self.rows, self.root, self.total);
+        let around = |row| {
+            let (place, units) = (rows.tree.place(row), rows.tree.units(row));
+            Around { rows, root, row, place, units, total }
+        };
+        (row != NONE).then(|| around(row))
     }
 
     fn has_no_peers(&self) -> bool {
@@ -227,20 +267,40 @@ fn hull_of(edge: Edge) -> (Option<i64>, Option<i64>) {
     }
 }
 
+/// Whether nothing that comes between a row and this edge of its frame moves the edge: else
+/// what comes there may push a value out of the frame though another one is nearer the edge.
+fn is_still(edge: Edge) -> bool {
+    matches!(edge, Edge::Unbounded | Edge::Peers | Edge::Offset(0))
+}
+
 impl Reach {
     /// Of first_value: its frame's first row, unless some don't count.
-    pub fn first_of(frame: FrameSpec, ignore_nulls: bool) -> Self {
-        match ignore_nulls || frame.exclude != Exclude::NoOthers {
-            true => Reach::Frame(frame),
-            false => Reach::FirstOf(frame),
+    pub fn first_of(frame: FrameSpec, nulls: Option<usize>) -> Self {
+        match nulls {
+            _ if frame.exclude != Exclude::NoOthers => Reach::Frame(frame),
+            None => Reach::FirstOf(frame),
+            Some(nulls)
+                if is_still(frame.start)
+                    && !matches!(frame.end, Edge::Key(_) | Edge::Offset(i64::MIN..0)) =>
+            {
+                Reach::FirstValueOf(frame, nulls)
+            }
+            Some(_) => Reach::Frame(frame),
         }
     }
 
     /// Of last_value.
-    pub fn last_of(frame: FrameSpec, ignore_nulls: bool) -> Self {
-        match ignore_nulls || frame.exclude != Exclude::NoOthers {
-            true => Reach::Frame(frame),
-            false => Reach::LastOf(frame),
+    pub fn last_of(frame: FrameSpec, nulls: Option<usize>) -> Self {
+        match nulls {
+            _ if frame.exclude != Exclude::NoOthers => Reach::Frame(frame),
+            None => Reach::LastOf(frame),
+            Some(nulls)
+                if is_still(frame.end)
+                    && !matches!(frame.start, Edge::Key(_) | Edge::Offset(1..)) =>
+            {
+                Reach::LastValueOf(frame, nulls)
+            }
+            Some(_) => Reach::Frame(frame),
         }
     }
 }

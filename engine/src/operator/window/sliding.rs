@@ -13,18 +13,22 @@ use arrow::array::{ArrayRef, BooleanArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 
+use super::Exclude;
 use super::frame::{Edge, FrameSpec, Interval, without};
-use super::{Exclude, WindowCall};
-use crate::aggregate::{Accumulator, AggregateFunction, Run, SweepInput, Swept};
-use crate::state::key_index::types_of;
+use crate::aggregate::{Accumulator, Run, SweepInput, Swept};
+use crate::plan::AggregateCall;
 use crate::state::order_tree::OrderTree;
 use crate::state::sorted_rows::{Change, SortedRows};
 
-/// The state of one aggregate over frames.
-pub(super) struct Sliding {
-    arguments: Vec<usize>,
-    filter: Option<usize>,
+/// The states of an aggregate, a frame each.
+pub(super) struct Frames {
+    call: AggregateCall,
     accumulator: Box<dyn Accumulator>,
+}
+
+/// The state of one aggregate over frames that follow each other.
+pub(super) struct Sliding {
+    frames: Frames,
     kept: Option<Kept>,
     /// The groups in use, of frames that are not kept.
     groups: u32,
@@ -68,28 +72,49 @@ impl Moves {
     }
 }
 
-/// The accumulator of a call's function over columns of `schema`.
-pub(super) fn accumulator(
-    function: &'static dyn AggregateFunction,
-    call: &WindowCall,
-    schema: &SchemaRef,
-) -> Box<dyn Accumulator> {
-    function.accumulator(&types_of(schema, &call.arguments))
+impl Frames {
+    /// Empty ones, of a call over columns of `schema`.
+    pub fn new(call: &AggregateCall, schema: &SchemaRef) -> Self {
+        let accumulator = call.accumulator(schema, false);
+        Frames { call: call.clone(), accumulator }
+    }
+
+    /// Sweeps the rows at `rows` of `columns`, those of a run side by side.
+    pub fn sweep(
+        &mut self,
+        columns: &[ArrayRef],
+        rows: &UInt32Array,
+        diffs: &[i64],
+        runs: &[Run],
+        groups: usize,
+    ) -> Swept {
+        let taken =
+            |column: usize| take(columns[column].as_ref(), rows, None).expect("rows are in range");
+        let order = self.call.order_by.iter().map(|key| key.column);
+        let arguments = self.call.arguments.iter().copied().chain(order);
+        let arguments: Vec<ArrayRef> = arguments.map(taken).collect();
+        let filter = self.call.filter.map(taken);
+        let filter = filter.as_ref().map(|filter| {
+            let filter = filter.as_any().downcast_ref::<BooleanArray>();
+            filter.expect("FILTER is boolean")
+        });
+        let order: Vec<u32> = (0..rows.len() as u32).collect();
+        self.accumulator.resize(groups);
+        let input = SweepInput { arguments: &arguments, filter, diffs, order: &order };
+        self.accumulator.sweep(&input, runs)
+    }
+
+    pub fn clear(&mut self, group: u32) {
+        self.accumulator.clear(group);
+    }
 }
 
 impl Sliding {
-    pub fn new(
-        function: &'static dyn AggregateFunction,
-        call: &WindowCall,
-        frame: &FrameSpec,
-        schema: &SchemaRef,
-    ) -> Self {
+    pub fn new(frames: Frames, frame: &FrameSpec) -> Self {
         let (from_start, to_end) = (frame.start == Edge::Unbounded, frame.end == Edge::Unbounded);
         let keeps = (from_start || to_end) && frame.exclude == Exclude::NoOthers;
         Sliding {
-            arguments: call.arguments.clone(),
-            filter: call.filter,
-            accumulator: accumulator(function, call, schema),
+            frames,
             kept: keeps.then(|| Kept { from_start, edges: vec![] }),
             groups: 0,
             group: 0,
@@ -187,18 +212,9 @@ impl Sliding {
     ) -> Swept {
         let Moves { rows, diffs, runs } = std::mem::take(&mut self.moves);
         let slots: UInt32Array = rows.iter().map(|&row| slot(row)).collect();
-        let taken = |&column: &usize| {
-            take(columns[column].as_ref(), &slots, None).expect("slots are in range")
-        };
-        let arguments: Vec<ArrayRef> = self.arguments.iter().map(taken).collect();
-        let filter = self.filter.as_ref().map(taken);
-        let filter = filter.as_ref().map(boolean);
-        let order: Vec<u32> = (0..rows.len() as u32).collect();
         let groups = if self.kept.is_some() { partitions } else { self.groups as usize };
-        self.accumulator.resize(groups);
-        let input = SweepInput { arguments: &arguments, filter, diffs: &diffs, order: &order };
-        let swept = self.accumulator.sweep(&input, &runs);
-        (0..self.groups).for_each(|group| self.accumulator.clear(group));
+        let swept = self.frames.sweep(columns, &slots, &diffs, &runs, groups);
+        (0..self.groups).for_each(|group| self.frames.clear(group));
         self.groups = 0;
         swept
     }
@@ -209,7 +225,7 @@ impl Sliding {
             for &partition in partitions {
                 if let Some(edge) = kept.edges.get_mut(partition as usize) {
                     *edge = 0;
-                    self.accumulator.clear(partition);
+                    self.frames.clear(partition);
                 }
             }
         }
@@ -224,11 +240,6 @@ impl Kept {
         }
         &mut self.edges[partition]
     }
-}
-
-/// A FILTER column.
-pub(super) fn boolean(column: &ArrayRef) -> &BooleanArray {
-    column.as_any().downcast_ref().expect("FILTER is boolean")
 }
 
 /// The rows of an interval of units, each with how many of its units are there, while `found` says

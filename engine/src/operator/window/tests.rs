@@ -161,6 +161,9 @@ fn what_does_not_change_is_not_looked_at() {
     assert_eq!(cost(&window(vec![first]), 4_321), (1, 1));
     let last = (call(WindowFunction::LastValue, &[2], whole), BIGINT);
     assert_eq!(cost(&window(vec![last]), 4_321), (1, 1));
+    let mut filled = call(WindowFunction::LastValue, &[2], running());
+    filled.ignore_nulls = true;
+    assert_eq!(cost(&window(vec![(filled, BIGINT)]), 4_321), (1, 1));
     let sum = (aggregate("sum", running()), DataType::Decimal128(38, 0));
     assert_eq!(cost(&window(vec![sum]), 1_000_000), (1, 1));
 }
@@ -215,6 +218,24 @@ fn nulls_can_be_passed_over() {
             + a 1 NULL 9 9 @3
             + a 3 NULL 9 NULL @3
             + a 4 NULL 9 NULL @3
+        "#]],
+    );
+}
+
+#[test]
+fn what_comes_between_moves_the_edge_of_a_frame() {
+    let mut last = call(WindowFunction::LastValue, &[2], rows(0, 2));
+    last.ignore_nulls = true;
+    check(
+        &planned(vec![(last, BIGINT)]),
+        &[(1, "+ a 1 1 @1\n+ a 3 3 @1\n+ a 4 4 @1\n+ a 2 NULL @2")],
+        expect![[r#"
+            + a 1 1 4 @1
+            + a 3 3 4 @1
+            + a 4 4 4 @1
+            - a 1 1 4 @2
+            + a 1 1 3 @2
+            + a 2 NULL 4 @2
         "#]],
     );
 }

@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use super::{Scale, random_plan};
 use crate::plan::{Plan, SortKey, TopKPlan};
 
-pub(super) fn random_top_k(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+pub(crate) fn random_top_k(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let input = random_plan(random, depth - 1, scale);
     let schema = input.schema();
     let keys: Vec<usize> =
