@@ -413,33 +413,69 @@ fn functions_have_names_of_their_own_along_the_search_path() {
 fn impossible_functions_are_refused() {
     let catalog = with_functions();
     let refuse = |op: Op, expected: Expect| refused(&catalog, &op, expected);
-    refuse(Op::CreateFunction(function(9, "public", "f", PgType::Int4)), expect![[r#"42723 function "f" already exists with same argument types"#]]);
-    refuse(Op::CreateFunction(function(9, "public", "f", PgType::Text)), expect!["0A000 there is a function f(integer) already: functions are not overloaded"]);
-    refuse(Op::CreateFunction(function(9, "nowhere", "f", PgType::Int4)), expect![[r#"3F000 schema "nowhere" does not exist"#]]);
-    refuse(Op::CreateFunction(function(9, "pg_catalog", "f", PgType::Int4)), expect![[r#"
+    refuse(
+        Op::CreateFunction(function(9, "public", "f", PgType::Int4)),
+        expect![[r#"42723 function "f" already exists with same argument types"#]],
+    );
+    refuse(
+        Op::CreateFunction(function(9, "public", "f", PgType::Text)),
+        expect!["0A000 there is a function f(integer) already: functions are not overloaded"],
+    );
+    refuse(
+        Op::CreateFunction(function(9, "nowhere", "f", PgType::Int4)),
+        expect![[r#"3F000 schema "nowhere" does not exist"#]],
+    );
+    refuse(
+        Op::CreateFunction(function(9, "pg_catalog", "f", PgType::Int4)),
+        expect![[r#"
         42501 permission denied to create "pg_catalog.f"
-        System catalog modifications are currently disallowed."#]]);
-    refuse(Op::CreateFunction(function(3, "public", "g", PgType::Int4)), expect!["XX000 object id 3 was given before"]);
-    refuse(Op::ReplaceFunction(function(9, "public", "g", PgType::Int4)), expect!["42883 function with id 9 does not exist"]);
+        System catalog modifications are currently disallowed."#]],
+    );
+    refuse(
+        Op::CreateFunction(function(3, "public", "g", PgType::Int4)),
+        expect!["XX000 object id 3 was given before"],
+    );
+    refuse(
+        Op::ReplaceFunction(function(9, "public", "g", PgType::Int4)),
+        expect!["42883 function with id 9 does not exist"],
+    );
     let mut other = function(3, "s", "f", PgType::Text);
     other.returns = PgType::Int4;
-    refuse(Op::ReplaceFunction(other), expect!["42P13 cannot change return type of existing function"]);
+    refuse(
+        Op::ReplaceFunction(other),
+        expect!["42P13 cannot change return type of existing function"],
+    );
     let mut renamed = function(3, "s", "f", PgType::Text);
     renamed.arguments[0].name = Some("y".to_owned());
-    refuse(Op::ReplaceFunction(renamed), expect![[r#"42P13 cannot change name of input parameter "x""#]]);
+    refuse(
+        Op::ReplaceFunction(renamed),
+        expect![[r#"42P13 cannot change name of input parameter "x""#]],
+    );
     let mut used = function(2, "public", "f", PgType::Int4);
     used.strict = true;
-    refuse(Op::ReplaceFunction(used), expect!["0A000 cannot replace function f(integer): view v uses it"]);
-    refuse(Op::DropFunction(ObjectId(2)), expect![[r#"
+    refuse(
+        Op::ReplaceFunction(used),
+        expect!["0A000 cannot replace function f(integer): view v uses it"],
+    );
+    refuse(
+        Op::DropFunction(ObjectId(2)),
+        expect![[r#"
         2BP01 cannot drop function f(integer) because other objects depend on it
-        view v depends on function f(integer)"#]]);
+        view v depends on function f(integer)"#]],
+    );
     refuse(Op::DropFunction(ObjectId(9)), expect!["42883 function with id 9 does not exist"]);
     let mut lost = definition("SELECT g(1) AS a", &[("a", PgType::Int4)], &[]);
     lost.functions = vec![ObjectId(8)];
-    refuse(Op::CreateObject(view_object(9, "w", lost)), expect!["42883 function with id 8 does not exist"]);
-    refuse(Op::DropSchema { name: "s".to_owned() }, expect![[r#"
+    refuse(
+        Op::CreateObject(view_object(9, "w", lost)),
+        expect!["42883 function with id 8 does not exist"],
+    );
+    refuse(
+        Op::DropSchema { name: "s".to_owned() },
+        expect![[r#"
         2BP01 cannot drop schema s because other objects depend on it
-        function s.f(text) depends on schema s"#]]);
+        function s.f(text) depends on schema s"#]],
+    );
 }
 
 #[test]
