@@ -1,4 +1,4 @@
-//! Arguments of the user's functions: cast to the parameter's type where PostgreSQL does it unasked.
+//! Arguments of the user's functions: cast to the parameter's type where PostgreSQL does so too.
 //!
 //! Law: a call whose argument would need a cast in the statement is 42883, as if there were no such
 //! function; literals of unknown type take the parameter's.
