@@ -109,7 +109,7 @@ impl Function {
                 let tag = dollar_tag(body);
                 text.push_str(&format!("AS {tag}{body}{tag}\n"));
             }
-            FunctionBody::Expression(body) => text.push_str(&format!(" RETURN {body}\n")),
+            FunctionBody::Expression(body) => text.push_str(&format!("RETURN {body}\n")),
         }
         text
     }
@@ -165,7 +165,7 @@ mod tests {
             CREATE OR REPLACE FUNCTION public."Net"(price numeric, double precision)
              RETURNS numeric
              LANGUAGE sql
-             RETURN price * $2
+            RETURN price * $2
         "#]]
         .assert_eq(&expression.definition());
         assert_eq!(expression.signature(), "\"Net\"(numeric, double precision)");

@@ -4,8 +4,9 @@
 //! plans agree.
 //!
 //! Before `SqlToRel`: [`names`] (column names, which PostgreSQL lets repeat), `functions` (calls of
-//! the user's functions, by their bodies), [`ast`] (spellings it does not know). After it: `types` (operators and literals as PostgreSQL resolves them), then
-//! DataFusion's own coercion, then `casts` (casts and arithmetic by PostgreSQL's rules).
+//! the user's functions, by their bodies), [`ast`] (spellings it does not know). After it: `types`
+//! (operators and literals as PostgreSQL resolves them), then DataFusion's own coercion, then
+//! `casts` (casts and arithmetic by PostgreSQL's rules).
 
 pub(crate) mod argument;
 mod array_comparison;

@@ -91,8 +91,12 @@ impl Catalog {
         if *old == new {
             return Ok(());
         }
-        if let Some(user) = self.dependents(function.id).first() {
-            let (function, user) = (old.signature(), self.describe(*user, &[old.schema.clone()]));
+        // A version that a view had means something by it too (S12).
+        let before = self.kept_versions_on(function.id);
+        let users =
+            self.dependents(function.id).into_iter().chain(before.iter().map(|kept| kept.0));
+        if let Some(user) = users.min() {
+            let (function, user) = (old.signature(), self.describe(user, &[old.schema.clone()]));
             return Err(CatalogError::FunctionInUse { function, user });
         }
         Arc::make_mut(&mut self.functions).insert(function.id, Arc::new(new));

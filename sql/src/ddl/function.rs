@@ -16,7 +16,7 @@ use crate::dml::{ast_type, check_assignable, typed};
 use crate::error::{SqlError, state};
 use crate::function::type_name;
 use crate::parse::{CreateFunction, DroppedFunction};
-use crate::plan::{finish, to_rel};
+use crate::plan::{finish, on_large_stack, to_rel};
 use crate::resolve::Resolver;
 use crate::rewrite::ast::{cast_to, empty_query};
 use crate::rewrite::functions::{applied, is_built_in};
@@ -85,7 +85,7 @@ fn argument_type(data_type: &ast::DataType) -> Result<PgType, SqlError> {
 /// Errors: those of the body, without a position and with the function's name as context; 42P13
 /// where the result is of another type; 0A000 for bodies that are more than an expression.
 pub fn check_function(ctx: &PlanContext, function: &Function) -> Result<(), SqlError> {
-    check_body(ctx, function).map_err(|error| {
+    on_large_stack(|| check_body(ctx, function)).map_err(|error| {
         let context = format!("SQL function \"{}\"", function.name);
         SqlError { position: None, ..error }.with_context(context)
     })

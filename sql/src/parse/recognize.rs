@@ -410,6 +410,9 @@ fn class(tokens: &mut Cursor<'_>) -> Result<ObjectClass, SqlError> {
         Some("SEQUENCE") => Ok(ObjectClass::Sequence),
         Some("TYPE") => Ok(ObjectClass::Type),
         _ => match tokens.ident() {
+            Ok(ident) if ident.value.eq_ignore_ascii_case("FUNCTION") => {
+                Err(SqlError::unsupported("functions are created, replaced and dropped only"))
+            }
             Ok(ident) => {
                 let what = ident.value.to_lowercase();
                 Err(SqlError::unsupported(format!("there are no objects of class \"{what}\" here")))

@@ -1,10 +1,10 @@
-//! Arguments of the user's functions: cast to the parameter's type where PostgreSQL does so unasked.
+//! Arguments of the user's functions: cast to the parameter's type where PostgreSQL does so too.
 //!
 //! Law: a call whose argument would need a cast in the statement is 42883, as if there were no such
 //! function; literals of unknown type take the parameter's.
 //!
-//! Types are known long after calls are replaced by bodies. So the cast of an argument has a type of
-//! its own in the tree, and metadata on its field in the plan, until [`check`] has seen it.
+//! Types are known long after calls are replaced by bodies. So the cast of an argument has a type
+//! of its own in the tree, and metadata on its field in the plan, until [`check`] has seen it.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::function::{cast, type_name};
 
 /// First part of the type's name; no user can write it.
 const MARK: &str = "\u{1}argument";
-/// Keys of the field's metadata: what stands around the argument's type in the function's signature.
+/// Keys of the field's metadata: what stands around the argument's type in the signature.
 const BEFORE: &str = "\u{1}before";
 const AFTER: &str = "\u{1}after";
 

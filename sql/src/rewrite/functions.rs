@@ -8,23 +8,27 @@
 //! Before [`super::ast`], after [`super::names`]: a column is called like the function, not like
 //! what its body is.
 
+mod body;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::logical_expr::Volatility;
 use sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Select,
-    SelectItem, SetExpr, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, TableFactor,
+    Value, Visit, VisitMut, Visitor, VisitorMut,
 };
-use sqlparser::tokenizer::Span;
-use tidemark_catalog::{Function, FunctionBody, ObjectId};
+use tidemark_catalog::{Function, ObjectId};
+
+use body::{Substituter, Uses, expression, parameter};
 
 use super::argument::cast_argument;
-use super::ast::{binary, call, cast_to, derived_function, empty_query};
+use super::ast::{binary, call, cast_to, derived_function};
 use crate::dml::ast_type;
 use crate::error::{SqlError, state};
+use crate::parse::fold;
 use crate::parse::position::of_span;
-use crate::parse::{Statement, VIEW_INSTEAD, fold, parse};
+use crate::plan::on_large_stack;
 use crate::resolve::Resolver;
 
 /// Deepest nesting of functions in bodies of functions.
@@ -233,7 +237,7 @@ impl<'a> Inliner<'a> {
         }
         let mut body = expression(function)?;
         self.within.push(function);
-        let inlined = outcome(VisitMut::visit(&mut body, self));
+        let inlined = on_large_stack(|| outcome(VisitMut::visit(&mut body, self)));
         self.within.pop();
         inlined?;
         self.bodies.insert(function.id, body.clone());
@@ -361,35 +365,6 @@ fn wrong_arguments(function: &Function, given: usize) -> SqlError {
     SqlError::new(state::UNDEFINED_FUNCTION, message).with_hint(hint)
 }
 
-/// Which parameter a name is.
-fn parameter(function: &Function, name: &str) -> Option<usize> {
-    function.arguments.iter().position(|argument| argument.name.as_deref() == Some(name))
-}
-
-/// Which parameter an expression of the body is, if any.
-fn parameter_of(function: &Function, expr: &Expr) -> Result<Option<usize>, SqlError> {
-    match expr {
-        Expr::Identifier(ident) => Ok(parameter(function, &fold(ident))),
-        Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-            [of, name] if fold(of) == function.name => Ok(parameter(function, &fold(name))),
-            _ => Ok(None),
-        },
-        Expr::Value(value) => {
-            let Value::Placeholder(text) = &value.value else { return Ok(None) };
-            let number = text.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
-            let at = number.and_then(|n| n.checked_sub(1));
-            match at.filter(|at| *at < function.arguments.len()) {
-                Some(at) => Ok(Some(at)),
-                None => {
-                    let message = format!("there is no parameter {text}");
-                    Err(SqlError::new(state::UNDEFINED_PARAMETER, message))
-                }
-            }
-        }
-        _ => Ok(None),
-    }
-}
-
 /// `CASE WHEN a IS NULL OR … THEN NULL ELSE body END`.
 fn null_for_null(arguments: Vec<Expr>, body: Expr) -> Expr {
     let is_null = |argument: Expr| Expr::IsNull(Box::new(argument));
@@ -404,123 +379,6 @@ fn null_for_null(arguments: Vec<Expr>, body: Expr) -> Expr {
         operand: None,
         conditions: vec![ast::CaseWhen { condition: any, result: Expr::value(Value::Null) }],
         else_result: Some(Box::new(body)),
-    }
-}
-
-/// The one expression that a function's body is, as written.
-///
-/// Errors: those of its syntax, 42P13 for a body that returns no single value, 0A000 for a query.
-pub(crate) fn expression(function: &Function) -> Result<Expr, SqlError> {
-    let wrong = |detail: &str| {
-        let returns = function.returns.sql_name();
-        let message = format!("return type mismatch in function declared to return {returns}");
-        Err(SqlError::new(state::INVALID_FUNCTION_DEFINITION, message).with_detail(detail))
-    };
-    let text = match &function.body {
-        FunctionBody::Query(text) => text.clone(),
-        FunctionBody::Expression(text) => format!("SELECT {text}"),
-    };
-    let mut statements = parse(&text)?;
-    let last = statements.pop().map(|parsed| parsed.statement);
-    if !statements.is_empty() {
-        return Err(SqlError::unsupported("a function of several statements is not supported")
-            .with_hint("Its body can be SELECT and an expression."));
-    }
-    let Some(Statement::Query(mut query)) = last else {
-        return wrong(
-            "Function's final statement must be SELECT or INSERT/UPDATE/DELETE RETURNING.",
-        );
-    };
-    let projection = match query.body.as_mut() {
-        SetExpr::Select(select) => std::mem::take(&mut select.projection),
-        _ => Vec::new(),
-    };
-    let is_bare = *query == *empty_query();
-    let mut items = projection.into_iter();
-    let mut expr = match (is_bare, items.next(), items.next()) {
-        (false, ..) => return Err(reads_relations()),
-        (_, Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }), None) => {
-            expr
-        }
-        _ => return wrong("Final statement must return exactly one column."),
-    };
-    outcome(VisitMut::visit(&mut expr, &mut Standing))?;
-    Ok(expr)
-}
-
-fn reads_relations() -> SqlError {
-    SqlError::unsupported("a function's body can be SELECT and an expression, without FROM")
-        .with_hint(VIEW_INSTEAD)
-}
-
-/// Makes a body stand anywhere: no position in a text that the client has not sent, and no names
-/// but the parameters.
-struct Standing;
-
-impl VisitorMut for Standing {
-    type Break = SqlError;
-
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
-        match select.from.is_empty() {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(reads_relations()),
-        }
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
-        let forget = |ident: &mut Ident| ident.span = Span::empty();
-        match expr {
-            Expr::Identifier(ident) => forget(ident),
-            Expr::CompoundIdentifier(parts) => parts.iter_mut().for_each(forget),
-            Expr::Value(value) => value.span = Span::empty(),
-            Expr::Function(call) => {
-                for part in &mut call.name.0 {
-                    if let ast::ObjectNamePart::Identifier(ident) = part {
-                        forget(ident);
-                    }
-                }
-            }
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// Puts arguments in the place of parameters.
-struct Substituter<'a> {
-    function: &'a Function,
-    arguments: &'a [Expr],
-}
-
-impl VisitorMut for Substituter<'_> {
-    type Break = SqlError;
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
-        match parameter_of(self.function, expr) {
-            Ok(Some(at)) => *expr = self.arguments[at].clone(),
-            Ok(None) => {}
-            Err(error) => return ControlFlow::Break(error),
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// Counts where each parameter stands.
-struct Uses<'a> {
-    function: &'a Function,
-    of: Vec<usize>,
-}
-
-impl Visitor for Uses<'_> {
-    type Break = SqlError;
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlError> {
-        match parameter_of(self.function, expr) {
-            Ok(Some(at)) => self.of[at] += 1,
-            Ok(None) => {}
-            Err(error) => return ControlFlow::Break(error),
-        }
-        ControlFlow::Continue(())
     }
 }
 
