@@ -16,8 +16,8 @@ use super::Row;
 use crate::expression::Expr;
 use crate::operator::testing::input;
 use crate::plan::{
-    Bound, ConstantPlan, Edge, FilterPlan, JoinKind, JoinPlan,
-    NowSide, Plan, ProjectPlan, TemporalMode, TemporalPlan, UnionPlan, schema_of,
+    Bound, ConstantPlan, Edge, FilterPlan, JoinKind, JoinPlan, NowSide, Plan, ProjectPlan,
+    TemporalMode, TemporalPlan, UnionPlan, schema_of,
 };
 use crate::updates::{Updates, batch_of};
 
@@ -123,6 +123,9 @@ pub(crate) fn random_plan(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
     let plain = columns_where(&schema, is_plain);
     if plain.len() == schema.fields().len() {
         return plan;
+    }
+    if plain.is_empty() {
+        return random_root(random, 0, scale);
     }
     let exprs = plain.iter().map(|&i| column(&schema, i)).collect();
     let types = plain.iter().map(|&i| ("p", schema.field(i).data_type().clone()));

@@ -58,8 +58,11 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 /// Casts that lose nothing and cannot fail: Arrow's are right, and DataFusion knows how to move
 /// them about.
 fn widens(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, UInt32};
+    use DataType::{
+        Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, UInt8, UInt16, UInt32,
+    };
     match (from, to) {
+        (UInt8 | UInt16, Int32) => true, // of a grouping set's number, to what grouping() gives
         (Int16, Int32 | Int64 | Float32 | Float64) => true,
         (Int32, Int64 | Float64) | (UInt32, Int64 | Float64) | (Float32, Float64) => true,
         (Int64, Float64) => true,

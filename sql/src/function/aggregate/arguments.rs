@@ -3,8 +3,8 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::expr::{Cast, Sort};
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::{Cast, Sort};
 use tidemark_engine::aggregate::{AggregateFunction, fractions};
 
 use crate::error::SqlError;
@@ -73,9 +73,9 @@ pub fn check_parameter(
     parameter: &ScalarValue,
 ) -> Result<(), SqlError> {
     match function.name() {
-        "percentile_cont" | "percentile_disc" | "approx_percentile" => fractions(parameter)
-            .map(drop)
-            .map_err(|message| SqlError::new("22003", message)),
+        "percentile_cont" | "percentile_disc" | "approx_percentile" => {
+            fractions(parameter).map(drop).map_err(|message| SqlError::new("22003", message))
+        }
         _ => Ok(()),
     }
 }

@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::cast::AsArray;
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Int64Array, ListArray, StructArray, UInt32Array,
-    new_empty_array,
+    Array, ArrayRef, BooleanArray, Int64Array, ListArray, StructArray, UInt32Array, new_empty_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{SortOptions, concat, take};
@@ -130,8 +129,7 @@ impl RowGroups {
             .map(|group| all[group as usize].unwrap_or(Run { group, start: 0, end: 0 }))
             .collect();
         let diffs = vec![1; groups.len()];
-        let input =
-            SweepInput { arguments: &columns, filter: None, diffs: &diffs, order: &order };
+        let input = SweepInput { arguments: &columns, filter: None, diffs: &diffs, order: &order };
         let swept = accumulator.sweep(&input, &all);
         failed(swept.after_errors)?;
         Ok(swept.after)
@@ -213,13 +211,13 @@ impl GroupsAccumulator for RowGroups {
     ) -> Result<()> {
         self.groups = total_num_groups;
         let states = values[0].as_list::<i32>();
-        for (row, group) in group_indices.iter().enumerate() {
-            if states.is_valid(row) {
-                let rows = states.value(row);
-                let columns = rows.as_struct().columns().to_vec();
-                self.push(&columns, &vec![*group; rows.len()], None);
-            }
-        }
+        let offsets = states.value_offsets();
+        let owners = group_indices.iter().enumerate();
+        let owners: Vec<usize> = owners
+            .flat_map(|(row, group)| (offsets[row]..offsets[row + 1]).map(move |_| *group))
+            .collect();
+        let rows = states.values().slice(offsets[0] as usize, owners.len());
+        self.push(rows.as_struct().columns(), &owners, None);
         Ok(())
     }
 
@@ -320,8 +318,7 @@ impl InFrame {
         }
         let (order, runs) = runs(&vec![0; rows], 0);
         let diffs = vec![diff; rows];
-        let input =
-            SweepInput { arguments: &columns, filter: None, diffs: &diffs, order: &order };
+        let input = SweepInput { arguments: &columns, filter: None, diffs: &diffs, order: &order };
         inner(&mut self.accumulator).sweep(&input, &runs);
     }
 }

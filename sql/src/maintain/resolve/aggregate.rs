@@ -13,8 +13,8 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, Case, GroupingSet,
 };
-use datafusion::logical_expr::{Expr, logical_plan};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
+use datafusion::logical_expr::{Expr, logical_plan};
 use tidemark_engine::aggregate::{Class, Constants, Order, aggregate_function};
 use tidemark_engine::plan::{AggregateCall, SortKey};
 
@@ -230,8 +230,7 @@ impl Resolved {
                 Ok(Expr::Literal(null, None))
             }
         };
-        let mut exprs =
-            (0..self.keys.len()).map(key).collect::<Result<Vec<_>, SqlError>>()?;
+        let mut exprs = (0..self.keys.len()).map(key).collect::<Result<Vec<_>, SqlError>>()?;
         let ty = declared.field(self.keys.len()).data_type();
         let number = ScalarValue::UInt64(Some(number)).cast_to(ty)?;
         exprs.push(Expr::Literal(number, None));
