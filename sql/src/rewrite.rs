@@ -96,7 +96,10 @@ pub(crate) fn map_node(
         let name = names.save(&expr);
         let keys = group_names(&expr);
         let expr = rewrite(expr, &schema)?;
-        Ok(expr.update_data(|expr| renamed_groups(name.restore(expr), &keys)))
+        Ok(expr.update_data(|expr| match expr {
+            Expr::GroupingSet(sets) => renamed_groups(sets, &keys),
+            expr => name.restore(expr),
+        }))
     })?;
     node.data.recompute_schema()
 }
@@ -112,8 +115,7 @@ fn group_names(expr: &Expr) -> Vec<String> {
 }
 
 /// Gives the keys of grouping sets, which were rewritten one for one, the names they had.
-fn renamed_groups(expr: Expr, names: &[String]) -> Expr {
-    let Expr::GroupingSet(sets) = expr else { return expr };
+fn renamed_groups(sets: GroupingSet, names: &[String]) -> Expr {
     let keys: Vec<Expr> = sets.distinct_expr().into_iter().cloned().collect();
     let renamed = |key: Expr| match keys.iter().position(|known| *known == key) {
         Some(place) if names.get(place).is_some_and(|n| *n != key.schema_name().to_string()) => {

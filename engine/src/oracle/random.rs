@@ -121,11 +121,11 @@ pub(crate) fn random_plan(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
     let plan = random_root(random, depth, scale);
     let schema = plan.schema();
     let plain = columns_where(&schema, is_plain);
-    if plain.len() == schema.fields().len() {
-        return plan;
-    }
     if plain.is_empty() {
         return random_root(random, 0, scale);
+    }
+    if plain.len() == schema.fields().len() {
+        return plan;
     }
     let exprs = plain.iter().map(|&i| column(&schema, i)).collect();
     let types = plain.iter().map(|&i| ("p", schema.field(i).data_type().clone()));
