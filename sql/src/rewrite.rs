@@ -48,7 +48,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
@@ -108,8 +108,41 @@ pub(crate) fn map_node(
     let names = NamePreserver::new(&node);
     let node = node.map_expressions(|expr| {
         let name = names.save(&expr);
+        let keys = group_names(&expr);
         let expr = rewrite(expr, &schema)?;
-        Ok(expr.update_data(|expr| name.restore(expr)))
+        Ok(expr.update_data(|expr| match expr {
+            Expr::GroupingSet(sets) => renamed_groups(sets, &keys),
+            expr => name.restore(expr),
+        }))
     })?;
     node.data.recompute_schema()
+}
+
+/// The names of the columns that grouping sets make, which stand inside one expression.
+fn group_names(expr: &Expr) -> Vec<String> {
+    match expr {
+        Expr::GroupingSet(sets) => {
+            sets.distinct_expr().into_iter().map(|key| key.schema_name().to_string()).collect()
+        }
+        _ => vec![],
+    }
+}
+
+/// Gives the keys of grouping sets, which were rewritten one for one, the names they had.
+fn renamed_groups(sets: GroupingSet, names: &[String]) -> Expr {
+    let keys: Vec<Expr> = sets.distinct_expr().into_iter().cloned().collect();
+    let renamed = |key: Expr| match keys.iter().position(|known| *known == key) {
+        Some(place) if names.get(place).is_some_and(|n| *n != key.schema_name().to_string()) => {
+            key.alias(names[place].clone())
+        }
+        _ => key,
+    };
+    let all = |keys: Vec<Expr>| -> Vec<Expr> { keys.into_iter().map(renamed).collect() };
+    Expr::GroupingSet(match sets {
+        GroupingSet::Rollup(keys) => GroupingSet::Rollup(all(keys)),
+        GroupingSet::Cube(keys) => GroupingSet::Cube(all(keys)),
+        GroupingSet::GroupingSets(sets) => {
+            GroupingSet::GroupingSets(sets.into_iter().map(all).collect())
+        }
+    })
 }

@@ -48,8 +48,8 @@ pub struct AggregateCall {
     pub parameters: Vec<ScalarValue>,
     /// Each tuple of arguments counts once.
     pub distinct: bool,
-    /// ORDER BY (or WITHIN GROUP), of the functions whose value depends on it; they complete it with
-    /// the arguments, ascending, NULLs last (S9).
+    /// ORDER BY (or WITHIN GROUP), of the functions whose value depends on it; they complete it
+    /// with the arguments, ascending, NULLs last (S9).
     pub order_by: Vec<SortKey>,
     /// A boolean column of the input: FILTER (WHERE …).
     pub filter: Option<usize>,

@@ -137,6 +137,9 @@ pub(crate) fn random_plan(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
     let plan = random_root(random, depth, scale);
     let schema = plan.schema();
     let plain = columns_where(&schema, is_plain);
+    if plain.is_empty() {
+        return random_root(random, 0, scale);
+    }
     if plain.len() == schema.fields().len() {
         return plan;
     }

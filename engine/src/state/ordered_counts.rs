@@ -1,7 +1,8 @@
 //! Ordered counts: byte strings in order, each with a count; finds the n-th.
 //!
-//! Chunks of neighbours, each with the sum of its counts: a change costs a search and a move within
-//! one chunk, the n-th a walk over the chunks' sums, of which a million entries have a few thousand.
+//! Chunks of neighbours, each with the sum of its counts: a change costs a search and a move
+//! within one chunk, the n-th a walk over the sums of chunks, of which a million entries have a
+//! few thousand.
 
 /// Entries of a chunk that is split in two.
 const CHUNK_MAX: usize = 512;

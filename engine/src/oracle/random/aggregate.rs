@@ -23,7 +23,7 @@ pub(super) fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) ->
     }
     let schema = input.schema();
     let mut keys: Vec<usize> = (0..own).filter(|_| random.random_bool(0.25)).collect();
-    let wanted = random.random_range(0.05..0.4);
+    let wanted = random.random_range(0.02..0.2);
     let mut calls = Vec::new();
     for &function in AGGREGATES {
         if random.random_bool(wanted) {

@@ -211,13 +211,13 @@ impl GroupsAccumulator for RowGroups {
     ) -> Result<()> {
         self.groups = total_num_groups;
         let states = values[0].as_list::<i32>();
-        for (row, group) in group_indices.iter().enumerate() {
-            if states.is_valid(row) {
-                let rows = states.value(row);
-                let columns = rows.as_struct().columns().to_vec();
-                self.push(&columns, &vec![*group; rows.len()], None);
-            }
-        }
+        let offsets = states.value_offsets();
+        let owners = group_indices.iter().enumerate();
+        let owners: Vec<usize> = owners
+            .flat_map(|(row, group)| (offsets[row]..offsets[row + 1]).map(move |_| *group))
+            .collect();
+        let rows = states.values().slice(offsets[0] as usize, owners.len());
+        self.push(rows.as_struct().columns(), &owners, None);
         Ok(())
     }
 

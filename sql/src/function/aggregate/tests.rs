@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, Float64Array, Int32Array};
+use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use tidemark_engine::aggregate::{AggregateFunction, aggregate_function};
 
 use super::groups::Groups;
+use super::rows::{InFrame, RowGroups, Shape};
 use super::single::Single;
 
 fn function(name: &str) -> &'static dyn AggregateFunction {
@@ -112,6 +114,69 @@ fn rows_taken_out_leave_no_trace() {
             fresh.update_batch(&[rest]).expect("rows");
             let (a, b) = (sliding.evaluate(), fresh.evaluate());
             assert_eq!(a.expect("a value"), b.expect("a value"), "{name} without {taken}");
+        }
+    }
+}
+
+/// A function that keeps rows: in the order of a column behind its argument, if it has an order.
+fn row_groups(name: &str, distinct: bool) -> RowGroups {
+    let falling = SortOptions { descending: true, nulls_first: true };
+    let order = match function(name).order() {
+        tidemark_engine::aggregate::Order::Free => vec![(DataType::Int32, falling)],
+        _ => vec![],
+    };
+    let (arguments, parameters) = (vec![DataType::Float64], vec![]);
+    RowGroups::new(Shape { function: function(name), arguments, parameters, order, distinct })
+}
+
+fn kept_rows() -> Vec<ArrayRef> {
+    vec![doubles(), integers()]
+}
+
+#[test]
+fn kept_rows_lose_nothing_in_parts() {
+    let values = kept_rows();
+    for (name, distinct) in [("median", false), ("array_agg", false), ("sum", true)] {
+        let mut whole = row_groups(name, distinct);
+        whole.update_batch(&values, &OWNERS, None, 2).expect("rows");
+        let expected = whole.evaluate(EmitTo::All).expect("values");
+        for size in [1, 3, 10] {
+            let (mut merged, mut each) = (row_groups(name, distinct), row_groups(name, distinct));
+            for start in (0..10).step_by(size) {
+                let length = size.min(10 - start);
+                let part_of: Vec<ArrayRef> =
+                    values.iter().map(|column| column.slice(start, length)).collect();
+                let owners = &OWNERS[start..start + length];
+                let mut part = row_groups(name, distinct);
+                part.update_batch(&part_of, owners, None, 2).expect("rows");
+                let state = part.state(EmitTo::All).expect("a state");
+                merged.merge_batch(&state, &[0, 1], 2).expect("a state");
+                let state = part.convert_to_state(&part_of, None).expect("states");
+                each.merge_batch(&state, owners, 2).expect("states");
+            }
+            // The first group goes early, which leaves the other as it is.
+            let first = merged.evaluate(EmitTo::First(1)).expect("a value");
+            let second = merged.evaluate(EmitTo::All).expect("a value");
+            assert_eq!((&first, &second), (&expected.slice(0, 1), &expected.slice(1, 1)));
+            assert_eq!(&each.evaluate(EmitTo::All).expect("values"), &expected);
+        }
+    }
+}
+
+#[test]
+fn a_frame_keeps_the_window_s_order() {
+    let (arguments, parameters) = (vec![DataType::Float64], vec![]);
+    let function = function("array_agg");
+    let shape = Shape { function, arguments, parameters, order: vec![], distinct: false };
+    let values = doubles();
+    let mut frame = InFrame::new(shape);
+    for row in 0..8 {
+        frame.update_batch(&[values.slice(row, 1)]).expect("a row");
+        if row >= 3 {
+            frame.retract_batch(&[values.slice(row - 3, 1)]).expect("a row");
+            let list = frame.evaluate().expect("a value").to_array().expect("one value");
+            let items = arrow::array::cast::AsArray::as_list::<i32>(&list).value(0);
+            assert_eq!(&items, &values.slice(row - 2, 3));
         }
     }
 }
