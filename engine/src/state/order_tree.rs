@@ -64,6 +64,7 @@ impl OrderTree {
     }
 
     /// How many marked nodes the tree has.
+    #[cfg(test)]
     pub fn marks(&self, root: u32) -> i64 {
         self.sum_marks(root)
     }

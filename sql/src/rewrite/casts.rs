@@ -66,7 +66,6 @@ fn widens(from: &DataType, to: &DataType) -> bool {
         Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, UInt8, UInt16, UInt32, UInt64,
     };
     match (from, to) {
-        (UInt8 | UInt16, Int32) => true, // of a grouping set's number, to what grouping() gives
         (Int16, Int32 | Int64 | Float32 | Float64) => true,
         (Int32, Int64 | Float64) | (UInt32, Int64 | Float64) | (Float32, Float64) => true,
         (Int64, Float64) => true,
