@@ -153,7 +153,7 @@ fn groups_have_their_key() {
         expect![[r#"
             Project [k@0, count@1, sum@2] -> (k, count, a)
               Filter count@1 > 1 -> (k, count, sum)
-                Aggregate keys=[k] calls=[count(), sum(v) filter expr_2] -> (k, count, sum)
+                Aggregate keys=[k] calls=[count() accumulable, sum(v) filter expr_2 accumulable] -> (k, count, sum)
                   Project [k@0, v@1, s@2 = a] -> (k, v, expr_2)
                     Filter k@0 > 0 -> (k, v, s)
                       Project [k@1, v@2, s@4] -> (k, v, s)
@@ -168,7 +168,7 @@ fn a_global_aggregate_has_one_row() {
     check(
         "SELECT count(*), max(ts) FROM t",
         expect![[r#"
-            Aggregate keys=[] calls=[count(), max(ts)] -> (count, max)
+            Aggregate keys=[] calls=[count() accumulable, max(ts) extremum] -> (count, max)
               Project [ts@5] -> (ts)
                 Input t -> (id, k, v, f, s, ts)
             key ()
@@ -190,10 +190,9 @@ fn distinct_is_an_aggregate() {
     check(
         "SELECT k, count(DISTINCT s) FROM t GROUP BY k",
         expect![[r#"
-            Aggregate keys=[k] calls=[count(s)] -> (k, count)
-              Aggregate keys=[k, s] calls=[] -> (k, s)
-                Project [k@1, s@4] -> (k, s)
-                  Input t -> (id, k, v, f, s, ts)
+            Aggregate keys=[k] calls=[count(distinct s) accumulable] -> (k, count)
+              Project [k@1, s@4] -> (k, s)
+                Input t -> (id, k, v, f, s, ts)
             key (k)
         "#]],
     );
@@ -261,7 +260,7 @@ fn a_filter_of_an_aggregate_has_flags() {
     check(
         "SELECT k, count(*) FILTER (WHERE ts > now() - INTERVAL '5 minutes') FROM t GROUP BY k",
         expect![[r#"
-            Aggregate keys=[k] calls=[count() filter expr_1] -> (k, count)
+            Aggregate keys=[k] calls=[count() filter expr_1 accumulable] -> (k, count)
               Project [k@0, now_0@2] -> (k, expr_1)
                 TemporalFlags [now() -300000000 us < ts@1] -> (k, ts, now_0)
                   Project [k@1, ts@5] -> (k, ts)
@@ -367,11 +366,11 @@ fn forms_of_now() {
         "SELECT k, max(ts) FROM t GROUP BY k HAVING max(ts) > now() - INTERVAL '1 hour'",
         expect![[r#"
             TemporalFilter [now() -3600000000 us < max@1] -> (k, max)
-              Aggregate keys=[k] calls=[max(ts)] -> (k, max)
+              Aggregate keys=[k] calls=[max(ts) extremum] -> (k, max)
                 Project [k@1, ts@5] -> (k, ts)
                   Input t -> (id, k, v, f, s, ts)
             key (k)
-            NOTICE temporal filter on max has no upper bound
+            NOTICE temporal filter on max(ts) has no upper bound
         "#]],
     );
 }
