@@ -129,7 +129,10 @@ fn to_rel_or_again(
         Err(error) if is_repeated_name(&error) => to_rel_once(resolver, query, param_types, true),
         planned => planned,
     };
-    planned.map_err(|error| locate_function(SqlError::from(error), query))
+    planned.map_err(|error| match rewrite::using::missing_column(&error, query) {
+        Some(error) => error,
+        None => locate_function(SqlError::from(error), query),
+    })
 }
 
 /// Where the text calls the function that an error is about.

@@ -255,7 +255,9 @@ impl ContextProvider for Resolver<'_> {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let found = self.state.scalar_functions().get(name).cloned();
-        let elsewhere = self.state.aggregate_functions().contains_key(name)
+        // `SqlToRel` has one function of its own.
+        let elsewhere = name == "unnest"
+            || self.state.aggregate_functions().contains_key(name)
             || self.state.window_functions().contains_key(name)
             || self.state.higher_order_functions().contains_key(name);
         found.or_else(|| (!elsewhere).then(|| function::undefined(name)))

@@ -28,7 +28,7 @@ mod set_all;
 pub mod ties;
 mod time_window;
 mod types;
-mod using;
+pub mod using;
 mod values;
 
 pub use checked::check_overflow;

@@ -96,7 +96,12 @@ fn definitions() -> Vec<ScalarUDF> {
                 system::pg_get_indexdef(&s.catalog, oid, 0)
             }))
             .overload(text_of(&[Ty::Oid, Ty::Int4, Ty::Bool], |s, oid, call, row| {
-                system::pg_get_indexdef(&s.catalog, oid, int_at(call, 1, row)?)
+                let definition = system::pg_get_indexdef(&s.catalog, oid, int_at(call, 1, row)?);
+                let pretty = call.args[2].as_boolean();
+                match pretty.is_valid(row) && pretty.value(row) {
+                    true => definition.map(|text| text.replacen(" ON public.", " ON ", 1)),
+                    false => definition,
+                }
             }))
             .udf(),
         Scalar::new("pg_get_ruledef")

@@ -6,21 +6,23 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{ExcludeSelectItem, ObjectName, ObjectNamePart};
+use datafusion::common::{Column, DataFusionError, SchemaError};
 use sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, VisitMut, VisitorMut,
-    WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
+    BinaryOperator, Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
+    VisitorMut, WildcardAdditionalOptions, helpers::attached_token::AttachedToken,
 };
+use sqlparser::ast::{ExcludeSelectItem, ObjectName, ObjectNamePart};
 
-use super::ast::call;
+use super::ast::{binary, call};
+use crate::error::{SqlError, state};
 use crate::parse::fold;
 
 /// Qualifies merged columns in one SELECT.
 pub fn qualify(select: &mut Select) {
     let mut merged = Vec::new();
     let mut outer = false;
-    for tables in &select.from {
+    for tables in &mut select.from {
         outer |= collect(tables, &mut merged);
     }
     if merged.is_empty() {
@@ -47,6 +49,60 @@ pub fn qualify(select: &mut Select) {
     }
 }
 
+/// What is wrong when a column that USING names is not there.
+pub fn missing_column(error: &DataFusionError, query: &Query) -> Option<SqlError> {
+    let DataFusionError::SchemaError(error, _) = error.find_root() else { return None };
+    let SchemaError::FieldNotFound { field, valid_fields } = error.as_ref() else { return None };
+    if field.relation.is_some() {
+        return None;
+    }
+    let mut joins = Joins { column: &field.name, right: None };
+    let _: ControlFlow<()> = query.visit(&mut joins);
+    let right = fold(&joins.right?);
+    let is_right = |column: &Column| {
+        column.relation.as_ref().is_some_and(|relation| relation.table() == right)
+    };
+    let side = if valid_fields.iter().any(is_right) { "right" } else { "left" };
+    let name = &field.name;
+    let message =
+        format!("column \"{name}\" specified in USING clause does not exist in {side} table");
+    Some(SqlError::new(state::UNDEFINED_COLUMN, message))
+}
+
+/// Finds the table on the right of a join by a column.
+struct Joins<'a> {
+    column: &'a str,
+    right: Option<Ident>,
+}
+
+impl Visitor for Joins<'_> {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        for join in select.from.iter().flat_map(|tables| &tables.joins) {
+            let names = match &join.join_operator {
+                JoinOperator::Join(JoinConstraint::Using(names))
+                | JoinOperator::Inner(JoinConstraint::Using(names))
+                | JoinOperator::Left(JoinConstraint::Using(names))
+                | JoinOperator::LeftOuter(JoinConstraint::Using(names))
+                | JoinOperator::Right(JoinConstraint::Using(names))
+                | JoinOperator::RightOuter(JoinConstraint::Using(names))
+                | JoinOperator::FullOuter(JoinConstraint::Using(names)) => names,
+                _ => continue,
+            };
+            let named = |name: &ObjectName| {
+                let ident = name.0.last().and_then(|part| part.as_ident());
+                ident.is_some_and(|ident| fold(ident) == self.column)
+            };
+            if names.iter().any(named) {
+                self.right = relation(&join.relation);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// A merged column and what it is.
 struct Merged {
     name: String,
@@ -54,11 +110,12 @@ struct Merged {
     expr: Expr,
 }
 
-/// Collects what the joins of one FROM item merge; whether a right or full join is among them.
-fn collect(tables: &TableWithJoins, merged: &mut Vec<Merged>) -> bool {
+/// Collects what the joins of one FROM item merge; whether a right or full join is among them. A
+/// join after such a one is by the merged column, which only ON can say.
+fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
     let mut outer = false;
-    for (n, join) in tables.joins.iter().enumerate() {
-        let (constraint, kind) = match &join.join_operator {
+    for (n, join) in tables.joins.iter_mut().enumerate() {
+        let (constraint, kind) = match &mut join.join_operator {
             JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (constraint, 'i'),
             JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
                 (constraint, 'l')
@@ -71,6 +128,8 @@ fn collect(tables: &TableWithJoins, merged: &mut Vec<Merged>) -> bool {
         };
         let JoinConstraint::Using(columns) = constraint else { continue };
         let Some(right) = relation(&join.relation) else { continue };
+        let after_outer = outer;
+        let mut equal: Option<Expr> = None;
         for column in columns {
             let Some(ident) = column.0.last().and_then(|part| part.as_ident()) else { continue };
             let name = fold(ident);
@@ -81,6 +140,13 @@ fn collect(tables: &TableWithJoins, merged: &mut Vec<Merged>) -> bool {
                 None if n == 0 => relation(&tables.relation).map(|left| on(&left)),
                 None => None,
             };
+            if after_outer && let Some(left) = left.clone() {
+                let pair = binary(left, BinaryOperator::Eq, on(&right));
+                equal = Some(match equal {
+                    Some(others) => binary(others, BinaryOperator::And, pair),
+                    None => pair,
+                });
+            }
             let expr = match (kind, left) {
                 ('i', None) | ('r', _) => on(&right),
                 ('i' | 'l', Some(left)) => left,
@@ -92,6 +158,9 @@ fn collect(tables: &TableWithJoins, merged: &mut Vec<Merged>) -> bool {
                 Some(at) => merged[at].expr = expr,
                 None => merged.push(Merged { name, ident: ident.clone(), expr }),
             }
+        }
+        if let Some(equal) = equal {
+            *constraint = JoinConstraint::On(equal);
         }
     }
     outer

@@ -4,6 +4,7 @@ mod generator;
 mod lowering;
 mod oracle;
 mod refusal;
+mod subqueries;
 
 use std::sync::Arc;
 
