@@ -219,8 +219,9 @@ fn derived_function(
             let name = if n == 0 { function.to_string() } else { format!("{function}{n}") };
             SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) }
         })
-        .chain(places.map(|expr| {
-            SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', "ordinality") }
+        .chain(places.map(|expr| SelectItem::ExprWithAlias {
+            expr,
+            alias: Ident::with_quote('"', "ordinality"),
         }))
         .collect();
     let mut subquery = empty_query();

@@ -10,18 +10,21 @@ fn check(sql: &str, expected: Expect) {
 
 #[test]
 fn outer_joins() {
-    check("SELECT t.id, u.s FROM t LEFT JOIN u ON t.k = u.id AND u.s = 'a' WHERE t.v > 2", expect![[r#"
-        Project [id@0, s@3] -> (id, s)
-          Left join [k = id] -> (id, k, id, s)
-            Project [id@0, k@1] -> (id, k)
-              Filter v@2 > 2 -> (id, k, v)
-                Project [id@0, k@1, v@2] -> (id, k, v)
-                  Input t -> (id, k, v, f, s, ts)
-            Filter s@1 = a -> (id, s)
-              Project [id@0, s@3] -> (id, s)
-                Input u -> (id, k, w, s, at)
-        key (id)
-    "#]]);
+    check(
+        "SELECT t.id, u.s FROM t LEFT JOIN u ON t.k = u.id AND u.s = 'a' WHERE t.v > 2",
+        expect![[r#"
+            Project [id@0, s@3] -> (id, s)
+              Left join [k = id] -> (id, k, id, s)
+                Project [id@0, k@1] -> (id, k)
+                  Filter v@2 > 2 -> (id, k, v)
+                    Project [id@0, k@1, v@2] -> (id, k, v)
+                      Input t -> (id, k, v, f, s, ts)
+                Filter s@1 = a -> (id, s)
+                  Project [id@0, s@3] -> (id, s)
+                    Input u -> (id, k, w, s, at)
+            key (id)
+        "#]],
+    );
     check("SELECT t.id FROM t LEFT JOIN u ON t.k = u.id WHERE u.s = 'a'", expect![[r#"
         Project [id@0] -> (id)
           Join [k = id] -> (id, k, id)
@@ -114,7 +117,7 @@ fn conjuncts_are_half_joins() {
 fn subqueries_elsewhere_are_left_joins() {
     check("SELECT id, (SELECT count(*) FROM u WHERE u.k = t.k) AS n FROM t", expect![[r#"
         Project [id@0, CASE WHEN count@3 IS NULL THEN 0 ELSE count@3 END] -> (id, n)
-          Left join [k is not distinct from k] -> (id, k, k, count)
+          Left join [k = k] -> (id, k, k, count)
             Project [id@0, k@1] -> (id, k)
               Input t -> (id, k, v, f, s, ts)
             Aggregate keys=[k] calls=[count() accumulable] -> (k, count)
@@ -125,7 +128,7 @@ fn subqueries_elsewhere_are_left_joins() {
     "#]]);
     check("SELECT id, (SELECT s FROM u WHERE u.k = t.k) AS s FROM t", expect![[r#"
         Project [id@0, single_row(count@3, min@4)] -> (id, s)
-          Left join [k is not distinct from k] -> (id, k, k, count, min)
+          Left join [k = k] -> (id, k, k, count, min)
             Project [id@0, k@1] -> (id, k)
               Input t -> (id, k, v, f, s, ts)
             Aggregate keys=[k] calls=[count() accumulable, min(s) extremum] -> (k, count, min)
@@ -162,31 +165,28 @@ fn subqueries_elsewhere_are_left_joins() {
                   Input u -> (id, k, w, s, at)
         key (id)
     "#]]);
-    check(
-        "SELECT id, (SELECT count(*) FROM u WHERE u.k < t.k) AS n FROM t",
-        expect![[r#"
-            Project [id@0, count@2] -> (id, n)
-              Left join [k is not distinct from k] -> (id, k, count, k)
-                Project [id@0, k@1] -> (id, k)
-                  Input t -> (id, k, v, f, s, ts)
-                Project [count@1, k@0] -> (count, k)
-                  Aggregate keys=[k] calls=[count() filter present accumulable] -> (k, count)
-                    Union -> (k, present)
-                      Project [k@1, true] -> (k, present)
-                        Filter k@0 < k@1 -> (k, k)
-                          Join every pair -> (k, k)
-                            Project [k@1] -> (k)
-                              Input u -> (id, k, w, s, at)
-                            Aggregate keys=[k] calls=[] -> (k)
-                              Project [k@1] -> (k)
-                                Input t -> (id, k, v, f, s, ts)
-                      Project [k@0, false] -> (k, present)
+    check("SELECT id, (SELECT count(*) FROM u WHERE u.k < t.k) AS n FROM t", expect![[r#"
+        Project [id@0, count@2] -> (id, n)
+          Left join [k is not distinct from k] -> (id, k, count, k)
+            Project [id@0, k@1] -> (id, k)
+              Input t -> (id, k, v, f, s, ts)
+            Project [count@1, k@0] -> (count, k)
+              Aggregate keys=[k] calls=[count() filter present accumulable] -> (k, count)
+                Union -> (k, present)
+                  Project [k@1, true] -> (k, present)
+                    Filter k@0 < k@1 -> (k, k)
+                      Join every pair -> (k, k)
+                        Project [k@1] -> (k)
+                          Input u -> (id, k, w, s, at)
                         Aggregate keys=[k] calls=[] -> (k)
                           Project [k@1] -> (k)
                             Input t -> (id, k, v, f, s, ts)
-            key (id)
-        "#]],
-    );
+                  Project [k@0, false] -> (k, present)
+                    Aggregate keys=[k] calls=[] -> (k)
+                      Project [k@1] -> (k)
+                        Input t -> (id, k, v, f, s, ts)
+        key (id)
+    "#]]);
 }
 
 #[test]
@@ -197,27 +197,23 @@ fn lateral_is_a_dependent_join() {
          ON true",
         expect![[r#"
             Project [id@0, id@2] -> (id, latest)
-              Left join [k is not distinct from k] -> (id, k, id, k)
+              Left join [k = k] -> (id, k, id, k)
                 Project [id@0, k@1] -> (id, k)
                   Input t -> (id, k, v, f, s, ts)
                 Project [id@0, k@2] -> (id, k)
-                  Filter true -> (id, at, k)
-                    TopK keys=[k] order=[at desc, id] limit=1 -> (id, at, k)
-                      Project [id@0, at@2, k@1] -> (id, at, k)
-                        Filter k@1 IS NOT NULL -> (id, k, at)
-                          Project [id@0, k@1, at@4] -> (id, k, at)
-                            Input u -> (id, k, w, s, at)
+                  TopK keys=[k] order=[at desc, id] limit=1 -> (id, at, k)
+                    Project [id@0, at@2, k@1] -> (id, at, k)
+                      Filter k@1 IS NOT NULL -> (id, k, at)
+                        Project [id@0, k@1, at@4] -> (id, k, at)
+                          Input u -> (id, k, w, s, at)
             key (id)
         "#]],
     );
     check("SELECT id, x FROM t, unnest(ARRAY[k, id]) AS x", expect![[r#"
-        Project [id@0, __unnest_placeholder(array_or_empty(make_array(outer_ref(t.k),outer_ref(t.id))))@1] -> (id, x)
-          Unnest [__unnest_placeholder(array_or_empty(make_array(outer_ref(t.k),outer_ref(t.id))))] -> (id, __unnest_placeholder(array_or_empty(make_array(outer_ref(t.k),outer_ref(t.id)))))
-            Project [array_or_empty(make_array(k@1, id@0)), id@0] -> (__unnest_placeholder(array_or_empty(make_array(outer_ref(t.k),outer_ref(t.id)))), id)
-              Join every pair -> (id, k)
-                Constant rows=1 -> ()
-                Project [id@0, k@1] -> (id, k)
-                  Input t -> (id, k, v, f, s, ts)
+        Project [id@0, unnest@1] -> (id, x)
+          Unnest [unnest] -> (id, unnest)
+            Project [array_or_empty(make_array(k@1, id@0)), id@0] -> (unnest, id)
+              Input t -> (id, k, v, f, s, ts)
         no key
     "#]]);
 }
@@ -237,11 +233,10 @@ fn orders_are_completed() {
         key (id)
     "#]]);
     check("SELECT DISTINCT ON (k) k, v FROM t ORDER BY k, v", expect![[r#"
-        Project [k@0, v@1] -> (k, v)
-          TopK keys=[key_1] order=[key_2, key_3] limit=1 -> (k, v, key_1, key_2, key_3)
-            Project [k@1, v@2, k@1, k@1, v@2] -> (k, v, key_1, key_2, key_3)
-              Input t -> (id, k, v, f, s, ts)
-        no key
+        TopK keys=[k] order=[k, v] limit=1 -> (k, v)
+          Project [k@1, v@2] -> (k, v)
+            Input t -> (id, k, v, f, s, ts)
+        key (k)
     "#]]);
     check("SELECT k, v FROM t ORDER BY v FETCH FIRST 2 ROWS WITH TIES", expect![[r#"
         TopK keys=[] order=[v, k] limit=2 with ties -> (k, v)
@@ -257,9 +252,9 @@ fn windows() {
         "SELECT id, sum(v) OVER (PARTITION BY k ORDER BY ts) AS s, \
          lag(v) OVER (PARTITION BY k ORDER BY ts) AS l FROM t",
         expect![[r#"
-            Project [id@0, sum(t.v) PARTITION BY [t.k] ORDER BY [t.ts ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW@8, lag(t.v) PARTITION BY [t.k] ORDER BY [t.ts ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW@9] -> (id, s, l)
-              Window partition=[k] order=[ts] ties=[id, v, f, s] calls=[sum(v) range unbounded preceding to current row, lag(v, expr_6, expr_7) range unbounded preceding to current row] -> (id, k, v, f, s, ts, expr_6, expr_7, sum(t.v) PARTITION BY [t.k] ORDER BY [t.ts ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW, lag(t.v) PARTITION BY [t.k] ORDER BY [t.ts ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
-                Project [id@0, k@1, v@2, f@3, s@4, ts@5, 1, NULL] -> (id, k, v, f, s, ts, expr_6, expr_7)
+            Project [id@0, sum@6, lag@7] -> (id, s, l)
+              Window partition=[k] order=[ts] ties=[id] calls=[sum(v) range unbounded preceding to current row, lag(v, expr_6, expr_7) range unbounded preceding to current row] -> (id, k, v, ts, expr_6, expr_7, sum, lag)
+                Project [id@0, k@1, v@2, ts@5, 1, NULL] -> (id, k, v, ts, expr_6, expr_7)
                   Input t -> (id, k, v, f, s, ts)
             key (id)
         "#]],
@@ -268,11 +263,12 @@ fn windows() {
         "SELECT id, n FROM (SELECT id, row_number() OVER (PARTITION BY k ORDER BY ts DESC) AS n \
          FROM t) x WHERE n <= 3",
         expect![[r#"
-            Project [id@0, row_number() PARTITION BY [t.k] ORDER BY [t.ts DESC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW@6] -> (id, n)
-              Filter row_number() PARTITION BY [t.k] ORDER BY [t.ts DESC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW@6 <= 3 -> (id, k, v, f, s, ts, row_number() PARTITION BY [t.k] ORDER BY [t.ts DESC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
-                Window partition=[k] order=[ts desc] ties=[id, v, f, s] calls=[row_number() range unbounded preceding to current row] -> (id, k, v, f, s, ts, row_number() PARTITION BY [t.k] ORDER BY [t.ts DESC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
-                  TopK keys=[k] order=[ts desc, id, v, f, s] limit=3 -> (id, k, v, f, s, ts)
-                    Input t -> (id, k, v, f, s, ts)
+            Project [id@0, row_number@3] -> (id, n)
+              Filter row_number@3 <= 3 -> (id, k, ts, row_number)
+                Window partition=[k] order=[ts desc] ties=[id] calls=[row_number() range unbounded preceding to current row] -> (id, k, ts, row_number)
+                  TopK keys=[k] order=[ts desc, id] limit=3 -> (id, k, ts)
+                    Project [id@0, k@1, ts@5] -> (id, k, ts)
+                      Input t -> (id, k, v, f, s, ts)
             key (id)
         "#]],
     );
@@ -280,8 +276,8 @@ fn windows() {
         "SELECT id, count(*) OVER (ORDER BY ts RANGE BETWEEN INTERVAL '1 hour' PRECEDING \
          AND CURRENT ROW) AS n FROM t",
         expect![[r#"
-            Project [id@0, count(Int64(1)) ORDER BY [t.ts ASC NULLS LAST] RANGE BETWEEN 1 hour PRECEDING AND CURRENT ROW@2] -> (id, n)
-              Window partition=[] order=[ts] calls=[count() range IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 3600000000000 } preceding to current row] -> (id, ts, count(Int64(1)) ORDER BY [t.ts ASC NULLS LAST] RANGE BETWEEN 1 hour PRECEDING AND CURRENT ROW)
+            Project [id@0, count@2] -> (id, n)
+              Window partition=[] order=[ts] calls=[count() range IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 3600000000000 } preceding to current row] -> (id, ts, count)
                 Project [id@0, ts@5] -> (id, ts)
                   Input t -> (id, k, v, f, s, ts)
             key (id)
@@ -307,28 +303,40 @@ fn sets_and_lists_and_time_windows() {
             Input u -> (id, k, w, s, at)
         key (k)
     "#]]);
-    check("SELECT id, x.e, x.n FROM t, unnest(ARRAY[k, id]) WITH ORDINALITY AS x(e, n)", expect![[r#"
-        Project [id@0, __unnest_placeholder(array_or_empty(make_array(outer_ref(t.k),outer_ref(t.id))))@1, __unnest_placeholder(array_or_empty(generate_series(Int64(1),greatest(cardinality(make_array(outer_ref(t.k),outer_ref(t.id)))))))@2] -> (id, e, n)
-          Unnest [__unnest_placeholder(array_or_empty(make_array(outer_ref(t.k),outer_ref(t.id)))), __unnest_placeholder(array_or_empty(generate_series(Int64(1),greatest(cardinality(make_array(outer_ref(t.k),outer_ref(t.id)))))))] -> (id, __unnest_placeholder(array_or_empty(make_array(outer_ref(t.k),outer_ref(t.id)))), __unnest_placeholder(array_or_empty(generate_series(Int64(1),greatest(cardinality(make_array(outer_ref(t.k),outer_ref(t.id))))))))
-            Project [array_or_empty(make_array(k@1, id@0)), array_or_empty(generate_series(1, CAST(greatest(cardinality(make_array(k@1, id@0))) AS Int64))), id@0] -> (__unnest_placeholder(array_or_empty(make_array(outer_ref(t.k),outer_ref(t.id)))), __unnest_placeholder(array_or_empty(generate_series(Int64(1),greatest(cardinality(make_array(outer_ref(t.k),outer_ref(t.id))))))), id)
-              Join every pair -> (id, k)
-                Constant rows=1 -> ()
-                Project [id@0, k@1] -> (id, k)
+    check(
+        "SELECT id, x.e, x.n FROM t, unnest(ARRAY[k, id]) WITH ORDINALITY AS x(e, n)",
+        expect![[r#"
+            Project [id@0, unnest@1, unnest@2] -> (id, e, n)
+              Unnest [unnest, unnest] -> (id, unnest, unnest)
+                Project [array_or_empty(make_array(k@1, id@0)), array_or_empty(generate_series(1, CAST(greatest(cardinality(make_array(k@1, id@0))) AS Int64))), id@0] -> (unnest, unnest, id)
                   Input t -> (id, k, v, f, s, ts)
-        no key
-    "#]]);
+            no key
+        "#]],
+    );
     check(
         "SELECT window_start, count(*) AS n FROM tumble(t, ts, INTERVAL '10 minutes') \
          GROUP BY window_start",
         expect![[r#"
-            function date_bin(interval, timestamp with time zone) does not exist
+            Aggregate keys=[window_start] calls=[count() accumulable] -> (window_start, n)
+              Project [window_start@0] -> (window_start)
+                Project [tumble_start(IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000 }, ts@0), tumble_start(IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000 }, ts@0) + IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000 }] -> (window_start, window_end)
+                  Filter ts@0 IS NOT NULL -> (ts)
+                    Project [ts@5] -> (ts)
+                      Input t -> (id, k, v, f, s, ts)
+            key (window_start)
         "#]],
     );
     check(
         "SELECT id, window_start, window_end \
          FROM hop(t, ts, INTERVAL '5 minutes', INTERVAL '10 minutes')",
         expect![[r#"
-            function date_bin(interval, timestamp with time zone) does not exist
+            Project [id@0, unnest@1, unnest@1 + IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000 }] -> (id, window_start, window_end)
+              Unnest [unnest] -> (id, unnest)
+                Project [array_or_empty(generate_series(tumble_start(IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 300000000000 }, ts@1 - IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000 }) + IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 300000000000 }, tumble_start(IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 300000000000 }, ts@1), IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 300000000000 })), id@0] -> (unnest, id)
+                  Filter ts@1 IS NOT NULL -> (id, ts)
+                    Project [id@0, ts@5] -> (id, ts)
+                      Input t -> (id, k, v, f, s, ts)
+            no key
         "#]],
     );
     check(
