@@ -42,12 +42,11 @@ impl Resolver<'_> {
         ties: bool,
     ) -> Result<Rel, SqlError> {
         match plan {
-            LogicalPlan::Projection(projection) if projection.expr.iter().all(is_column) => {
+            LogicalPlan::Projection(projection) if is_sorted(plan) => {
                 let input = self.first(&projection.input, limit, offset, ties)?;
                 let exprs = self.exprs(&projection.expr, projection.input.schema(), &input)?;
                 input.project(exprs, names(&projection.schema))
             }
-            LogicalPlan::SubqueryAlias(alias) => self.first(&alias.input, limit, offset, ties),
             LogicalPlan::Sort(sort) => {
                 if super::widened::has_subqueries(plan)? {
                     return Err(refuse::subquery());
@@ -135,6 +134,17 @@ impl Resolver<'_> {
             },
             _ => Err(refuse::limit_of_rows()),
         }
+    }
+}
+
+/// A sort, perhaps below projections of columns.
+fn is_sorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(projection) => {
+            projection.expr.iter().all(is_column) && is_sorted(&projection.input)
+        }
+        _ => false,
     }
 }
 

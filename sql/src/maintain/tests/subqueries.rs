@@ -25,7 +25,9 @@ fn outer_joins() {
             key (id)
         "#]],
     );
-    check("SELECT t.id FROM t LEFT JOIN u ON t.k = u.id WHERE u.s = 'a'", expect![[r#"
+    check(
+        "SELECT t.id FROM t LEFT JOIN u ON t.k = u.id WHERE u.s = 'a'",
+        expect![[r#"
         Project [id@0] -> (id)
           Join [k = id] -> (id, k, id)
             Project [id@0, k@1] -> (id, k)
@@ -35,8 +37,11 @@ fn outer_joins() {
                 Project [id@0, s@3] -> (id, s)
                   Input u -> (id, k, w, s, at)
         key (id)
-    "#]]);
-    check("SELECT t.id FROM t LEFT JOIN u ON t.k = u.k AND t.ts > now()", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT t.id FROM t LEFT JOIN u ON t.k = u.k AND t.ts > now()",
+        expect![[r#"
         Project [id@0] -> (id)
           Left join [k = k] where now_0@2 -> (id, k, now_0, k)
             Project [id@0, k@1, now_0@3] -> (id, k, now_0)
@@ -47,8 +52,11 @@ fn outer_joins() {
               Input u -> (id, k, w, s, at)
         no key
         NOTICE temporal filter on ts has no upper bound
-    "#]]);
-    check("SELECT k, t.id, u.w FROM t FULL JOIN u USING (k)", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT k, t.id, u.w FROM t FULL JOIN u USING (k)",
+        expect![[r#"
         Project [CASE WHEN k@1 IS NOT NULL THEN k@1 ELSE k@2 END, id@0, w@3] -> (coalesce(t.k,u.k), id, w)
           Full join [k = k] -> (id, k, k, w)
             Project [id@0, k@1] -> (id, k)
@@ -56,7 +64,8 @@ fn outer_joins() {
             Project [k@1, w@2] -> (k, w)
               Input u -> (id, k, w, s, at)
         no key
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -73,7 +82,9 @@ fn conjuncts_are_half_joins() {
             key (id)
         "#]],
     );
-    check("SELECT id FROM t WHERE k IN (SELECT k FROM u WHERE s = 'a')", expect![[r#"
+    check(
+        "SELECT id FROM t WHERE k IN (SELECT k FROM u WHERE s = 'a')",
+        expect![[r#"
         Project [id@0] -> (id)
           Semi join [k = k] -> (id, k)
             Project [id@0, k@1] -> (id, k)
@@ -83,16 +94,22 @@ fn conjuncts_are_half_joins() {
                 Project [k@1, s@3] -> (k, s)
                   Input u -> (id, k, w, s, at)
         key (id)
-    "#]]);
-    check("SELECT id FROM t WHERE id NOT IN (SELECT id FROM u)", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT id FROM t WHERE id NOT IN (SELECT id FROM u)",
+        expect![[r#"
         Anti join [id = id] -> (id)
           Project [id@0] -> (id)
             Input t -> (id, k, v, f, s, ts)
           Project [id@0] -> (id)
             Input u -> (id, k, w, s, at)
         key (id)
-    "#]]);
-    check("SELECT id FROM t WHERE k NOT IN (SELECT k FROM u)", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT id FROM t WHERE k NOT IN (SELECT k FROM u)",
+        expect![[r#"
         Project [id@0] -> (id)
           Anti join every pair where k@1 IS NULL -> (id, k)
             Anti join every pair -> (id, k)
@@ -110,12 +127,15 @@ fn conjuncts_are_half_joins() {
               Project [true] -> (present)
                 Input u -> (id, k, w, s, at)
         key (id)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn subqueries_elsewhere_are_left_joins() {
-    check("SELECT id, (SELECT count(*) FROM u WHERE u.k = t.k) AS n FROM t", expect![[r#"
+    check(
+        "SELECT id, (SELECT count(*) FROM u WHERE u.k = t.k) AS n FROM t",
+        expect![[r#"
         Project [id@0, CASE WHEN count@3 IS NULL THEN 0 ELSE count@3 END] -> (id, n)
           Left join [k = k] -> (id, k, k, count)
             Project [id@0, k@1] -> (id, k)
@@ -125,8 +145,11 @@ fn subqueries_elsewhere_are_left_joins() {
                 Project [k@1] -> (k)
                   Input u -> (id, k, w, s, at)
         key (id)
-    "#]]);
-    check("SELECT id, (SELECT s FROM u WHERE u.k = t.k) AS s FROM t", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT id, (SELECT s FROM u WHERE u.k = t.k) AS s FROM t",
+        expect![[r#"
         Project [id@0, single_row(count@3, min@4)] -> (id, s)
           Left join [k = k] -> (id, k, k, count, min)
             Project [id@0, k@1] -> (id, k)
@@ -137,8 +160,11 @@ fn subqueries_elsewhere_are_left_joins() {
                   Project [k@1, s@3] -> (k, s)
                     Input u -> (id, k, w, s, at)
         key (id)
-    "#]]);
-    check("SELECT id FROM t WHERE v = 1 OR k NOT IN (SELECT k FROM u)", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT id FROM t WHERE v = 1 OR k NOT IN (SELECT k FROM u)",
+        expect![[r#"
         Project [id@0] -> (id)
           Filter v@2 = 1 OR NOT CASE WHEN k@3 IS NOT NULL THEN true WHEN count@4 IS NULL OR count@4 = 0 THEN false WHEN k@1 IS NULL OR count@5 < count@4 THEN NULL ELSE false END -> (id, k, v, k, count, count)
             Left join every pair -> (id, k, v, k, count, count)
@@ -153,8 +179,11 @@ fn subqueries_elsewhere_are_left_joins() {
                 Project [k@1] -> (k)
                   Input u -> (id, k, w, s, at)
         key (id)
-    "#]]);
-    check("SELECT id FROM t WHERE v > ALL (SELECT k FROM u)", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT id FROM t WHERE v > ALL (SELECT k FROM u)",
+        expect![[r#"
         Project [id@0] -> (id)
           Filter NOT CASE WHEN (v@1 <= max@4) IS NOT DISTINCT FROM true THEN true WHEN count@2 IS NULL OR count@2 = 0 THEN false WHEN v@1 IS NULL OR count@3 < count@2 THEN NULL ELSE false END -> (id, v, count, count, max)
             Left join every pair -> (id, v, count, count, max)
@@ -164,8 +193,11 @@ fn subqueries_elsewhere_are_left_joins() {
                 Project [CAST(k@1 AS Int64)] -> (u.k)
                   Input u -> (id, k, w, s, at)
         key (id)
-    "#]]);
-    check("SELECT id, (SELECT count(*) FROM u WHERE u.k < t.k) AS n FROM t", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT id, (SELECT count(*) FROM u WHERE u.k < t.k) AS n FROM t",
+        expect![[r#"
         Project [id@0, count@2] -> (id, n)
           Left join [k is not distinct from k] -> (id, k, count, k)
             Project [id@0, k@1] -> (id, k)
@@ -186,7 +218,8 @@ fn subqueries_elsewhere_are_left_joins() {
                       Project [k@1] -> (k)
                         Input t -> (id, k, v, f, s, ts)
         key (id)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -209,41 +242,56 @@ fn lateral_is_a_dependent_join() {
             key (id)
         "#]],
     );
-    check("SELECT id, x FROM t, unnest(ARRAY[k, id]) AS x", expect![[r#"
+    check(
+        "SELECT id, x FROM t, unnest(ARRAY[k, id]) AS x",
+        expect![[r#"
         Project [id@0, unnest@1] -> (id, x)
           Unnest [unnest] -> (id, unnest)
             Project [array_or_empty(make_array(k@1, id@0)), id@0] -> (unnest, id)
               Input t -> (id, k, v, f, s, ts)
         no key
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn orders_are_completed() {
-    check("SELECT k, v FROM t ORDER BY v DESC LIMIT 3", expect![[r#"
+    check(
+        "SELECT k, v FROM t ORDER BY v DESC LIMIT 3",
+        expect![[r#"
         TopK keys=[] order=[v desc, k] limit=3 -> (k, v)
           Project [k@1, v@2] -> (k, v)
             Input t -> (id, k, v, f, s, ts)
         no key
-    "#]]);
-    check("SELECT id, v FROM t ORDER BY v, id LIMIT 3 OFFSET 1", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT id, v FROM t ORDER BY v, id LIMIT 3 OFFSET 1",
+        expect![[r#"
         TopK keys=[] order=[v, id] offset=1 limit=3 -> (id, v)
           Project [id@0, v@2] -> (id, v)
             Input t -> (id, k, v, f, s, ts)
         key (id)
-    "#]]);
-    check("SELECT DISTINCT ON (k) k, v FROM t ORDER BY k, v", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT DISTINCT ON (k) k, v FROM t ORDER BY k, v",
+        expect![[r#"
         TopK keys=[k] order=[k, v] limit=1 -> (k, v)
           Project [k@1, v@2] -> (k, v)
             Input t -> (id, k, v, f, s, ts)
         key (k)
-    "#]]);
-    check("SELECT k, v FROM t ORDER BY v FETCH FIRST 2 ROWS WITH TIES", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT k, v FROM t ORDER BY v FETCH FIRST 2 ROWS WITH TIES",
+        expect![[r#"
         TopK keys=[] order=[v, k] limit=2 with ties -> (k, v)
           Project [k@1, v@2] -> (k, v)
             Input t -> (id, k, v, f, s, ts)
         no key
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -287,22 +335,28 @@ fn windows() {
 
 #[test]
 fn sets_and_lists_and_time_windows() {
-    check("SELECT k FROM t EXCEPT ALL SELECT k FROM u", expect![[r#"
+    check(
+        "SELECT k FROM t EXCEPT ALL SELECT k FROM u",
+        expect![[r#"
         ExceptAll -> (k)
           Project [k@1] -> (k)
             Input t -> (id, k, v, f, s, ts)
           Project [k@1] -> (k)
             Input u -> (id, k, w, s, at)
         no key
-    "#]]);
-    check("SELECT k FROM t INTERSECT SELECT k FROM u", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT k FROM t INTERSECT SELECT k FROM u",
+        expect![[r#"
         Intersect -> (k)
           Project [k@1] -> (k)
             Input t -> (id, k, v, f, s, ts)
           Project [k@1] -> (k)
             Input u -> (id, k, w, s, at)
         key (k)
-    "#]]);
+    "#]],
+    );
     check(
         "SELECT id, x.e, x.n FROM t, unnest(ARRAY[k, id]) WITH ORDINALITY AS x(e, n)",
         expect![[r#"

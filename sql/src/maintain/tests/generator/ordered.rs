@@ -34,7 +34,9 @@ impl Generator {
     fn distinct_on(&mut self) -> String {
         let (from, scope, guards) = self.from(1);
         let filter = self.filter(&scope, guards);
-        let (key, value) = (self.leaf(&scope, Type::Int), self.leaf(&scope, Type::Text));
+        // Not bare literals: in ORDER BY those are places.
+        let key = format!("({} + 0)", self.leaf(&scope, Type::Int));
+        let value = format!("({} || '')", self.leaf(&scope, Type::Text));
         let by = self.leaf(&scope, Type::Bigint);
         format!(
             "SELECT DISTINCT ON ({key}) {key} AS c0, {value} AS c1, {by} AS c2 FROM {from}{filter} \
