@@ -106,7 +106,9 @@ impl Pairs {
     fn centered(&self, special: i64, ab: &Exact, a: &Exact, b: &Exact) -> Option<f64> {
         match (self.count, special) {
             (0, _) => None,
-            (count, 0) => Some(Exact::centered(count, ab, a, b).over(&BigInt::from(count)).round()),
+            (count, 0) => {
+                Some(Exact::centered(count, ab, a, b).over(&BigInt::from(count)).round())
+            }
             _ => Some(f64::NAN),
         }
     }

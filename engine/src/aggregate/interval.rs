@@ -5,7 +5,9 @@
 //! interval stands by its length, with months of 30 days and days of 24 hours.
 
 use arrow::array::AsArray;
-use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit};
+use arrow::datatypes::{
+    DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+};
 
 use super::{Accumulator, PrimitiveOutput, Run, SweepInput, Swept, sweep_states};
 
@@ -103,8 +105,9 @@ fn of_parts(months: f64, days: f64, time: f64) -> Result<IntervalMonthDayNano, S
     let rounded = |value: f64| (value * 1e6).round_ties_even() / 1e6;
     let (whole_months, mut whole_days) = (whole(months)?, whole(days)?);
     let month_days = rounded((months - whole_months as f64) * DAYS_PER_MONTH);
-    let mut seconds =
-        rounded((days - whole_days as f64 + month_days - month_days.trunc()) * SECONDS_PER_DAY);
+    let mut seconds = rounded(
+        (days - whole_days as f64 + month_days - month_days.trunc()) * SECONDS_PER_DAY,
+    );
     if seconds.abs() >= SECONDS_PER_DAY {
         let more = (seconds / SECONDS_PER_DAY).trunc();
         whole_days += more as i64;

@@ -137,10 +137,8 @@ impl Collecting for JsonObjects {
                 .map(|&row| (keys.value(row as usize), json_at(values, row)))
                 .map(|(key, value)| ((key.len(), key), value))
                 .collect();
-            let texts: Vec<String> = members
-                .iter()
-                .map(|((_, key), value)| format!("{}: {value}", quoted(key)))
-                .collect();
+            let texts: Vec<String> =
+                members.iter().map(|((_, key), value)| format!("{}: {value}", quoted(key))).collect();
             builder.append_option((!rows.is_empty()).then(|| format!("{{{}}}", texts.join(", "))));
         }
         match failed.is_empty() {

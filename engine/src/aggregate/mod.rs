@@ -86,9 +86,8 @@ pub const AGGREGATES: &[&dyn AggregateFunction] = &[
 
 /// The aggregate function called `name` (lower case), by its name or another one.
 pub fn aggregate_function(name: &str) -> Option<&'static dyn AggregateFunction> {
-    let called = |function: &&dyn AggregateFunction| {
-        function.name() == name || function.aliases().contains(&name)
-    };
+    let called =
+        |function: &&dyn AggregateFunction| function.name() == name || function.aliases().contains(&name);
     AGGREGATES.iter().copied().find(called)
 }
 

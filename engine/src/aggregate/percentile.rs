@@ -23,7 +23,8 @@ use super::interval::between;
 use super::{Accumulator, AggregateFunction, CallTypes, Class, Constants, Order};
 use crate::state::ordered_counts::OrderedCounts;
 
-pub(super) static CONTINUOUS: Percentile = Percentile { name: "percentile_cont", continuous: true };
+pub(super) static CONTINUOUS: Percentile =
+    Percentile { name: "percentile_cont", continuous: true };
 pub(super) static DISCRETE: Percentile = Percentile { name: "percentile_disc", continuous: false };
 
 #[derive(Debug)]
@@ -185,7 +186,11 @@ impl Percentiles {
     }
 
     /// Calls `with` for each item: the number of its value, and its rows.
-    fn each<V>(&self, picked: &Picked, mut with: impl FnMut(usize, Option<&[u32]>) -> V) -> Vec<V> {
+    fn each<V>(
+        &self,
+        picked: &Picked,
+        mut with: impl FnMut(usize, Option<&[u32]>) -> V,
+    ) -> Vec<V> {
         let width = if self.continuous { 2 } else { 1 };
         let mut items = Vec::new();
         for (number, rows) in picked.values().enumerate() {

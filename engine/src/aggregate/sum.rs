@@ -15,8 +15,7 @@ use super::exact_float::FloatSum;
 use super::exact_int::{IntSum, decimal_total};
 use super::interval;
 use super::{
-    Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
-    sweep_states,
+    Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept, sweep_states,
 };
 
 #[derive(Debug)]

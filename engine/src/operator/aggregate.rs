@@ -95,10 +95,15 @@ impl AggregateCall {
     }
 
     /// Empty state for its groups.
-    pub(crate) fn accumulator(&self, input: &SchemaRef, append_only: bool) -> Box<dyn Accumulator> {
+    pub(crate) fn accumulator(
+        &self,
+        input: &SchemaRef,
+        append_only: bool,
+    ) -> Box<dyn Accumulator> {
         let arguments = types_of(input, &self.arguments);
         let key = |key: &SortKey| {
-            let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
+            let options =
+                SortOptions { descending: key.descending, nulls_first: key.nulls_first };
             (input.field(key.column).data_type().clone(), options)
         };
         let order: Vec<_> = self.order_by.iter().map(key).collect();

@@ -122,10 +122,7 @@ fn compare(a: &ScalarValue, b: &ScalarValue) -> Ordering {
     match (a, b) {
         (ScalarValue::Float64(Some(a)), ScalarValue::Float64(Some(b))) => a.total_cmp(b),
         (ScalarValue::Float32(Some(a)), ScalarValue::Float32(Some(b))) => a.total_cmp(b),
-        (
-            ScalarValue::IntervalMonthDayNano(Some(a)),
-            ScalarValue::IntervalMonthDayNano(Some(b)),
-        ) => {
+        (ScalarValue::IntervalMonthDayNano(Some(a)), ScalarValue::IntervalMonthDayNano(Some(b))) => {
             let fields = |v: &IntervalMonthDayNano| (v.months, v.days, v.nanoseconds);
             length(a).cmp(&length(b)).then(fields(a).cmp(&fields(b)))
         }

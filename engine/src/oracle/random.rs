@@ -237,6 +237,7 @@ fn random_temporal(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     Plan::Temporal(Box::new(TemporalPlan { input, bounds, mode }))
 }
 
+
 fn random_union(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let first = random_plan(random, depth - 1, scale);
     let schema = first.schema();

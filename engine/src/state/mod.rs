@@ -2,5 +2,5 @@
 
 pub(crate) mod consolidate;
 pub(crate) mod key_index;
-pub(crate) mod ordered_counts;
 pub(crate) mod row_set;
+pub(crate) mod ordered_counts;

@@ -1,4 +1,4 @@
-//! `FROM tumble(t, ts, size)`, `hop(t, ts, slide, size)` and `session(t, ts, gap [, column …])`: the
+//! `FROM tumble(t, ts, size)`, `hop(t, ts, slide, size)`, `session(t, ts, gap [, column …])`: the
 //! rows of a relation with the time windows they are in, as `window_start` and `window_end`.
 //!
 //! Law: windows begin at multiples of size or slide since the epoch, and hold their start but not

@@ -35,8 +35,7 @@ pub(super) fn average(values: &[ScalarValue], null: &ScalarValue) -> Result<Scal
     let sum = big_sum(values);
     decimal(&sum)?;
     let scaled: BigInt = sum * BigInt::from(10).pow((scale - scale_of(&values[0])) as u32);
-    decimal(&half_away(&scaled, &count))
-        .map(|v| ScalarValue::Decimal128(Some(v), *precision, *scale))
+    decimal(&half_away(&scaled, &count)).map(|v| ScalarValue::Decimal128(Some(v), *precision, *scale))
 }
 
 /// The quotient, rounded half away from zero: half of the divisor on the magnitude, then cut.

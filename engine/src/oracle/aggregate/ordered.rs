@@ -82,7 +82,11 @@ pub(super) fn json_object(tuples: &[Row]) -> Result<ScalarValue, String> {
     Ok(ScalarValue::LargeUtf8((!texts.is_empty()).then_some(text)))
 }
 
-pub(super) fn joined(tuples: &[Row], parameters: &[ScalarValue], null: ScalarValue) -> ScalarValue {
+pub(super) fn joined(
+    tuples: &[Row],
+    parameters: &[ScalarValue],
+    null: ScalarValue,
+) -> ScalarValue {
     let text = |value: &ScalarValue| match value {
         ScalarValue::Utf8(text) => text.clone(),
         other => unreachable!("no text: {other:?}"),
@@ -218,8 +222,7 @@ pub(super) fn approximate(values: &[ScalarValue], fraction: &ScalarValue) -> Sca
         magnitude => {
             let power = 2f64.powi(magnitude.log2().floor().max(-1022.0) as i32);
             // log2 may round up to the next power.
-            let power =
-                if power > magnitude && power > 2f64.powi(-1022) { power / 2.0 } else { power };
+            let power = if power > magnitude && power > 2f64.powi(-1022) { power / 2.0 } else { power };
             let step = power / 64.0;
             (magnitude / step).floor() * step + step / 2.0
         }

@@ -1,4 +1,5 @@
-//! Plans of queries with subqueries, outer joins, orders and windows, as EXPLAIN (PLAN) prints them.
+//! Plans of queries with subqueries, outer joins, orders and windows, as EXPLAIN (PLAN) prints
+//! them.
 
 use expect_test::{Expect, expect};
 
@@ -57,14 +58,15 @@ fn outer_joins() {
     check(
         "SELECT k, t.id, u.w FROM t FULL JOIN u USING (k)",
         expect![[r#"
-        Project [CASE WHEN k@1 IS NOT NULL THEN k@1 ELSE k@2 END, id@0, w@3] -> (coalesce(t.k,u.k), id, w)
-          Full join [k = k] -> (id, k, k, w)
-            Project [id@0, k@1] -> (id, k)
-              Input t -> (id, k, v, f, s, ts)
-            Project [k@1, w@2] -> (k, w)
-              Input u -> (id, k, w, s, at)
-        no key
-    "#]],
+            Project [CASE WHEN k@1 IS NOT NULL THEN k@1 ELSE k@2 END, id@0, w@3] ->
+                  (coalesce(t.k,u.k), id, w)
+              Full join [k = k] -> (id, k, k, w)
+                Project [id@0, k@1] -> (id, k)
+                  Input t -> (id, k, v, f, s, ts)
+                Project [k@1, w@2] -> (k, w)
+                  Input u -> (id, k, w, s, at)
+            no key
+        "#]],
     );
 }
 
@@ -150,75 +152,83 @@ fn subqueries_elsewhere_are_left_joins() {
     check(
         "SELECT id, (SELECT s FROM u WHERE u.k = t.k) AS s FROM t",
         expect![[r#"
-        Project [id@0, single_row(count@3, min@4)] -> (id, s)
-          Left join [k = k] -> (id, k, k, count, min)
-            Project [id@0, k@1] -> (id, k)
-              Input t -> (id, k, v, f, s, ts)
-            Aggregate keys=[k] calls=[count() accumulable, min(s) extremum] -> (k, count, min)
-              Project [s@1, k@0] -> (s, k)
-                Filter k@0 IS NOT NULL -> (k, s)
-                  Project [k@1, s@3] -> (k, s)
-                    Input u -> (id, k, w, s, at)
-        key (id)
-    "#]],
+            Project [id@0, single_row(count@3, min@4)] -> (id, s)
+              Left join [k = k] -> (id, k, k, count, min)
+                Project [id@0, k@1] -> (id, k)
+                  Input t -> (id, k, v, f, s, ts)
+                Aggregate keys=[k] calls=[count() accumulable, min(s) extremum] -> (k,
+                      count, min)
+                  Project [s@1, k@0] -> (s, k)
+                    Filter k@0 IS NOT NULL -> (k, s)
+                      Project [k@1, s@3] -> (k, s)
+                        Input u -> (id, k, w, s, at)
+            key (id)
+        "#]],
     );
     check(
         "SELECT id FROM t WHERE v = 1 OR k NOT IN (SELECT k FROM u)",
         expect![[r#"
-        Project [id@0] -> (id)
-          Filter v@2 = 1 OR NOT CASE WHEN k@3 IS NOT NULL THEN true WHEN count@4 IS NULL OR count@4 = 0 THEN false WHEN k@1 IS NULL OR count@5 < count@4 THEN NULL ELSE false END -> (id, k, v, k, count, count)
-            Left join every pair -> (id, k, v, k, count, count)
-              Left join [k = k] -> (id, k, v, k)
-                Project [id@0, k@1, v@2] -> (id, k, v)
-                  Input t -> (id, k, v, f, s, ts)
-                Aggregate keys=[k] calls=[] -> (k)
-                  Filter k@0 IS NOT NULL -> (k)
+            Project [id@0] -> (id)
+              Filter v@2 = 1 OR NOT CASE WHEN k@3 IS NOT NULL THEN true WHEN count@4 IS
+                    NULL OR count@4 = 0 THEN false WHEN k@1 IS NULL OR count@5 < count@4
+                    THEN NULL ELSE false END -> (id, k, v, k, count, count)
+                Left join every pair -> (id, k, v, k, count, count)
+                  Left join [k = k] -> (id, k, v, k)
+                    Project [id@0, k@1, v@2] -> (id, k, v)
+                      Input t -> (id, k, v, f, s, ts)
+                    Aggregate keys=[k] calls=[] -> (k)
+                      Filter k@0 IS NOT NULL -> (k)
+                        Project [k@1] -> (k)
+                          Input u -> (id, k, w, s, at)
+                  Aggregate keys=[] calls=[count() accumulable, count(k) accumulable] ->
+                        (count, count)
                     Project [k@1] -> (k)
                       Input u -> (id, k, w, s, at)
-              Aggregate keys=[] calls=[count() accumulable, count(k) accumulable] -> (count, count)
-                Project [k@1] -> (k)
-                  Input u -> (id, k, w, s, at)
-        key (id)
-    "#]],
+            key (id)
+        "#]],
     );
     check(
         "SELECT id FROM t WHERE v > ALL (SELECT k FROM u)",
         expect![[r#"
-        Project [id@0] -> (id)
-          Filter NOT CASE WHEN (v@1 <= max@4) IS NOT DISTINCT FROM true THEN true WHEN count@2 IS NULL OR count@2 = 0 THEN false WHEN v@1 IS NULL OR count@3 < count@2 THEN NULL ELSE false END -> (id, v, count, count, max)
-            Left join every pair -> (id, v, count, count, max)
-              Project [id@0, v@2] -> (id, v)
-                Input t -> (id, k, v, f, s, ts)
-              Aggregate keys=[] calls=[count() accumulable, count(u.k) accumulable, max(u.k) extremum] -> (count, count, max)
-                Project [CAST(k@1 AS Int64)] -> (u.k)
-                  Input u -> (id, k, w, s, at)
-        key (id)
-    "#]],
+            Project [id@0] -> (id)
+              Filter NOT CASE WHEN (v@1 <= max@4) IS NOT DISTINCT FROM true THEN true WHEN
+                    count@2 IS NULL OR count@2 = 0 THEN false WHEN v@1 IS NULL OR count@3 <
+                    count@2 THEN NULL ELSE false END -> (id, v, count, count, max)
+                Left join every pair -> (id, v, count, count, max)
+                  Project [id@0, v@2] -> (id, v)
+                    Input t -> (id, k, v, f, s, ts)
+                  Aggregate keys=[] calls=[count() accumulable, count(u.k) accumulable,
+                        max(u.k) extremum] -> (count, count, max)
+                    Project [CAST(k@1 AS Int64)] -> (u.k)
+                      Input u -> (id, k, w, s, at)
+            key (id)
+        "#]],
     );
     check(
         "SELECT id, (SELECT count(*) FROM u WHERE u.k < t.k) AS n FROM t",
         expect![[r#"
-        Project [id@0, count@2] -> (id, n)
-          Left join [k is not distinct from k] -> (id, k, count, k)
-            Project [id@0, k@1] -> (id, k)
-              Input t -> (id, k, v, f, s, ts)
-            Project [count@1, k@0] -> (count, k)
-              Aggregate keys=[k] calls=[count() filter present accumulable] -> (k, count)
-                Union -> (k, present)
-                  Project [k@1, true] -> (k, present)
-                    Filter k@0 < k@1 -> (k, k)
-                      Join every pair -> (k, k)
-                        Project [k@1] -> (k)
-                          Input u -> (id, k, w, s, at)
+            Project [id@0, count@2] -> (id, n)
+              Left join [k is not distinct from k] -> (id, k, count, k)
+                Project [id@0, k@1] -> (id, k)
+                  Input t -> (id, k, v, f, s, ts)
+                Project [count@1, k@0] -> (count, k)
+                  Aggregate keys=[k] calls=[count() filter present accumulable] -> (k,
+                        count)
+                    Union -> (k, present)
+                      Project [k@1, true] -> (k, present)
+                        Filter k@0 < k@1 -> (k, k)
+                          Join every pair -> (k, k)
+                            Project [k@1] -> (k)
+                              Input u -> (id, k, w, s, at)
+                            Aggregate keys=[k] calls=[] -> (k)
+                              Project [k@1] -> (k)
+                                Input t -> (id, k, v, f, s, ts)
+                      Project [k@0, false] -> (k, present)
                         Aggregate keys=[k] calls=[] -> (k)
                           Project [k@1] -> (k)
                             Input t -> (id, k, v, f, s, ts)
-                  Project [k@0, false] -> (k, present)
-                    Aggregate keys=[k] calls=[] -> (k)
-                      Project [k@1] -> (k)
-                        Input t -> (id, k, v, f, s, ts)
-        key (id)
-    "#]],
+            key (id)
+        "#]],
     );
 }
 
@@ -301,7 +311,9 @@ fn windows() {
          lag(v) OVER (PARTITION BY k ORDER BY ts) AS l FROM t",
         expect![[r#"
             Project [id@0, sum@6, lag@7] -> (id, s, l)
-              Window partition=[k] order=[ts] ties=[id] calls=[sum(v) range unbounded preceding to current row, lag(v, expr_6, expr_7) range unbounded preceding to current row] -> (id, k, v, ts, expr_6, expr_7, sum, lag)
+              Window partition=[k] order=[ts] ties=[id] calls=[sum(v) range unbounded
+                    preceding to current row, lag(v, expr_6, expr_7) range unbounded
+                    preceding to current row] -> (id, k, v, ts, expr_6, expr_7, sum, lag)
                 Project [id@0, k@1, v@2, ts@5, 1, NULL] -> (id, k, v, ts, expr_6, expr_7)
                   Input t -> (id, k, v, f, s, ts)
             key (id)
@@ -313,7 +325,8 @@ fn windows() {
         expect![[r#"
             Project [id@0, row_number@3] -> (id, n)
               Filter row_number@3 <= 3 -> (id, k, ts, row_number)
-                Window partition=[k] order=[ts desc] ties=[id] calls=[row_number() range unbounded preceding to current row] -> (id, k, ts, row_number)
+                Window partition=[k] order=[ts desc] ties=[id] calls=[row_number() range
+                      unbounded preceding to current row] -> (id, k, ts, row_number)
                   TopK keys=[k] order=[ts desc, id] limit=3 -> (id, k, ts)
                     Project [id@0, k@1, ts@5] -> (id, k, ts)
                       Input t -> (id, k, v, f, s, ts)
@@ -325,7 +338,9 @@ fn windows() {
          AND CURRENT ROW) AS n FROM t",
         expect![[r#"
             Project [id@0, count@2] -> (id, n)
-              Window partition=[] order=[ts] calls=[count() range IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 3600000000000 } preceding to current row] -> (id, ts, count)
+              Window partition=[] order=[ts] calls=[count() range IntervalMonthDayNano {
+                    months: 0, days: 0, nanoseconds: 3600000000000 } preceding to current
+                    row] -> (id, ts, count)
                 Project [id@0, ts@5] -> (id, ts)
                   Input t -> (id, k, v, f, s, ts)
             key (id)
@@ -362,7 +377,10 @@ fn sets_and_lists_and_time_windows() {
         expect![[r#"
             Project [id@0, unnest@1, unnest@2] -> (id, e, n)
               Unnest [unnest, unnest] -> (id, unnest, unnest)
-                Project [array_or_empty(make_array(k@1, id@0)), array_or_empty(generate_series(1, CAST(greatest(cardinality(make_array(k@1, id@0))) AS Int64))), id@0] -> (unnest, unnest, id)
+                Project [array_or_empty(make_array(k@1, id@0)),
+                      array_or_empty(generate_series(1,
+                      CAST(greatest(cardinality(make_array(k@1, id@0))) AS Int64))), id@0]
+                      -> (unnest, unnest, id)
                   Input t -> (id, k, v, f, s, ts)
             no key
         "#]],
@@ -373,7 +391,11 @@ fn sets_and_lists_and_time_windows() {
         expect![[r#"
             Aggregate keys=[window_start] calls=[count() accumulable] -> (window_start, n)
               Project [window_start@0] -> (window_start)
-                Project [tumble_start(IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000 }, ts@0), tumble_start(IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000 }, ts@0) + IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000 }] -> (window_start, window_end)
+                Project [tumble_start(IntervalMonthDayNano { months: 0, days: 0,
+                      nanoseconds: 600000000000 }, ts@0), tumble_start(IntervalMonthDayNano
+                      { months: 0, days: 0, nanoseconds: 600000000000 }, ts@0) +
+                      IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000
+                      }] -> (window_start, window_end)
                   Filter ts@0 IS NOT NULL -> (ts)
                     Project [ts@5] -> (ts)
                       Input t -> (id, k, v, f, s, ts)
@@ -384,9 +406,16 @@ fn sets_and_lists_and_time_windows() {
         "SELECT id, window_start, window_end \
          FROM hop(t, ts, INTERVAL '5 minutes', INTERVAL '10 minutes')",
         expect![[r#"
-            Project [id@0, unnest@1, unnest@1 + IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000 }] -> (id, window_start, window_end)
+            Project [id@0, unnest@1, unnest@1 + IntervalMonthDayNano { months: 0, days: 0,
+                  nanoseconds: 600000000000 }] -> (id, window_start, window_end)
               Unnest [unnest] -> (id, unnest)
-                Project [array_or_empty(generate_series(tumble_start(IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 300000000000 }, ts@1 - IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000 }) + IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 300000000000 }, tumble_start(IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 300000000000 }, ts@1), IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 300000000000 })), id@0] -> (unnest, id)
+                Project [array_or_empty(generate_series(tumble_start(IntervalMonthDayNano {
+                      months: 0, days: 0, nanoseconds: 300000000000 }, ts@1 -
+                      IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000
+                      }) + IntervalMonthDayNano { months: 0, days: 0, nanoseconds:
+                      300000000000 }, tumble_start(IntervalMonthDayNano { months: 0, days:
+                      0, nanoseconds: 300000000000 }, ts@1), IntervalMonthDayNano { months:
+                      0, days: 0, nanoseconds: 300000000000 })), id@0] -> (unnest, id)
                   Filter ts@1 IS NOT NULL -> (id, ts)
                     Project [id@0, ts@5] -> (id, ts)
                       Input t -> (id, k, v, f, s, ts)
@@ -397,7 +426,8 @@ fn sets_and_lists_and_time_windows() {
         "SELECT id, window_start, window_end FROM session(t, ts, INTERVAL '5 minutes', k)",
         expect![[r#"
             Project [id@0, window_start@3, window_end@4] -> (id, window_start, window_end)
-              Session keys=[k] time=ts gap=300000000 us -> (id, k, ts, window_start, window_end)
+              Session keys=[k] time=ts gap=300000000 us -> (id, k, ts, window_start,
+                    window_end)
                 Filter ts@2 IS NOT NULL -> (id, k, ts)
                   Project [id@0, k@1, ts@5] -> (id, k, ts)
                     Input t -> (id, k, v, f, s, ts)

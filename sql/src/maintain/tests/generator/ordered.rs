@@ -58,8 +58,8 @@ impl Generator {
         let body = format!("SELECT a.id, a.k, {} FROM t a{filter}", calls.join(", "));
         match self.one_in(4) {
             true => format!(
-                "SELECT * FROM (SELECT a.id, row_number() OVER (PARTITION BY a.k ORDER BY a.v, a.id) \
-                 AS n FROM t a{filter}) x WHERE n <= 2"
+                "SELECT * FROM (SELECT a.id, row_number() OVER \
+                 (PARTITION BY a.k ORDER BY a.v, a.id) AS n FROM t a{filter}) x WHERE n <= 2"
             ),
             false => body,
         }
