@@ -1,4 +1,4 @@
-//! `date_trunc` and `date_bin`.
+//! `date_trunc`, `date_bin` and `tumble_start`.
 //!
 //! Law: truncation is to the start of the field in UTC (or in the zone named), weeks begin on
 //! Monday; date_bin counts whole strides from its origin, downwards.
@@ -32,6 +32,11 @@ pub fn functions() -> Vec<ScalarUDF> {
         Scalar::new("date_bin")
             .overload(fn3::<Interval, Timestamp, Timestamp, Timestamp>(bin))
             .overload(fn3::<Interval, Timestamptz, Timestamptz, Timestamptz>(bin))
+            .udf(),
+        // The window of `FROM tumble(…)` that holds a time: whole strides since the epoch.
+        Scalar::new("tumble_start")
+            .overload(fn2::<Interval, Timestamp, Timestamp>(|size, t| bin(size, t, 0)))
+            .overload(fn2::<Interval, Timestamptz, Timestamptz>(|size, t| bin(size, t, 0)))
             .udf(),
     ]
 }

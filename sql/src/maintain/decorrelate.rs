@@ -18,6 +18,7 @@ mod push;
 use datafusion::logical_expr::Expr;
 use tidemark_engine::plan::JoinKind;
 
+use super::nullable::is_nullable;
 use super::rel::{On, Rel, ScopeId, column, outer_references, type_of};
 use crate::error::SqlError;
 use push::Push;
@@ -39,7 +40,7 @@ impl Bound {
         let pairs = pairs.map(|(i, &outer)| On {
             left: column(outer),
             right: column(at + i),
-            null_equal: true,
+            null_equal: is_nullable(&self.rel, self.width + i),
         });
         pairs.collect()
     }

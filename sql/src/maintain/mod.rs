@@ -1,8 +1,8 @@
 //! From a query's text to the plan that keeps its rows up to date (design §6).
 //!
-//! logical plan → [`rel`] (positions for names; subqueries as joins, by [`decorrelate`]; what is not
-//! maintained refused) → predicates to their places ([`pushdown`]) → unused columns out ([`prune`])
-//! → `engine::Plan` ([`lower`]).
+//! logical plan → [`rel`] (positions for names; subqueries as joins, by [`decorrelate`]; what is
+//! not maintained refused) → predicates to their places ([`pushdown`]) → unused columns out
+//! ([`prune`]) → `engine::Plan` ([`lower`]).
 //!
 //! Law      the plan's rows at t are the query's rows at t with now() = t; it depends on the text,
 //!          the catalog and the settings alone, on no statistics

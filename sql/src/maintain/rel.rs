@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 use tidemark_catalog::{ObjectId, PgType};
 use tidemark_engine::plan::{AggregateCall, JoinKind, SetOperationKind, SortKey, WindowCall};
 
@@ -276,7 +276,8 @@ impl Rel {
     }
 
     /// Itself with only the rows for which all predicates are true.
-    pub fn filter(self, predicates: Vec<Expr>) -> Rel {
+    pub fn filter(self, mut predicates: Vec<Expr>) -> Rel {
+        predicates.retain(|predicate| *predicate != lit(true));
         match predicates.is_empty() {
             true => self,
             false => Rel::Filter(Filter { input: Box::new(self), predicates }),

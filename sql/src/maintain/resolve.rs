@@ -299,7 +299,12 @@ fn constant(schema: &DFSchema, one_row: bool) -> Rel {
 }
 
 fn names(schema: &DFSchema) -> Vec<String> {
-    schema.fields().iter().map(|field| shown(field.name()).to_owned()).collect()
+    let name = |field: &Arc<Field>| match shown(field.name()) {
+        // DataFusion's name for the elements of a list holds the whole expression.
+        name if name.starts_with("__unnest_placeholder") => "unnest".to_owned(),
+        name => name.to_owned(),
+    };
+    schema.fields().iter().map(name).collect()
 }
 
 /// Nullable columns without metadata.

@@ -1,4 +1,4 @@
-//! `FROM tumble(t, ts, size)`, `hop(t, ts, slide, size)` and `session(t, ts, gap [, column …])`: the
+//! `FROM tumble(t, ts, size)`, `hop(t, ts, slide, size)`, `session(t, ts, gap [, column …])`: the
 //! rows of a relation with the time windows they are in, as `window_start` and `window_end`.
 //!
 //! Law: windows begin at multiples of size or slide since the epoch, and hold their start but not
@@ -64,8 +64,8 @@ fn column(expr: &Expr) -> Result<String, SqlError> {
 
 fn tumble(relation: &Expr, time: &str, size: &Expr) -> String {
     format!(
-        "SELECT r.*, date_bin({size}, r.{time}) AS window_start, \
-         date_bin({size}, r.{time}) + {size} AS window_end \
+        "SELECT r.*, tumble_start({size}, r.{time}) AS window_start, \
+         tumble_start({size}, r.{time}) + {size} AS window_end \
          FROM {relation} AS r WHERE r.{time} IS NOT NULL"
     )
 }
@@ -73,9 +73,9 @@ fn tumble(relation: &Expr, time: &str, size: &Expr) -> String {
 fn hop(relation: &Expr, time: &str, slide: &Expr, size: &Expr) -> String {
     format!(
         "SELECT r.*, w.window_start, w.window_start + {size} AS window_end \
-         FROM {relation} AS r CROSS JOIN LATERAL unnest(generate_series(\
-         date_bin({slide}, r.{time} - {size}) + {slide}, date_bin({slide}, r.{time}), {slide})) \
-         AS w(window_start) WHERE r.{time} IS NOT NULL"
+         FROM {relation} AS r CROSS JOIN LATERAL generate_series(\
+         tumble_start({slide}, r.{time} - {size}) + {slide}, tumble_start({slide}, r.{time}), \
+         {slide}) AS w(window_start) WHERE r.{time} IS NOT NULL"
     )
 }
 

@@ -51,6 +51,9 @@ impl Push {
     pub fn push(&mut self, rel: Rel) -> Pushed {
         if !self.refers(&rel) {
             let bindings = self.bindings.clone();
+            if matches!(&rel, Rel::Constant(rows) if rows.num_rows() == 1 && rel.width() == 0) {
+                return Ok(bindings);
+            }
             return Ok(bindings.map(|bindings| rel.join(JoinKind::Inner, bindings, vec![], vec![])));
         }
         if self.is_free() && self.has_fallible(&rel) {

@@ -42,12 +42,11 @@ impl Resolver<'_> {
         ties: bool,
     ) -> Result<Rel, SqlError> {
         match plan {
-            LogicalPlan::Projection(projection) if projection.expr.iter().all(is_column) => {
+            LogicalPlan::Projection(projection) if is_sorted(plan) => {
                 let input = self.first(&projection.input, limit, offset, ties)?;
                 let exprs = self.exprs(&projection.expr, projection.input.schema(), &input)?;
                 input.project(exprs, names(&projection.schema))
             }
-            LogicalPlan::SubqueryAlias(alias) => self.first(&alias.input, limit, offset, ties),
             LogicalPlan::Sort(sort) => {
                 if super::widened::has_subqueries(plan)? {
                     return Err(refuse::subquery());
@@ -81,15 +80,21 @@ impl Resolver<'_> {
             on.sort_expr.iter().flatten().map(|sort| self.expr(&sort.expr, plan, &input.schema())),
         );
         let sorted = sorted.collect::<Result<Vec<_>, SqlError>>()?;
-        let (width, count) = (selected.len(), groups.len());
-        let names: Vec<String> = names(&on.schema);
-        let further = (0..count + sorted.len()).map(|i| format!("key_{}", i + 1));
-        let names = names.into_iter().chain(further).collect();
-        let exprs = selected.into_iter().chain(groups).chain(sorted).collect();
+        let width = selected.len();
+        let mut exprs = selected;
+        let mut place = |expr: Expr| match exprs.iter().position(|known| *known == expr) {
+            Some(place) => place,
+            None => {
+                exprs.push(expr);
+                exprs.len() - 1
+            }
+        };
+        let keys: Vec<usize> = groups.into_iter().map(&mut place).collect();
+        let order = sorted.into_iter().zip(on.sort_expr.iter().flatten());
+        let order = order.map(|(expr, sort)| sort_key(place(expr), sort)).collect();
+        let further = (width..exprs.len()).map(|i| format!("key_{}", i - width + 1));
+        let names = names(&on.schema).into_iter().chain(further).collect();
         let input = input.project(exprs, names)?;
-        let directions = on.sort_expr.iter().flatten().enumerate();
-        let order = directions.map(|(i, sort)| sort_key(width + count + i, sort)).collect();
-        let keys: Vec<usize> = (width..width + count).collect();
         let order = completed(&input, keys.clone(), order, width);
         let (input, limit) = (Box::new(input), Some(1));
         let top = Rel::TopK(TopK { input, keys, order, offset: 0, limit, ties: None });
@@ -132,6 +137,17 @@ impl Resolver<'_> {
     }
 }
 
+/// A sort, perhaps below projections of columns.
+fn is_sorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(projection) => {
+            projection.expr.iter().all(is_column) && is_sorted(&projection.input)
+        }
+        _ => false,
+    }
+}
+
 fn is_column(expr: &Expr) -> bool {
     match expr {
         Expr::Alias(alias) => is_column(&alias.expr),
@@ -171,22 +187,24 @@ pub(super) fn completed(
     order
 }
 
-/// The remaining columns of the row: none if those of the group and of the order are a key.
+/// The remaining columns of the row, as far as they are needed: behind a key nothing is equal.
 pub(super) fn tie_break(
     input: &Rel,
     group: &[usize],
     order: &[SortKey],
     width: usize,
 ) -> Vec<SortKey> {
-    let used: BTreeSet<usize> =
+    let mut used: BTreeSet<usize> =
         group.iter().copied().chain(order.iter().map(|key| key.column)).collect();
-    if keys(input).iter().any(|key| key.is_subset(&used)) {
-        return vec![];
+    let keys = keys(input);
+    let mut further = Vec::new();
+    for column in 0..width {
+        if keys.iter().any(|key| key.is_subset(&used)) {
+            break;
+        }
+        if used.insert(column) {
+            further.push(SortKey::ascending(column));
+        }
     }
-    // A column that is computed from others of the row adds nothing, but a copy is cheap to tell.
-    let copies = |i: usize| match input {
-        Rel::Project(project) => used.iter().any(|&u| project.exprs[u] == project.exprs[i]),
-        _ => false,
-    };
-    (0..width).filter(|i| !used.contains(i) && !copies(*i)).map(SortKey::ascending).collect()
+    further
 }

@@ -18,8 +18,8 @@ use tidemark_engine::plan::{
     Exclude, Frame, FrameBound, FrameUnits, SortKey, WindowCall, WindowFunction,
 };
 
+use super::Resolver;
 use super::order::{tie_break, with_columns};
-use super::{Resolver, names};
 use crate::error::{SqlError, state};
 use crate::function::aggregate::{check_parameter, not_constant};
 use crate::function::session_window::{END, START, gap_us};
@@ -39,11 +39,10 @@ impl Resolver<'_> {
     pub(super) fn window(&self, window: &logical_plan::Window) -> Result<Rel, SqlError> {
         let mut input = self.rel(&window.input)?;
         let width = input.width();
-        let names = names(&window.schema);
-        let mut places = vec![0; names.len() - width];
+        let mut places = vec![0; window.window_expr.len()];
         let (mut calls, mut sessions) = (Vec::new(), Vec::new());
         let mut open: Vec<usize> = Vec::new();
-        for (i, (expr, name)) in window.window_expr.iter().zip(&names[width..]).enumerate() {
+        for (i, expr) in window.window_expr.iter().enumerate() {
             let call = called(expr)?;
             let session = [START, END].iter().position(|bound| call.fun.name() == *bound);
             if let Some(bound) = session {
@@ -52,7 +51,7 @@ impl Resolver<'_> {
                 places[i] = at + bound;
                 continue;
             }
-            let (wider, windowed) = self.windowed(input, window, call, name)?;
+            let (wider, windowed) = self.windowed(input, window, call)?;
             input = wider;
             open.push(calls.len());
             calls.push((i, windowed));
@@ -111,7 +110,6 @@ impl Resolver<'_> {
         input: Rel,
         window: &logical_plan::Window,
         call: &Call,
-        name: &str,
     ) -> Result<(Rel, Windowed), SqlError> {
         let (plan, params) = (window.input.schema(), &call.params);
         if params.distinct {
@@ -157,7 +155,8 @@ impl Resolver<'_> {
         };
         let partition = partition.to_vec();
         let order = order.collect();
-        Ok((input, Windowed { partition, order, call, data_type, name: name.to_owned() }))
+        let name = function.name().to_owned();
+        Ok((input, Windowed { partition, order, call, data_type, name }))
     }
 }
 

@@ -151,9 +151,10 @@ fn groups_have_their_key() {
         "SELECT k, sum(v) FILTER (WHERE s = 'a') AS a FROM t \
          GROUP BY k HAVING sum(v) FILTER (WHERE s = 'a') > 1 AND k > 0",
         expect![[r#"
-            Project [k@0, sum@1] -> (k, a)
-              Filter sum@1 > 1 -> (k, sum)
-                Aggregate keys=[k] calls=[sum(v) filter expr_2 accumulable] -> (k, sum)
+            Project [k@0, count@1, sum@2] -> (k, count, a)
+              Filter count@1 > 1 -> (k, count, sum)
+                Aggregate keys=[k] calls=[count() accumulable, sum(v) filter expr_2
+                      accumulable] -> (k, count, sum)
                   Project [k@0, v@1, s@2 = a] -> (k, v, expr_2)
                     Filter k@0 > 0 -> (k, v, s)
                       Project [k@1, v@2, s@4] -> (k, v, s)
@@ -245,7 +246,8 @@ fn a_temporal_filter_stands_below_the_join() {
             Project [id@0, s@3] -> (id, s)
               Join [k = id] -> (id, k, id, s)
                 Project [id@0, k@1] -> (id, k)
-                  TemporalFilter [now() -1800000000 us < ts@2, now() >= ts@2] -> (id, k, ts)
+                  TemporalFilter [now() -1800000000 us < ts@2, now() >= ts@2] -> (id, k,
+                        ts)
                     Project [id@0, k@1, ts@5] -> (id, k, ts)
                       Input t -> (id, k, v, f, s, ts)
                 Project [id@0, s@3] -> (id, s)

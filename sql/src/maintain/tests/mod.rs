@@ -4,6 +4,7 @@ mod generator;
 mod lowering;
 mod oracle;
 mod refusal;
+mod subqueries;
 
 use std::sync::Arc;
 
@@ -144,8 +145,27 @@ impl Fixture {
             text.push_str(&format!("\nNOTICE {}", notice.message));
         }
         text.push('\n');
-        text
+        text.lines().map(broken).collect()
     }
+}
+
+/// A line in pieces that fit a test's file, the further ones indented.
+fn broken(line: &str) -> String {
+    const WIDTH_MAX: usize = 78;
+    let indent = line.len() - line.trim_start().len();
+    let (mut text, mut width) = (" ".repeat(indent), indent);
+    for word in line.split(' ').filter(|word| !word.is_empty()) {
+        if width + word.chars().count() > WIDTH_MAX && width > indent {
+            text.push_str(&format!("\n{:indent$}", "", indent = indent + 6));
+            width = indent + 6;
+        } else if width > indent {
+            text.push(' ');
+            width += 1;
+        }
+        text.push_str(word);
+        width += word.chars().count();
+    }
+    text + "\n"
 }
 
 fn query(sql: &str) -> Result<Box<ast::Query>, SqlError> {

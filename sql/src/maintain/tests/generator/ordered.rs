@@ -34,7 +34,9 @@ impl Generator {
     fn distinct_on(&mut self) -> String {
         let (from, scope, guards) = self.from(1);
         let filter = self.filter(&scope, guards);
-        let (key, value) = (self.leaf(&scope, Type::Int), self.leaf(&scope, Type::Text));
+        // Not bare literals: in ORDER BY those are places.
+        let key = format!("({} + 0)", self.leaf(&scope, Type::Int));
+        let value = format!("({} || '')", self.leaf(&scope, Type::Text));
         let by = self.leaf(&scope, Type::Bigint);
         format!(
             "SELECT DISTINCT ON ({key}) {key} AS c0, {value} AS c1, {by} AS c2 FROM {from}{filter} \
@@ -56,8 +58,8 @@ impl Generator {
         let body = format!("SELECT a.id, a.k, {} FROM t a{filter}", calls.join(", "));
         match self.one_in(4) {
             true => format!(
-                "SELECT * FROM (SELECT a.id, row_number() OVER (PARTITION BY a.k ORDER BY a.v, a.id) \
-                 AS n FROM t a{filter}) x WHERE n <= 2"
+                "SELECT * FROM (SELECT a.id, row_number() OVER \
+                 (PARTITION BY a.k ORDER BY a.v, a.id) AS n FROM t a{filter}) x WHERE n <= 2"
             ),
             false => body,
         }
