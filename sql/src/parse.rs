@@ -6,6 +6,7 @@
 
 mod copy;
 mod cursor;
+mod dialect;
 mod function;
 mod limits;
 pub(crate) mod position;

@@ -1,15 +1,15 @@
 //! A query string cut into statements.
 
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::cursor::Cursor;
+use super::dialect::TidemarkDialect;
 use super::position::{Lines, syntax_error};
 use super::{ParsedStatement, Statement, limits, recognize};
 use crate::error::SqlError;
 
-pub(super) const DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+pub(super) const DIALECT: TidemarkDialect = TidemarkDialect;
 
 /// See [`super::parse`].
 pub fn statements(text: &str) -> Result<Vec<ParsedStatement>, SqlError> {
