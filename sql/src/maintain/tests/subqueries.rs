@@ -349,6 +349,27 @@ fn windows() {
 }
 
 #[test]
+fn numbers_of_rows_are_bigints() {
+    check(
+        "SELECT id, n + 1 AS m FROM (SELECT id, row_number() OVER (ORDER BY id) AS n, \
+         rank() OVER (ORDER BY k) AS r FROM t) x WHERE n = r OR n % 2 = 0",
+        expect![[r#"
+            Project [id@0, n@1 + 1] -> (id, m)
+              Filter CASE WHEN (n@1 = r@2) IS NOT DISTINCT FROM true THEN true ELSE n@1 =
+                    r@2 OR n@1 % 2 = 0 END -> (id, n, r)
+                Project [id@0, row_number@2, rank@3] -> (id, n, r)
+                  Window partition=[] order=[k] calls=[rank() range unbounded preceding to
+                        current row] -> (id, k, row_number, rank)
+                    Window partition=[] order=[id] calls=[row_number() range unbounded
+                          preceding to current row] -> (id, k, row_number)
+                      Project [id@0, k@1] -> (id, k)
+                        Input t -> (id, k, v, f, s, ts)
+            key (id)
+        "#]],
+    );
+}
+
+#[test]
 fn sets_and_lists_and_time_windows() {
     check(
         "SELECT k FROM t EXCEPT ALL SELECT k FROM u",

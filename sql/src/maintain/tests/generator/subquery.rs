@@ -76,7 +76,7 @@ impl Generator {
             None => "1".to_owned(),
         };
         self.nesting -= 1;
-        let body = match (self.random.random_range(0..8), ty) {
+        match (self.random.random_range(0..8), ty) {
             (0, Some(ty)) => {
                 let (other, inner, other_filter) = self.correlated(scope);
                 let operation = self.pick(&["UNION ALL", "UNION", "EXCEPT", "INTERSECT"]);
@@ -92,8 +92,7 @@ impl Generator {
                 format!("SELECT {value} FROM {from}{filter} GROUP BY 1 HAVING count(*) < 3")
             }
             _ => format!("SELECT {value} FROM {from}{filter}"),
-        };
-        body
+        }
     }
 
     /// A relation under a name of its own, its columns behind those of the outer query, and a WHERE
