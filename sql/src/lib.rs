@@ -9,6 +9,7 @@
 //! DataFusion's meaning is turned into PostgreSQL's, and both ad-hoc and maintained plans go
 //! through them.
 
+mod by_operators;
 pub mod context;
 pub mod ddl;
 pub mod dml;

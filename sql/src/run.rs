@@ -21,6 +21,7 @@ use datafusion::scalar::ScalarValue;
 use tidemark_catalog::ObjectId;
 use tidemark_engine::Timestamp;
 
+use crate::by_operators;
 use crate::context::{PlanContext, ReadView, collection};
 use crate::error::SqlError;
 use crate::plan::{QueryPlan, base_tables, on_large_stack, scanned};
@@ -70,10 +71,23 @@ pub(crate) async fn physical_of(
 ) -> Result<(SessionState, Arc<dyn ExecutionPlan>), SqlError> {
     let mut state = session_state(ctx);
     let bound = Run { ctx, read, given }.bind(&state, plan, params)?;
-    let optimized = optimize(&state, bound)?;
-    set_parallelism(&mut state, scanned_rows(&optimized)?);
-    let exec = execution(&state, &optimized).await?;
+    let exec = match with_datafusion(&mut state, bound.clone()).await {
+        Ok(exec) => exec,
+        Err(error) => match by_operators::execution(&state, &bound, read.now).await? {
+            Some(exec) => exec,
+            None => return Err(error.into()),
+        },
+    };
     Ok((state, exec))
+}
+
+async fn with_datafusion(
+    state: &mut SessionState,
+    bound: LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let optimized = optimize(state, bound)?;
+    set_parallelism(state, scanned_rows(&optimized)?);
+    execution(state, &optimized).await
 }
 
 /// Every row of a plan.

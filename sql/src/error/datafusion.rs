@@ -118,6 +118,19 @@ fn overflow(message: &str) -> SqlError {
     SqlError::new(state::NUMERIC_VALUE_OUT_OF_RANGE, what)
 }
 
+/// What went wrong with a row, by its message alone.
+pub fn data_error(message: &str) -> SqlError {
+    let ends = |end: &str| message.ends_with(end);
+    let code = match () {
+        () if message == "division by zero" => state::DIVISION_BY_ZERO,
+        () if message.starts_with("more than one row") => state::CARDINALITY_VIOLATION,
+        () if ends("out of range") || ends("overflow") => state::NUMERIC_VALUE_OUT_OF_RANGE,
+        () if message.starts_with("invalid input syntax") => state::INVALID_TEXT_REPRESENTATION,
+        () => state::INVALID_PARAMETER_VALUE,
+    };
+    SqlError::new(code, message)
+}
+
 /// Wordings that are known, by a part of them. The first that fits decides.
 type Known = (&'static str, SqlState, &'static str);
 

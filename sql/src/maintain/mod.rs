@@ -34,6 +34,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use sqlparser::ast;
@@ -185,6 +186,30 @@ fn maintain(
     let plan = columns::renamed(lower::lower(&optimized, &scalars)?, &columns);
     let optimized = optimized.explain().lines().map(str::to_owned).collect();
     Ok(Maintained { plan, columns, key, notices, optimized })
+}
+
+/// A relation that a plan bound to a snapshot scans.
+pub(crate) struct Input {
+    /// What the engine's plan calls it.
+    pub number: u64,
+    pub schema: SchemaRef,
+}
+
+/// Plans a query that is bound to a snapshot, with the columns it has; `input` is asked about every
+/// scan.
+pub(crate) fn plan_bound(
+    logical: &LogicalPlan,
+    options: Arc<ConfigOptions>,
+    input: &dyn Fn(&TableScan) -> Result<Input, SqlError>,
+) -> Result<Plan, SqlError> {
+    let scalars = Scalars::new(options);
+    let relation = |scan: &TableScan| {
+        let Input { number, schema } = input(scan)?;
+        let (object, name) = (ObjectId(number), scan.table_name.to_string());
+        Ok(Scan { object, name, schema, types: vec![], key: None, append_only: false })
+    };
+    let resolved = resolve::resolve(logical, &relation, &scalars)?;
+    lower::lower(&prune::prune(pushdown::push_down(resolved)?), &scalars)
 }
 
 /// The table or materialized view that a plan scans.

@@ -43,6 +43,8 @@ fn ordered(plan: LogicalPlan) -> LogicalPlan {
             projection.input = Arc::new(ordered(Arc::unwrap_or_clone(projection.input)));
             LogicalPlan::Projection(projection)
         }
+        // A row for each of the expressions that it is ordered by.
+        LogicalPlan::Distinct(Distinct::On(_)) => plan,
         plan => {
             let mut expr = Vec::new();
             append(&mut expr, plan.schema());
@@ -56,7 +58,7 @@ fn ordered(plan: LogicalPlan) -> LogicalPlan {
 
 fn sorts(plan: &LogicalPlan) -> bool {
     match plan {
-        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Sort(_) | LogicalPlan::Distinct(Distinct::On(_)) => true,
         LogicalPlan::Projection(projection) => sorts(&projection.input),
         _ => false,
     }

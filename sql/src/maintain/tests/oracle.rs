@@ -198,7 +198,6 @@ fn text_is_plan_where_rows_fail() {
 }
 
 #[test]
-#[ignore = "the engine's oracle has no top-k and windows yet"]
 fn text_is_plan_of_orders() {
     run_all(3_000_000..3_000_200, Ask::Ordered);
 }
