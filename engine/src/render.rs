@@ -11,7 +11,7 @@ use timely::dataflow::Scope;
 use timely::dataflow::operators::Concatenate;
 
 use crate::dataflow::drive::{
-    DataflowContext, InputStream, OnAdvance, Routing, UpdateStream, drive,
+    DataflowContext, Driven, InputStream, OnAdvance, Routing, UpdateStream, drive,
 };
 use crate::dataflow::sink::Sink;
 use crate::dataflow::source::{self, Source, SourceQueue};
@@ -175,6 +175,6 @@ impl<'s> Renderer<'s> {
         on_advance: Option<OnAdvance>,
     ) -> UpdateStream<'s> {
         let (context, place) = (self.context.clone(), self.places.last().copied());
-        drive(self.scope, name, context, inputs, operator, temporal, on_advance, place)
+        drive(self.scope, name, context, inputs, Driven { operator, temporal, on_advance, place })
     }
 }

@@ -96,7 +96,8 @@ impl Catalog {
         let users =
             self.dependents(function.id).into_iter().chain(before.iter().map(|kept| kept.0));
         if let Some(user) = users.min() {
-            let (function, user) = (old.signature(), self.describe(user, &[old.schema.clone()]));
+            let (function, user) =
+                (old.signature(), self.describe(user, std::slice::from_ref(&old.schema)));
             return Err(CatalogError::FunctionInUse { function, user });
         }
         Arc::make_mut(&mut self.functions).insert(function.id, Arc::new(new));

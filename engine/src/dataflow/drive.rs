@@ -58,18 +58,25 @@ pub(crate) struct DataflowContext {
 /// Told after each advance: the upper up to which the operator has answered, and its next time.
 pub(crate) type OnAdvance = Box<dyn FnMut(u64, Option<u64>)>;
 
-/// Adds `operator` to the dataflow. `temporal` is whether it changes with time alone, `place` where
-/// it stands in the plan, if it does.
+/// An operator, and what the driver has to know of it.
+pub(crate) struct Driven {
+    pub operator: Box<dyn Operator>,
+    /// Whether it changes with time alone.
+    pub temporal: bool,
+    pub on_advance: Option<OnAdvance>,
+    /// Where it stands in the plan, if it does.
+    pub place: Option<usize>,
+}
+
+/// Adds an operator to the dataflow.
 pub(crate) fn drive<'s>(
     scope: Scope<'s, u64>,
     name: &str,
     context: DataflowContext,
     inputs: Vec<InputStream<'s>>,
-    mut operator: Box<dyn Operator>,
-    temporal: bool,
-    mut on_advance: Option<OnAdvance>,
-    place: Option<usize>,
+    driven: Driven,
 ) -> UpdateStream<'s> {
+    let Driven { mut operator, temporal, mut on_advance, place } = driven;
     let mut builder = OperatorBuilder::new(name.to_string(), scope);
     let schemas: Vec<SchemaRef> = inputs.iter().map(|input| input.schema.clone()).collect();
     let mut receivers: Vec<Receive> =

@@ -116,7 +116,7 @@ fn already(table: u64, column: usize) -> Plan {
 
 /// A view beside the rows of a table with the same first column.
 fn joined(view: u64, plan: &Plan, table: u64) -> Plan {
-    let read = |id, schema: &SchemaRef| input(id, &schema);
+    let read = |id, schema: &SchemaRef| input(id, schema);
     let (left, right) = (plan.schema(), table_schema(table));
     let fields: Vec<_> = left.fields().iter().chain(right.fields()).cloned().collect();
     Plan::Join(Box::new(JoinPlan {

@@ -44,9 +44,12 @@ fn operator(name: &'static str, reals: Body, doubles: Body) -> ScalarUDF {
     Scalar::new(name).overload(strict(real)).overload(strict(double)).udf()
 }
 
+/// Computes one value of two.
+type Operation<N> = fn(N, N) -> Result<N, SqlError>;
+
 fn apply<T: ArrowPrimitiveType>(
     call: &Call<'_>,
-    op: fn(T::Native, T::Native) -> Result<T::Native, SqlError>,
+    op: Operation<T::Native>,
 ) -> Result<ArrayRef, SqlError> {
     let (a, b) = (call.args[0].as_primitive::<T>(), call.args[1].as_primitive::<T>());
     let result = try_binary::<_, _, _, T>(a, b, |a, b| {

@@ -59,10 +59,10 @@ const COLUMNS: &[Column<Row>] = &[
     fixed("external_language", PgType::Varchar, Value::Text("SQL")),
     fixed("parameter_style", PgType::Varchar, Value::Text("GENERAL")),
     column("is_deterministic", PgType::Varchar, |row| {
-        Value::yes_or_no(row.function.volatility == Volatility::Immutable).into()
+        Value::yes_or_no(row.function.volatility == Volatility::Immutable)
     }),
     fixed("sql_data_access", PgType::Varchar, Value::Text("MODIFIES")),
-    column("is_null_call", PgType::Varchar, |row| Value::yes_or_no(row.function.strict).into()),
+    column("is_null_call", PgType::Varchar, |row| Value::yes_or_no(row.function.strict)),
     null("sql_path", PgType::Varchar),
     fixed("schema_level_routine", PgType::Varchar, Value::Text("YES")),
     fixed("max_dynamic_result_sets", PgType::Int4, Value::Int(0)),
