@@ -24,7 +24,7 @@ use super::temporal::Temporal;
 use super::top_k::TopK;
 use super::unnest::Unnest;
 use super::window::Window;
-use super::{Operator, StepContext};
+use super::{Operator, StateSize, StepContext};
 use crate::plan::Plan;
 use crate::time::CollectionId;
 use crate::updates::Updates;
@@ -114,6 +114,15 @@ impl Nested {
         let within = out.times.iter().all(|time| (context.lower..context.upper).contains(time));
         assert!(within, "an output's times are those of the step");
         out
+    }
+
+    /// What all operators keep.
+    pub fn state(&self) -> StateSize {
+        let own = match &self.kind {
+            Kind::Operator { operator, .. } => operator.state(),
+            _ => StateSize::default(),
+        };
+        self.inputs.iter().map(Nested::state).fold(own, |sum, state| sum + state)
     }
 
     /// The next time at which an operator changes its output with no input.

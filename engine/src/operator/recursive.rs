@@ -23,7 +23,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::nested::Nested;
-use super::{Operator, StepContext};
+use super::{Operator, StateSize, StepContext};
 use crate::plan::{InputPlan, Plan};
 use crate::quarantine::Quarantine;
 use crate::state::consolidate::consolidate;
@@ -379,6 +379,10 @@ impl Operator for Recursive {
 
     fn next_time(&self) -> Option<u64> {
         self.step.next_time().into_iter().chain(self.retry_time).min()
+    }
+
+    fn state(&self) -> StateSize {
+        self.rows.size() + self.step.state()
     }
 }
 

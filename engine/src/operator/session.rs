@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 
-use super::{Operator, StepContext};
+use super::{Operator, StateSize, StepContext};
 use crate::aggregate::columns_at;
 use crate::expression::RowError;
 use crate::plan::{Plan, listed};
@@ -368,6 +368,10 @@ impl Operator for Session {
         self.rows.release(released);
         self.forget(order.iter().map(|&row| keys[row as usize]).collect());
         out
+    }
+
+    fn state(&self) -> StateSize {
+        self.rows.size() + StateSize { rows: 0, ..self.index.size() }
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::{Operator, StepContext};
+use super::{Operator, StateSize, StepContext};
 use crate::plan::{Plan, SortKey, listed};
 use crate::state::order_tree::NONE;
 use crate::state::sorted_rows::{Change, SortedRows};
@@ -172,6 +172,10 @@ impl Operator for TopK {
         let out = Updates::new(self.rows.decode(&out.rows), out.times, out.diffs);
         self.rows.release();
         out
+    }
+
+    fn state(&self) -> StateSize {
+        self.rows.size()
     }
 }
 

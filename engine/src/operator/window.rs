@@ -40,7 +40,7 @@ use self::frame::Interval;
 use self::look::{Partition, Span};
 use self::reach::{Around, Reach};
 use self::trailer::{Trailer, number};
-use super::{Operator, StepContext};
+use super::{Operator, StateSize, StepContext};
 use crate::aggregate::{AggregateFunction, Order, Run, Swept};
 use crate::plan::{AggregateCall, Plan, SortKey, listed};
 use crate::state::sorted_rows::{Change, SortedRows};
@@ -443,6 +443,10 @@ impl Operator for Window {
         parts.push(self.flush(context, &whole));
         self.forget();
         Updates::concat(&self.schema, parts)
+    }
+
+    fn state(&self) -> StateSize {
+        self.rows.size()
     }
 }
 

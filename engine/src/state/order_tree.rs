@@ -58,6 +58,11 @@ pub(crate) struct Place {
 }
 
 impl OrderTree {
+    /// What its nodes take in memory.
+    pub fn bytes(&self) -> usize {
+        self.nodes.len() * size_of::<Node>()
+    }
+
     /// How many units the tree has.
     pub fn total(&self, root: u32) -> i64 {
         self.sum_units(root)

@@ -22,7 +22,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use super::key_index::{KeyCodec, KeyIndex, hash_bytes, normalize_floats, types_of};
 use super::order_tree::{NONE, OrderTree, Place};
 use crate::aggregate::columns_at;
-use crate::operator::StepContext;
+use crate::operator::{StateSize, StepContext};
 use crate::plan::SortKey;
 use crate::time::Timestamp;
 use crate::updates::{Updates, batch_of};
@@ -76,6 +76,14 @@ impl Change {
 }
 
 impl SortedRows {
+    /// How many rows there are, and what they take in memory with their places in the order.
+    pub fn size(&self) -> StateSize {
+        let rows = self.rows.size();
+        let keys = StateSize { rows: 0, ..self.partitions.size() };
+        let records = self.records.len() * size_of::<Record>() + self.tree.bytes();
+        rows + keys + StateSize { rows: 0, bytes: records as u64 }
+    }
+
     /// Rows that are equal in `peers` are peers; `rest` orders them.
     pub fn new(
         schema: &SchemaRef,

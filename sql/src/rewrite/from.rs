@@ -39,7 +39,7 @@ fn check_tables(tables: &TableWithJoins, names: &mut Names) -> Result<(), SqlErr
     })
 }
 
-/// The merged columns of these take the other side's value, which USING says and NATURAL cannot yet.
+/// The merged columns of these take the other side's value: USING says which, NATURAL cannot yet.
 fn check_natural(operator: &JoinOperator) -> Result<(), SqlError> {
     let what = match operator {
         JoinOperator::Right(JoinConstraint::Natural)
