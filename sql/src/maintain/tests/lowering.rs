@@ -151,10 +151,9 @@ fn groups_have_their_key() {
         "SELECT k, sum(v) FILTER (WHERE s = 'a') AS a FROM t \
          GROUP BY k HAVING sum(v) FILTER (WHERE s = 'a') > 1 AND k > 0",
         expect![[r#"
-            Project [k@0, count@1, sum@2] -> (k, count, a)
-              Filter count@1 > 1 -> (k, count, sum)
-                Aggregate keys=[k] calls=[count() accumulable, sum(v) filter expr_2
-                      accumulable] -> (k, count, sum)
+            Project [k@0, sum@1] -> (k, a)
+              Filter sum@1 > 1 -> (k, sum)
+                Aggregate keys=[k] calls=[sum(v) filter expr_2 accumulable] -> (k, sum)
                   Project [k@0, v@1, s@2 = a] -> (k, v, expr_2)
                     Filter k@0 > 0 -> (k, v, s)
                       Project [k@1, v@2, s@4] -> (k, v, s)

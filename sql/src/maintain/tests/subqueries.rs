@@ -473,7 +473,7 @@ fn recursions() {
                     Project [id@0, k@1] -> (id, k)
                       Input t -> (id, k, v, f, s, ts)
                     Project [id@0] -> (id)
-                      Input #4611686018427387904 -> (id, k)
+                      Input itself -> (id, k)
             no key
         "#]],
     );
