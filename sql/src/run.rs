@@ -73,10 +73,16 @@ pub(crate) async fn physical_of(
     let bound = Run { ctx, read, given }.bind(&state, plan, params)?;
     let exec = match with_datafusion(&mut state, bound.clone()).await {
         Ok(exec) => exec,
-        Err(error) => match by_operators::execution(&state, &bound, read.now).await? {
-            Some(exec) => exec,
-            None => return Err(error.into()),
-        },
+        Err(error) => {
+            let error = SqlError::from(error);
+            match by_operators::execution(&state, &bound, read.now).await {
+                Ok(Some(exec)) => exec,
+                // A value at fault, which was met while planning.
+                Err(_) if error.code.starts_with("22") => return Err(error),
+                Err(of_rows) => return Err(of_rows),
+                Ok(None) => return Err(error),
+            }
+        }
     };
     Ok((state, exec))
 }
