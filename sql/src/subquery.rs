@@ -152,9 +152,9 @@ impl Rewriter<'_> {
         value: Option<Expr>,
     ) -> Result<Expr> {
         let plan = Arc::unwrap_or_clone(subquery.subquery);
-        if plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_) | LogicalPlan::Join(_))))? {
-            // Of several partitions: they wait for tasks that nobody runs here.
-            return Err(SqlError::unsupported("a join or union in a subquery by row").into());
+        if plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_))))? {
+            // Its partitions wait for tasks that nobody runs here.
+            return Err(SqlError::unsupported("a union in a subquery by row").into());
         }
         let outer = outer_columns(&plan)?;
         let resolved = |expr: &Expr| match expr {
