@@ -304,15 +304,15 @@ impl Matching {
         let strict = matches!(self.op, Operator::Lt | Operator::Gt);
         let mut found = vec![NONE; left.num_rows()];
         let mut open: Vec<(u32, Range<usize>)> = Vec::new();
-        for row in 0..left.num_rows() {
+        for (row, found) in found.iter_mut().enumerate() {
             if row % STEP_ROWS == 0 {
                 check(cancelled)?;
             }
             let allowed = sorted.allowed(sides, row, strict);
-            match (allowed.end.checked_sub(1), &self.pair_filter) {
-                (Some(best), None) if !allowed.is_empty() => found[row] = sorted.rows[best],
-                (Some(_), Some(_)) if !allowed.is_empty() => open.push((row as u32, allowed)),
-                _ => {}
+            match (allowed.is_empty(), &self.pair_filter) {
+                (true, _) => {}
+                (false, None) => *found = sorted.rows[allowed.end - 1],
+                (false, Some(_)) => open.push((row as u32, allowed)),
             }
         }
         let Some(filter) = &self.pair_filter else { return Ok(found) };
