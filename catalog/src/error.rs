@@ -23,8 +23,6 @@ pub enum CatalogError {
     UndefinedFunction(crate::ObjectId),
     #[error("{message}")]
     FunctionReplacement { message: String, signature: String },
-    #[error("cannot replace function {function}: {user} uses it")]
-    FunctionInUse { function: String, user: String },
     #[error("column {1} of relation \"{0}\" does not exist")]
     UndefinedColumn(String, usize),
     #[error("unacceptable schema name \"{0}\"")]
@@ -63,7 +61,7 @@ impl CatalogError {
             CatalogError::UndefinedSchema(_) => "3F000",
             CatalogError::UndefinedObject(_) => "42P01",
             CatalogError::DuplicateFunction(_) => "42723",
-            CatalogError::Overloaded(_) | CatalogError::FunctionInUse { .. } => "0A000",
+            CatalogError::Overloaded(_) => "0A000",
             CatalogError::UndefinedFunction(_) => "42883",
             CatalogError::FunctionReplacement { .. } => "42P13",
             CatalogError::UndefinedColumn(..) => "42703",
@@ -103,9 +101,6 @@ impl CatalogError {
             }
             CatalogError::Overloaded(signature) => {
                 Some(format!("Take another name, or drop {signature} first."))
-            }
-            CatalogError::FunctionInUse { .. } => {
-                Some("Drop it with CASCADE, create it anew, and create its views again.".to_owned())
             }
             _ => None,
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Catalog, Entry, Name, Schema, is_system_schema};
+use super::{Catalog, Entry, FormerHolder, Name, Schema, is_system_schema};
 use crate::error::CatalogError;
 use crate::object::{Column, CommitTime, Object, ObjectId, ObjectKind, View};
 use crate::op::{CommentTarget, Op};
@@ -26,11 +26,11 @@ impl Catalog {
             Op::RenameSchema { name, to } => self.rename_schema(name, to),
             Op::CreateObject(object) => self.create_object(object, at),
             Op::ReplaceObject(object) => self.replace_object(object, at),
-            Op::DropObject(id) => self.drop_object(*id),
-            Op::CreateFunction(function) => self.create_function(function),
-            Op::ReplaceFunction(function) => self.replace_function(function),
+            Op::DropObject(id) => self.drop_object(*id, at),
+            Op::CreateFunction(function) => self.create_function(function, at),
+            Op::ReplaceFunction(function) => self.replace_function(function, at),
             Op::DropFunction(id) => self.drop_function(*id),
-            Op::Rename { id, to } => self.rename(*id, to),
+            Op::Rename { id, to } => self.rename(*id, to, at),
             Op::Comment { on, text } => self.comment(on, text.clone()),
         }?;
         self.version += 1;
@@ -140,10 +140,13 @@ impl Catalog {
                 ObjectKind::View(after) | ObjectKind::MaterializedView(after),
             ) => {
                 check_replacement(before, after)?;
-                if before.same_definition(after) {
+                if !self.makes_version(object.id, before, after) {
                     return Ok(());
                 }
                 after.version = before.version + 1;
+                if let Some(collection) = after.collection {
+                    self.take_id(collection);
+                }
                 let entry = self.entry_mut(object.id);
                 let before = std::mem::replace(&mut entry.object, new);
                 let from = std::mem::replace(&mut entry.from, at);
@@ -163,6 +166,13 @@ impl Catalog {
         Ok(())
     }
 
+    /// A version is a definition down to the tables: it is another one when the text is, or when
+    /// something that the text names has changed since (S12).
+    fn makes_version(&self, id: ObjectId, before: &View, after: &View) -> bool {
+        let since = self.objects.get(&id).map_or(CommitTime::STAGED, |entry| entry.from);
+        !before.same_definition(after) || self.below_changed_after(after, since)
+    }
+
     /// A table that gains its key by REPLACE gets the key's name now.
     fn name_replaced_key(&self, old: &Object, new: &mut Object) -> Result<(), CatalogError> {
         let had_key = old.table().is_some_and(|table| table.primary_key_name().is_some());
@@ -170,17 +180,19 @@ impl Catalog {
         if had_key && has_key { Ok(()) } else { self.name_primary_key(new) }
     }
 
-    fn drop_object(&mut self, id: ObjectId) -> Result<(), CatalogError> {
+    fn drop_object(&mut self, id: ObjectId, at: CommitTime) -> Result<(), CatalogError> {
         let object = self.require(id)?.clone();
         self.check_no_dependents(id, &object.schema)?;
+        self.note_former_name(&object, at);
         self.remove_names(&object);
         Arc::make_mut(&mut self.objects).remove(&id);
         Ok(())
     }
 
-    fn rename(&mut self, id: ObjectId, to: &str) -> Result<(), CatalogError> {
+    fn rename(&mut self, id: ObjectId, to: &str, at: CommitTime) -> Result<(), CatalogError> {
         let old = self.require(id)?.clone();
         self.check_free(&old.schema, to)?;
+        self.note_former_name(&old, at);
         self.remove_names(&old);
         let entry = self.entry_mut(id);
         entry.object.name = to.to_owned();
@@ -263,6 +275,13 @@ impl Catalog {
         if let Some(key) = object.table().and_then(|table| table.primary_key_name()) {
             schema.names.remove(key);
         }
+    }
+
+    fn note_former_name(&mut self, object: &Object, until: CommitTime) {
+        let from = self.created(object.id).expect("callers have looked the object up");
+        let name = (object.schema.clone(), object.name.clone());
+        let holder = FormerHolder { id: object.id, from, until };
+        Arc::make_mut(&mut self.former).entry(name).or_default().push(holder);
     }
 
     pub(super) fn take_id(&mut self, id: ObjectId) {
