@@ -38,8 +38,8 @@ pub enum CatalogError {
         pronoun: &'static str,
         detail: String,
     },
-    #[error("{0}")]
-    InvalidReplacement(String),
+    #[error("{message}")]
+    InvalidReplacement { message: String, hint: Option<String> },
     #[error("\"{name}\" is not a {expected}")]
     WrongKind { name: String, expected: &'static str },
     #[error("infinite recursion detected in rules for relation \"{0}\"")]
@@ -68,7 +68,7 @@ impl CatalogError {
             CatalogError::ReservedSchemaName(_) => "42939",
             CatalogError::SystemSchema(..) => "42501",
             CatalogError::RequiredSchema(_) | CatalogError::Dependents { .. } => "2BP01",
-            CatalogError::InvalidReplacement(_) => "42P16",
+            CatalogError::InvalidReplacement { .. } => "42P16",
             CatalogError::WrongKind { .. } => "42809",
             CatalogError::Recursion(_) => "42P17",
             CatalogError::IdTaken(_) => "XX000",
@@ -99,6 +99,7 @@ impl CatalogError {
             CatalogError::FunctionReplacement { signature, .. } => {
                 Some(format!("Use DROP FUNCTION {signature} first."))
             }
+            CatalogError::InvalidReplacement { hint, .. } => hint.clone(),
             CatalogError::Overloaded(signature) => {
                 Some(format!("Take another name, or drop {signature} first."))
             }

@@ -90,7 +90,7 @@ pub fn selected(
         let last = catalog.versions(id).len();
         SqlError::new(state::UNDEFINED_OBJECT, message)
             .with_detail(format!("It has versions 1 to {last}."))
-            .with_hint("tidemark.versions lists them.")
+            .with_hint("tidemark.views lists them.")
     })
 }
 

@@ -11,6 +11,7 @@ use super::{Catalog, Entry, FormerHolder, Name, Schema, is_system_schema};
 use crate::error::CatalogError;
 use crate::object::{Column, CommitTime, Object, ObjectId, ObjectKind, View};
 use crate::op::{CommentTarget, Op};
+use crate::quote::quote_identifier;
 
 impl Catalog {
     /// Applies an op of a transaction still open: its time is not known yet.
@@ -318,23 +319,22 @@ fn check_columns(object: &Object) -> Result<(), CatalogError> {
 fn check_replacement(before: &View, after: &View) -> Result<(), CatalogError> {
     if after.columns.len() < before.columns.len() {
         let message = "cannot drop columns from view".to_owned();
-        return Err(CatalogError::InvalidReplacement(message));
+        return Err(CatalogError::InvalidReplacement { message, hint: None });
     }
     before.columns.iter().zip(&after.columns).try_for_each(|(old, new)| check_column(old, new))
 }
 
 fn check_column(old: &Column, new: &Column) -> Result<(), CatalogError> {
-    let message = if old.name != new.name {
-        format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name)
+    let (message, hint) = if old.name != new.name {
+        (format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name), None)
     } else if (old.ty, old.typmod) != (new.ty, new.typmod) {
-        format!(
-            "cannot change data type of view column \"{}\" from {} to {}",
-            old.name,
-            old.ty.format(old.typmod),
-            new.ty.format(new.typmod)
-        )
+        let (from, to) = (old.ty.format(old.typmod), new.ty.format(new.typmod));
+        let name = &old.name;
+        let hint = format!("Keep it with CAST({} AS {from}).", quote_identifier(name));
+        let change = format!("data type of view column \"{name}\" from {from} to {to}");
+        (format!("cannot change {change}"), Some(hint))
     } else {
         return Ok(());
     };
-    Err(CatalogError::InvalidReplacement(message))
+    Err(CatalogError::InvalidReplacement { message, hint })
 }
