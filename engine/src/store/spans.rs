@@ -3,8 +3,8 @@
 //! Law
 //! - [`Relation::spans`] over [from, to] gives every row that is there at some time of it, as long
 //!   as from ≥ [`Relation::readable_from`] and `to` is closed.
-//! - [`Relation::changes`] over (from, to] is the net of their begins and ends: added to the rows at
-//!   `from`, it gives the rows at every time up to `to`.
+//! - [`Relation::changes`] over (from, to] is the net of their begins and ends: added to the rows
+//!   at `from`, it gives the rows at every time up to `to`.
 
 use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
