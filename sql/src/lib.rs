@@ -31,6 +31,7 @@ mod subquery;
 #[cfg(test)]
 mod tests;
 pub mod text_io;
+mod time_join;
 
 pub use context::{PlanContext, ReadView};
 pub use dml::{DmlPlan, DmlResult, check_unique, commit_error, insert_rows, plan_dml, run_dml};
