@@ -31,6 +31,7 @@ mod subquery;
 #[cfg(test)]
 mod tests;
 pub mod text_io;
+mod time_join;
 pub mod version;
 
 pub use context::{PlanContext, ReadView};
