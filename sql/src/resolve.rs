@@ -139,7 +139,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Definitions as of a time, and no views left in what is planned: down to the tables.
-    pub fn as_defined_at(mut self, time: CommitTime) -> Self {
+    pub fn with_definitions_at(mut self, time: CommitTime) -> Self {
         self.definitions = Some(time);
         self
     }

@@ -47,7 +47,7 @@ impl Resolver<'_> {
             VersionSelection::Number(_) => version.from,
             VersionSelection::InForce(at) => at.max(version.from),
         };
-        let resolver = Resolver::new(self.ctx, self.state).as_defined_at(below);
+        let resolver = Resolver::new(self.ctx, self.state).with_definitions_at(below);
         let (plan, _) = resolver.expand_version(version.object).map_err(|error| {
             let name = &version.object.name;
             let context = format!("version {} of view \"{name}\"", version.number);

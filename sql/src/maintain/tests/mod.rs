@@ -44,7 +44,7 @@ fn view(sql: &str, of: &[(&str, PgType)], key: Option<Vec<usize>>) -> View {
         functions: vec![],
         version: 1,
         collection: None,
-        widths: BTreeMap::new(),
+        widths: std::collections::BTreeMap::new(),
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),
         bindings: Default::default(),
