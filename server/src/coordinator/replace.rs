@@ -4,8 +4,8 @@
 //!          old ones answer. One commit then puts all of them in force; before it nothing has
 //!          happened, whatever fails or is cancelled. Versions whose plan stays the same are not
 //!          made
-//! Missing  a replacement that rows have to be computed for inside a transaction block (25001): they
-//!          would have to be filled from rows that nobody has committed
+//! Missing  inside a transaction block, a replacement for which rows have to be computed (25001):
+//!          it would have to fill views from rows that nobody has committed
 //!
 //! The right to change the catalog is held meanwhile, so other DDL waits.
 
@@ -62,7 +62,8 @@ pub async fn object(session: &mut Session, object: Object) -> Result<(), SqlErro
 
 /// Replaces a function that is in the catalog.
 ///
-/// Errors: 42P13 where its signature doesn't stay; what makes a view impossible that uses it; 25001.
+/// Errors: 42P13 where its signature does not stay; what makes a view impossible that uses it;
+/// 25001.
 pub async fn function(session: &mut Session, function: Function) -> Result<(), SqlError> {
     let dependents = session.plan_context().catalog.dependents_transitive(function.id);
     session.open_transaction()?.stage(Op::ReplaceFunction(function.clone()))?;
@@ -147,7 +148,7 @@ fn next_version(
 ) -> Result<Option<(Object, Option<MaintainedPlan>)>, SqlError> {
     let mut object = present.clone();
     match &mut object.kind {
-        ObjectKind::Table(_) => return Ok(None),
+        ObjectKind::Table(_) => Ok(None),
         ObjectKind::View(view) => {
             allow(view, calls);
             let functions = functions_of(ctx, &object)?;
