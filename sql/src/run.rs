@@ -26,7 +26,7 @@ use tidemark_catalog::ObjectId;
 use tidemark_engine::Timestamp;
 
 use crate::by_operators;
-use crate::context::{PlanContext, ReadView, collection};
+use crate::context::{PlanContext, ReadView};
 use crate::error::SqlError;
 use crate::plan::{QueryPlan, base_tables, on_large_stack, scanned};
 use crate::provider::{GivenRows, RelationProvider};
@@ -257,7 +257,7 @@ impl Run<'_> {
             ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) => {
                 let provider = RelationProvider::new(
                     self.ctx,
-                    collection(*id),
+                    self.ctx.collection(*id),
                     Arc::clone(&source.schema),
                     source.with_row_ids,
                     self.read,
@@ -290,8 +290,8 @@ impl Run<'_> {
 pub(crate) fn is_overwritten(ctx: &PlanContext, read: &ReadView, view: ObjectId) -> bool {
     let Some(overlay) = read.overlay.as_deref() else { return false };
     let tables = base_tables(&ctx.catalog, &[view].into());
-    let overwritten = tables.iter().any(|id| overlay.table(collection(*id)).is_some());
-    overwritten || ctx.engine.relation(collection(view)).is_none()
+    let overwritten = tables.iter().any(|id| overlay.table(ctx.collection(*id)).is_some());
+    overwritten || ctx.engine.relation(ctx.collection(view)).is_none()
 }
 
 /// Tables and materialized views a plan reads, for those who lock.

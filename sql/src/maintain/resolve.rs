@@ -25,7 +25,7 @@ use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScan, Volatility, logical_plan};
 use datafusion::scalar::ScalarValue;
-use tidemark_catalog::ObjectId;
+use tidemark_engine::CollectionId;
 
 use super::interval::cast_of;
 use super::refuse;
@@ -89,7 +89,7 @@ struct QueryScope {
 #[derive(Clone)]
 struct Working {
     name: String,
-    object: ObjectId,
+    collection: CollectionId,
     schema: SchemaRef,
 }
 
