@@ -247,9 +247,7 @@ fn made() -> Vec<ScalarUDF> {
         Scalar::new("translate")
             .overload(fn3::<Text, Text, Text, Text>(|s, from, to| Ok(translate(s, from, to))))
             .udf(),
-        Scalar::new("like_escape")
-            .overload(fn2::<Text, Text, Text>(|pattern, escape| like_escape(pattern, escape)))
-            .udf(),
+        Scalar::new("like_escape").overload(fn2::<Text, Text, Text>(like_escape)).udf(),
         Scalar::new("chr").overload(fn1::<Int4, Text>(chr)).udf(),
         Scalar::new("byteacat")
             .overload(fn2::<Bytea, Bytea, Bytea>(|a, b| Ok([a, b].concat())))
