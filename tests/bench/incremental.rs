@@ -125,7 +125,7 @@ impl Side {
         client.batch_execute(case.schema).await.expect("tables");
         for Load { table, rows, row } in case.tables {
             let rows = rows[size];
-            load(&client, table, rows, |number| row(number, rows)).await;
+            load(&client, &format!("{table} FROM STDIN"), rows, |number| row(number, rows)).await;
         }
         client.batch_execute(case.view).await.expect("a view");
         let insert = client.prepare(case.insert).await.expect("an insert");

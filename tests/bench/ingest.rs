@@ -9,8 +9,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use futures::SinkExt;
-use support::{BenchServer, Table, Value, connect};
+use support::{BenchServer, Table, Value, connect, load, percentile};
 use tidemark_server::config::Switch;
 use tokio_postgres::Client;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -38,28 +37,38 @@ const WAYS: [(&str, Fill); 4] = [
 async fn main() {
     let asked = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let rows: u64 = asked.unwrap_or(1_000_000);
-    let mut table = Table::new("ingest", &["way", "views", "rows", "seconds", "rows_per_s"]);
+    let columns = &["way", "views", "rows", "seconds", "rows_per_s", "p99_us"];
+    let mut table = Table::new("ingest", columns);
     for (name, fill) in WAYS {
         for views in [0, VIEWS.len()] {
             let server = started(views).await;
             let began = Instant::now();
             let rows = fill(server.client().await, rows).await;
             complete(&server.client().await, views).await;
-            report(&mut table, name, views, rows, began.elapsed());
+            report(&mut table, name, views, rows, began.elapsed(), None);
             server.running.shutdown().await;
         }
     }
     for connections in [1, 32] {
         let server = started(0).await;
-        let (rows, took) = one_row_inserts(&server, connections).await;
+        let (times, took) = one_row_inserts(&server, connections).await;
         let name = format!("INSERT, {connections} connections");
-        report(&mut table, &name, 0, rows, took);
+        let p99 = Some(percentile(&times, 0.99));
+        report(&mut table, &name, 0, times.len() as u64, took, p99);
         server.running.shutdown().await;
     }
     table.write();
 }
 
-fn report(table: &mut Table, name: &str, views: usize, rows: u64, took: Duration) {
+/// `p99`: of single statements.
+fn report(
+    table: &mut Table,
+    name: &str,
+    views: usize,
+    rows: u64,
+    took: Duration,
+    p99: Option<Duration>,
+) {
     let seconds = took.as_secs_f64();
     table.row(vec![
         Value::Text(name.to_owned()),
@@ -67,6 +76,10 @@ fn report(table: &mut Table, name: &str, views: usize, rows: u64, took: Duration
         Value::Number(rows as f64, 0),
         Value::Number(seconds, 2),
         Value::Number(rows as f64 / seconds, 0),
+        match p99 {
+            Some(p99) => Value::Number(p99.as_secs_f64() * 1e6, 0),
+            None => Value::Text("-".to_owned()),
+        },
     ]);
 }
 
@@ -95,18 +108,11 @@ fn values(row: u64) -> (i64, i32, f64, String, i64) {
 }
 
 async fn copy(client: Client, rows: u64, format: &'static str, separator: char) -> u64 {
-    let statement = format!("COPY t FROM STDIN (FORMAT {format})");
-    let copy = client.copy_in(&statement).await.expect("a copy");
-    let mut copy = std::pin::pin!(copy);
-    for start in (0..rows).step_by(10_000) {
-        let line = |row| {
-            let (id, k, v, note, n) = values(row);
-            format!("{id}{separator}{k}{separator}{v}{separator}{note}{separator}{n}\n")
-        };
-        let text: String = (start..rows.min(start + 10_000)).map(line).collect();
-        copy.send(bytes::Bytes::from(text)).await.expect("rows");
-    }
-    copy.finish().await.expect("all rows")
+    let line = |row| {
+        let (id, k, v, note, n) = values(row);
+        format!("{id}{separator}{k}{separator}{v}{separator}{note}{separator}{n}\n")
+    };
+    load(&client, &format!("t FROM STDIN (FORMAT {format})"), rows, line).await
 }
 
 async fn copy_binary(client: Client, rows: u64) -> u64 {
@@ -144,8 +150,8 @@ async fn insert(client: Client, rows: u64) -> u64 {
     inserted
 }
 
-/// For five seconds.
-async fn one_row_inserts(server: &BenchServer, connections: usize) -> (u64, Duration) {
+/// For five seconds: how long each took, sorted, and all together.
+async fn one_row_inserts(server: &BenchServer, connections: usize) -> (Vec<Duration>, Duration) {
     let began = Instant::now();
     let tasks = (0..connections as u64).map(|number| {
         let addr = server.running.addr;
@@ -153,14 +159,20 @@ async fn one_row_inserts(server: &BenchServer, connections: usize) -> (u64, Dura
             let client = connect(addr).await;
             let insert = "INSERT INTO t VALUES ($1, $2, $3, $4, $5)";
             let insert = client.prepare(insert).await.expect("an insert");
-            let mut rows = 0;
+            let mut times = vec![];
             while began.elapsed() < Duration::from_secs(5) {
-                let (id, k, v, note, n) = values(number << 32 | rows);
-                rows += client.execute(&insert, &[&id, &k, &v, &note, &n]).await.expect("a row");
+                let (id, k, v, note, n) = values(number << 32 | times.len() as u64);
+                let asked = Instant::now();
+                client.execute(&insert, &[&id, &k, &v, &note, &n]).await.expect("a row");
+                times.push(asked.elapsed());
             }
-            rows
+            times
         })
     });
-    let rows = futures::future::join_all(tasks).await;
-    (rows.into_iter().map(|rows| rows.expect("no client panics")).sum(), began.elapsed())
+    let times = futures::future::join_all(tasks).await;
+    let took = began.elapsed();
+    let mut times: Vec<Duration> =
+        times.into_iter().flat_map(|times| times.expect("no client panics")).collect();
+    times.sort_unstable();
+    (times, took)
 }

@@ -33,7 +33,7 @@ async fn main() {
                     SELECT k, count(*) AS n, sum(v) AS s FROM event GROUP BY k";
     client.batch_execute(schema).await.expect("a table and a view");
     let row = |row: u64| format!("{}\t{}\n", row % KEYS, row % 97);
-    load(&client, "event", 10 * KEYS, row).await;
+    load(&client, "event FROM STDIN", 10 * KEYS, row).await;
     let columns = &["client", "connections", "load", "reads_per_s", "p50_us", "p99_us", "p999_us"];
     let mut table = Table::new("serve", columns);
     for ingest in [false, true] {
@@ -99,7 +99,8 @@ async fn feed(addr: std::net::SocketAddr, stop: Arc<AtomicBool>) {
     let (began, mut rounds) = (Instant::now(), 0);
     let rows = INGEST_ROWS_PER_SECOND / 50;
     while !stop.load(Ordering::Relaxed) {
-        load(&client, "event", rows, |row| format!("{}\t1\n", (row * 7 + rounds) % KEYS)).await;
+        let row = |row: u64| format!("{}\t1\n", (row * 7 + rounds) % KEYS);
+        load(&client, "event FROM STDIN", rows, row).await;
         rounds += 1;
         let due = Duration::from_millis(20 * rounds);
         tokio::time::sleep(due.saturating_sub(began.elapsed())).await;

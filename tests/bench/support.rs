@@ -35,15 +35,15 @@ pub async fn connect(addr: SocketAddr) -> Client {
     client
 }
 
-/// Copies rows into a table, each the text of its number.
-pub async fn load(client: &Client, table: &str, rows: u64, row: impl Fn(u64) -> String) {
-    let copy = client.copy_in(&format!("COPY {table} FROM STDIN")).await.expect("a copy");
+/// Copies rows into a table, each the text of its number; `how` stands behind COPY.
+pub async fn load(client: &Client, how: &str, rows: u64, row: impl Fn(u64) -> String) -> u64 {
+    let copy = client.copy_in(&format!("COPY {how}")).await.expect("a copy");
     let mut copy = std::pin::pin!(copy);
     for start in (0..rows).step_by(10_000) {
         let text: String = (start..rows.min(start + 10_000)).map(&row).collect();
         copy.send(bytes::Bytes::from(text)).await.expect("rows");
     }
-    copy.finish().await.expect("all rows");
+    copy.finish().await.expect("all rows")
 }
 
 /// The time below which `share` of the times are.
