@@ -61,7 +61,17 @@ pub fn bind(
     let mut place = 0..;
     bound.conditions.retain(|_| !place.next().is_some_and(|place| taken.contains(&place)));
     let history = Past(Arc::clone(&ctx.engine));
-    let replay = Replay { spans, keys: by_key, history, at, name, shown };
+    let replay = Replay {
+        spans,
+        keys: by_key,
+        history,
+        at,
+        name,
+        object: id,
+        catalog: Arc::clone(&ctx.catalog),
+        tell: ctx.tell.clone(),
+        shown,
+    };
     bound.bound = Some(Bound(Arc::new(replay)));
     Ok(bound)
 }
