@@ -94,7 +94,7 @@ async fn recreate(
 ) -> Result<Timestamp, SqlError> {
     let ctx = context_of(coordinator, catalog, view)?;
     let plan = plan_stored_view(&ctx, object.id)?;
-    let create = ViewDef { id: CollectionId(object.id.0), plan: plan.plan, key: plan.key };
+    let create = ViewDef::new(CollectionId(object.id.0), plan.plan, plan.key);
     let change = Change { create_views: vec![create], ..Change::default() };
     let submitted = coordinator.submit(move |_| Ok(change)).await;
     submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))
