@@ -14,7 +14,10 @@ use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
 use super::rows::{compare_rows, row_in_subquery, rows_in_list};
-use super::{argument, as_of, from, literal, named_arguments, ties, time_window, using, values};
+use super::{
+    argument, as_of, from, literal, named_arguments, point_in_time, ties, time_window, using,
+    values,
+};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -42,6 +45,13 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        done(select.from.iter_mut().try_for_each(|tables| {
+            point_in_time::refuse_first(tables)?;
+            point_in_time::spell(tables)
+        }))
+    }
+
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         literal::unwrap_select(select);
         using::qualify(select);
@@ -50,6 +60,9 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            return done(point_in_time::spell(table_with_joins));
+        }
         done(time_window::expand(factor))
     }
 
