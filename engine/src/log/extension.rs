@@ -54,7 +54,7 @@ pub struct ReplayLoad<'a> {
 pub struct Times<'a>(&'a [u8]);
 
 impl<'a> Times<'a> {
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len() / 8
     }
 
