@@ -2,8 +2,8 @@
 //!
 //! A [`Relation`] holds the rows; each shard of it is written by one [`Writer`] and read by anyone.
 //! A row is there at `at` iff begin ≤ at < end. The [`Horizon`] knows the oldest time that is read
-//! as the present: rows that ended at or before it move into the past, which is kept within limits. [`Tables`] is the list of the tables'
-//! relations.
+//! as the present: rows that ended at or before it move into the past, which is kept within limits.
+//! [`Tables`] is the list of the tables' relations.
 
 mod chunk;
 mod compact;

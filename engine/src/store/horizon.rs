@@ -1,9 +1,9 @@
 //! The horizon: how far back anyone still reads.
 //!
 //! Law: [`Horizon::since`] is at or below the time of every living [`ReadGuard`], and of every one
-//! that will ever be made by [`Horizon::begin_read`]. So a row that ended at or before it is read by no
-//! one who reads the present. Who reads an older time holds it apart, so that what is written now
-//! costs no more for it: nothing that was there then is forgotten, as long as the guard lives.
+//! that will ever be made by [`Horizon::begin_read`]. So a row that ended at or before it is read
+//! by no one who reads the present. Who reads an older time holds it apart, so that what is written
+//! now costs no more for it: nothing that was there then is forgotten while the guard lives.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,8 +65,8 @@ impl Horizon {
     }
 
     /// Takes a time of the past to read at, which must be closed by now, and holds it. Whether a
-    /// relation can be read then, [`super::Relation::check_readable`] says afterwards. May wait, see
-    /// [`Clock::read_time`].
+    /// relation can be read then, [`super::Relation::check_readable`] says afterwards. May wait,
+    /// see [`Clock::read_time`].
     pub fn begin_read_at(
         self: &Arc<Self>,
         clock: &Clock,

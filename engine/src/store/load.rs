@@ -2,7 +2,8 @@
 //! the commits they came in, and the index is built once, at the end.
 //!
 //! Law: afterwards the relation is as if every write had been made by [`Writer::write`], with the
-//! same row ids, and that rows ended by the end of the load are in the past. No one reads meanwhile.
+//! same row ids, and rows that ended by the end of the load are in the past. No one reads
+//! meanwhile.
 
 use std::sync::Arc;
 

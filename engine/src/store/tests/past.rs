@@ -23,8 +23,8 @@ fn check_past(relation: &Relation, model: &Model, times: impl Iterator<Item = u6
     }
 }
 
-/// What rows with their begins and ends are at `from` and how they change up to `to`. Which of equal
-/// rows goes is not told, so only the net counts.
+/// What rows with their begins and ends are at `from` and how they change up to `to`. Which of
+/// equal rows goes is not told, so only the net counts.
 fn net(
     rows: impl Iterator<Item = (Row, u64, u64)>,
     from: u64,
