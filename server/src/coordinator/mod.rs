@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows sockets or message formats: results are [`Outcome`]s.
 
+mod alter_table;
 mod comment;
 mod commit;
 mod copy;
@@ -278,6 +279,9 @@ async fn define(session: &mut Session, statement: &Statement) -> Result<Outcome,
         Statement::CreateFunction(create) => create_function::run(session, create).await,
         Statement::Drop(drop) => drop::run(session, drop).await,
         Statement::DropFunction(drop) => drop_function::run(session, drop).await,
+        Statement::AlterTable { name, if_exists, add } => {
+            alter_table::run(session, name, *if_exists, add).await
+        }
         Statement::AlterRename { .. } => rename::run(session, statement).await,
         Statement::Comment { on, comment } => comment::run(session, on, comment.clone()).await,
         Statement::RefreshMaterializedView { name } => {
