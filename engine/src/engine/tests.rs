@@ -22,9 +22,10 @@ use crate::operator::testing::input;
 use crate::oracle::random::{Scale, random_plan, random_value, table_schema};
 use crate::oracle::{batch_of_rows, evaluate, multiset, rows_of};
 use crate::plan::{
-    Bound, Edge, FilterPlan, JoinKind, JoinPlan, NowSide, Plan, TemporalMode, TemporalPlan,
-    UnionPlan,
+    Bound, Edge, FilterPlan, InputPlan, JoinKind, JoinPlan, NowSide, Plan, TemporalMode,
+    TemporalPlan, UnionPlan,
 };
+use crate::store::with_arrived_at;
 use crate::time::{CollectionId, RowId, Timestamp};
 use crate::updates::batch_of;
 
@@ -144,11 +145,13 @@ fn four_roads(seed: u64) {
     let plan = random_plan(&mut random, 1 + (seed % 3) as u32, harness.scale);
     harness.create_view(10, plan.clone());
     harness.create_view(11, over(10, &plan));
+    harness.create_view(15, with_arrival(1));
     for _ in 0..12 {
         harness.random_commit(&mut random);
     }
     harness.check();
     harness.create_view(12, plan.clone());
+    harness.create_view(16, with_arrival(1));
     for _ in 0..12 {
         harness.random_commit(&mut random);
         harness.check();
@@ -161,6 +164,13 @@ fn four_roads(seed: u64) {
     harness.check();
     harness.random_commit(&mut random);
     harness.check();
+}
+
+/// A table with when its rows arrived.
+fn with_arrival(table: u64) -> Plan {
+    let schema = with_arrived_at(&table_schema(table));
+    let id = CollectionId(table);
+    Plan::Input(InputPlan { id, schema, append_only: false, arrived_at: true })
 }
 
 /// A view that reads a view.
@@ -247,8 +257,8 @@ impl Harness {
 
     fn rows(&self, id: CollectionId, at: Timestamp) -> RecordBatch {
         let relation = self.engine.relation(id).expect("it exists");
-        let batches: Vec<RecordBatch> = relation.batches(at).collect();
-        concat_batches(&relation.schema(), &batches).expect("of one schema")
+        let batches: Vec<RecordBatch> = relation.batches_arrived(at).collect();
+        concat_batches(&relation.arrived_schema(), &batches).expect("of one schema")
     }
 
     /// Every view at a time of now equals the oracle over the tables at that time.
@@ -264,7 +274,8 @@ impl Harness {
         for id in ids {
             let plan = &self.views[id];
             let expected = self.oracle(plan, read.at);
-            let got = multiset(rows_of(&self.rows(*id, read.at)));
+            let relation = self.engine.relation(*id).expect("it exists");
+            let got = multiset(relation.batches(read.at).flat_map(|batch| rows_of(&batch)));
             assert_eq!(got, multiset(expected), "view {id:?} at {:?}:\n{plan}", read.at);
         }
     }
