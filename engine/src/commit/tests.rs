@@ -16,6 +16,7 @@ use crate::log::{Fault, MemoryStorage};
 use crate::time::{ManualClock, RowId, WallClock};
 
 mod load;
+mod ttl;
 
 const TABLE: CollectionId = CollectionId(1);
 const OTHER: CollectionId = CollectionId(2);

@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::{Engine, EngineConfig, Recovered};
-use crate::commit::{Change, CommitError, TableDef, TableWrite, ViewDef};
+use crate::commit::{Change, CommitError, LoadPart, TableDef, TableLoad, TableWrite, ViewDef};
 use crate::operator::testing::input;
 use crate::oracle::random::{Scale, random_plan, random_value, table_schema};
 use crate::oracle::{batch_of_rows, evaluate, multiset, rows_of};
@@ -98,6 +98,44 @@ fn what_stands_above_a_view_moves_with_it() {
         std::thread::sleep(Duration::from_millis(7));
         harness.check_views(&[CollectionId(20)]);
         harness.check_views(&[CollectionId(21), CollectionId(22)]);
+    }
+}
+
+#[test]
+fn loads_reach_views_and_change_their_pasts() {
+    for seed in 0..6 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut harness = Harness::open(1 + (seed % 3) as usize);
+        let tables = [1, 2].map(|id| TableDef::new(CollectionId(id), table_schema(id), vec![]));
+        let change = Change { create_tables: tables.into(), ..Change::default() };
+        harness.commit(change).expect("tables");
+        let plan = random_plan(&mut random, 2, harness.scale);
+        harness.create_view(10, plan.clone());
+        harness.create_view(11, over(10, &plan));
+        harness.create_view(12, with_arrival(1));
+        let mut last = 1_000;
+        for round in 13..17 {
+            let mut parts = vec![];
+            for _ in 0..3 {
+                let rows = random_rows(&mut random, 1, 20, harness.scale);
+                let arrived = (0..20).map(|_| {
+                    last += random.random_range(0..3);
+                    Some(last)
+                });
+                parts.push(LoadPart { rows, arrived: arrived.collect(), deletes: None });
+            }
+            let loads = vec![TableLoad { table: CollectionId(1), parts }];
+            let time = harness.commit(Change { loads, ..Change::default() }).expect("it is open");
+            harness.check();
+            let relation = harness.engine.relation(CollectionId(12)).expect("a view");
+            assert_eq!((relation.readable_from(), relation.last_rewritten()), (time, time));
+            harness.create_view(round, [plan.clone(), with_arrival(1)][round as usize % 2].clone());
+            harness.check();
+        }
+        harness.random_commit(&mut random);
+        harness.check();
+        harness.restart(2);
+        harness.check();
     }
 }
 
