@@ -259,15 +259,26 @@ impl Writer {
         let ShardState { chunks, index, .. } = state;
         for row in 0..keys.len() {
             let word = keys.word(row);
+            let (mut newer, mut replaced) = (None, None);
             for id in index.chain(word) {
-                let Some((chunk, place)) = locate(chunks, id) else { continue };
-                if chunk.is_live(place) && has_key(encoder, chunk, place, keys, row) {
-                    let due = self.ttl.as_ref().map(|ttl| ttl.end(chunk.begin(place)));
-                    let end = times[row].min(due.unwrap_or(u64::MAX));
-                    chunk.set_end(place, Timestamp(end));
-                    ended.push(id);
-                    ends.push(end);
-                    break; // of the rows with one key only one is there
+                match locate(chunks, id) {
+                    Some((chunk, place))
+                        if chunk.is_live(place) && has_key(encoder, chunk, place, keys, row) =>
+                    {
+                        let due = self.ttl.as_ref().map(|ttl| ttl.end(chunk.begin(place)));
+                        let end = times[row].min(due.unwrap_or(u64::MAX));
+                        chunk.set_end(place, Timestamp(end));
+                        replaced = Some((id, end));
+                        break; // of the rows with one key only one is there
+                    }
+                    _ => newer = Some(id),
+                }
+            }
+            if let Some((id, end)) = replaced {
+                ended.push(id);
+                ends.push(end);
+                if end <= since.0 {
+                    index.unlink(word, newer, id); // no one reads the present before its end
                 }
             }
             let is_delete = deletes.as_ref().is_some_and(|d| d.is_valid(row) && d.value(row));
