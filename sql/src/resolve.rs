@@ -52,7 +52,12 @@ pub enum ScannedRelation {
     System(&'static SystemTable),
     /// Rows that a statement works on itself, like `excluded`, by name.
     Given(String),
+    /// A table or a view, not expanded, at times of its past: no snapshot has its rows.
+    Past(ObjectId),
 }
+
+/// Before a name in a query: what it means is read in its past.
+pub const PAST: char = '\u{2}';
 
 impl TableSource for RelationSource {
     fn schema(&self) -> SchemaRef {
@@ -150,6 +155,10 @@ impl<'a> Resolver<'a> {
 
     fn lookup(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {
         let (schema, table) = (name.schema(), name.table());
+        let (table, in_past) = match table.strip_prefix(PAST) {
+            Some(table) => (table, true),
+            None => (table, false),
+        };
         if schema.is_none()
             && let Some(given) = self.given.get(table)
         {
@@ -170,7 +179,14 @@ impl<'a> Resolver<'a> {
         match found {
             Some(Found::Object(object)) => {
                 self.note(written, object.id, matches!(object.kind, ObjectKind::View(_)));
-                self.object(object.id)
+                match in_past {
+                    true => self.unexpanded(object, ScannedRelation::Past(object.id)),
+                    false => self.object(object.id),
+                }
+            }
+            Some(Found::System(system)) if in_past => {
+                let message = format!("system table \"{}\" has no past", system.name);
+                Err(SqlError::unsupported(message).into())
             }
             Some(Found::System(system)) => Ok(Arc::new(RelationSource {
                 relation: ScannedRelation::System(system),
@@ -240,6 +256,16 @@ impl<'a> Resolver<'a> {
                 return self.narrowed(id, self.expand(id)?);
             }
         };
+        self.unexpanded(object, relation)
+    }
+
+    /// A scan of an object's columns.
+    fn unexpanded(
+        &self,
+        object: &Object,
+        relation: ScannedRelation,
+    ) -> Result<Arc<dyn TableSource>> {
+        let id = object.id;
         let schema = bpchar::marked(relation_schema(object.columns()), object.columns());
         let source = Arc::new(RelationSource { relation, schema, with_row_ids: false });
         match self.width(id).is_some_and(|width| width < object.columns().len()) {

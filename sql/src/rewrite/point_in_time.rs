@@ -26,6 +26,8 @@ use sqlparser::parser::Parser;
 use super::as_of::is_as_of;
 use super::ast::cast_to;
 use crate::error::SqlError;
+use crate::parse::fold;
+use crate::resolve::PAST;
 use crate::time_join::{Clock, PointInTimeJoin};
 
 /// Names of the two relations inside the LATERAL.
@@ -105,6 +107,10 @@ fn lateral(factor: &mut TableFactor, clock: Clock, time: AstExpr) -> Result<Tabl
     *version = None;
     let own = name.0.last().and_then(|part| part.as_ident()).cloned();
     let own = own.ok_or_else(|| SqlError::internal("a relation without a name"))?;
+    let of_past = format!("{PAST}{}", fold(&own));
+    let of_past = Ident { value: of_past, quote_style: Some('"'), span: own.span };
+    name.0.pop();
+    name.0.push(ast::ObjectNamePart::Identifier(of_past));
     let named = |name| TableAlias { explicit: true, name, columns: vec![], at: None };
     let outer = alias.take().unwrap_or_else(|| named(own));
     *alias = Some(named(Ident::with_quote('"', RELATION)));

@@ -23,7 +23,7 @@ use super::point_in_time::{Bound, PointInTimeJoin};
 use super::replay::{Replay, point_in_time};
 use super::whole::Whole;
 use crate::error::{SqlError, state};
-use crate::maintain::ReplayedColumns;
+use crate::maintain::{Replayed, ReplayedColumns};
 use crate::text_io::Zone;
 use crate::text_io::datetime::format_timestamptz;
 
@@ -37,9 +37,8 @@ pub struct Probing {
     left_width: usize,
     outer: bool,
     time: Arc<dyn PhysicalExpr>,
-    /// What the columns `key_columns` of the plan equal.
+    /// What the keys of the replay equal.
     keys: Vec<Arc<dyn PhysicalExpr>>,
-    key_columns: Vec<usize>,
     /// Of pairs.
     filter: Option<Arc<dyn PhysicalExpr>>,
     replay: Arc<Replay>,
@@ -59,7 +58,6 @@ impl Probing {
             outer: join.outer,
             time: physical(&join.time, left)?,
             keys: join.keys.iter().map(|key| physical(key, left)).collect::<Result<_>>()?,
-            key_columns: replay.replayed.keys.iter().copied().flatten().collect(),
             filter: filter.map(|filter| physical(&filter, both)).transpose()?,
             replay: Arc::clone(replay),
         })
@@ -82,29 +80,41 @@ impl Whole for Probing {
         let times = self.times(&left)?;
         let keys = self.keys.iter().map(|key| key.evaluate(&left)?.into_array(left.num_rows()));
         let keys = keys.collect::<Result<Vec<_>>>()?;
-        let replay = &self.replay;
-        let found = point_in_time(
-            &replay.replayed.plan,
-            &replay.history,
-            &self.key_columns,
-            &keys,
-            &times,
-            &|| cancelled.load(Ordering::Relaxed),
-        )?;
-        let mut parts = Vec::with_capacity(found.len());
-        let mut numbers: Vec<u64> = Vec::new();
-        for (requests, rows) in found {
-            let (requests, right) = self.at_time(requests, rows, &times)?;
-            let pairs = self.pairs(&left, &requests, right)?;
-            let (requests, pairs) = self.filtered(requests, pairs)?;
-            numbers.extend(requests.values());
-            parts.push(pairs);
+        let (mut numbers, mut parts) = (Vec::new(), Vec::new());
+        for span in &self.replay.spans {
+            let within = |time: &u64| span.from <= *time && *time < span.until;
+            let times: Vec<_> = times.iter().map(|time| time.filter(within)).collect();
+            if times.iter().all(Option::is_none) {
+                continue;
+            }
+            let replayed = span.planned.as_ref().map_err(|error| error.clone())?;
+            for (requests, rows) in self.found(replayed, &keys, &times, cancelled)? {
+                let (requests, right) = at_time(&replayed.columns, requests, rows, &times)?;
+                let pairs = self.pairs(&left, &requests, right)?;
+                let (requests, pairs) = self.filtered(requests, pairs)?;
+                numbers.extend(requests.values());
+                parts.push(pairs);
+            }
         }
         self.in_order(&left, numbers, parts)
     }
 }
 
 impl Probing {
+    /// What the relation answers, by one of its definitions.
+    fn found(
+        &self,
+        replayed: &Replayed,
+        keys: &[ArrayRef],
+        times: &[Option<u64>],
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<(UInt64Array, RecordBatch)>> {
+        let column = |key: &usize| replayed.keys[*key].expect("only such keys are looked for");
+        let columns: Vec<usize> = self.replay.keys.iter().map(column).collect();
+        let cancelled = || cancelled.load(Ordering::Relaxed);
+        point_in_time(&replayed.plan, &self.replay.history, &columns, keys, times, &cancelled)
+    }
+
     /// The left rows' times, none of which is in the future.
     fn times(&self, left: &RecordBatch) -> Result<Vec<Option<u64>>> {
         let times = self.time.evaluate(left)?.into_array(left.num_rows())?;
@@ -128,52 +138,6 @@ impl Probing {
         }
         // Before the epoch there was nothing.
         Ok(times.iter().map(|time| time.map(|time| time.max(0) as u64)).collect())
-    }
-
-    /// The relation's columns: what depends on the moment is computed for each request.
-    fn at_time(
-        &self,
-        requests: UInt64Array,
-        rows: RecordBatch,
-        times: &[Option<u64>],
-    ) -> Result<(UInt64Array, Vec<ArrayRef>)> {
-        let (exprs, schema) = match &self.replay.replayed.columns {
-            ReplayedColumns::Plain(columns) => {
-                let columns = columns.iter().map(|&column| Arc::clone(rows.column(column)));
-                return Ok((requests, columns.collect()));
-            }
-            ReplayedColumns::AtTime { exprs, schema } => (exprs, schema),
-        };
-        let time = requests.values().iter().map(|&request| {
-            times[request as usize].expect("a request without a time meets nothing") as i64
-        });
-        let time = arrow::array::TimestampMicrosecondArray::from_iter_values(time);
-        let time: ArrayRef = Arc::new(time.with_timezone("+00:00"));
-        let number: ArrayRef = Arc::new(requests);
-        let with = |own: &Schema, more: &[(&str, &ArrayRef)]| -> SchemaRef {
-            let more = more
-                .iter()
-                .map(|(name, array)| Arc::new(Field::new(*name, array.data_type().clone(), true)));
-            Arc::new(Schema::new(own.fields().iter().cloned().chain(more).collect::<Vec<_>>()))
-        };
-        let input_schema = with(&rows.schema(), &[("time", &time), ("request", &number)]);
-        let columns = rows.columns().iter().cloned().chain([time, Arc::clone(&number)]);
-        let input = batch(&input_schema, columns.collect(), rows.num_rows())?;
-        let place = input_schema.fields().len() - 1;
-        let request: Arc<dyn PhysicalExpr> =
-            Arc::new(datafusion::physical_expr::expressions::Column::new("request", place));
-        let project = ProjectPlan {
-            input: Plan::Constant(ConstantPlan { rows: input }),
-            exprs: exprs.iter().cloned().chain([request]).collect(),
-            schema: with(schema, &[("request", &number)]),
-        };
-        // A row that fails is not in the relation (S10).
-        let computed = evaluate(&Plan::Project(Box::new(project)), Timestamp(0), &|_| {
-            unreachable!("a constant reads nothing")
-        });
-        let mut columns = computed.rows.columns().to_vec();
-        let requests = columns.pop().expect("the request's number is its last column");
-        Ok((requests.as_primitive().clone(), columns))
     }
 
     fn pairs(
@@ -230,6 +194,52 @@ impl Probing {
         let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
         batch(&self.schema, columns, order.len())
     }
+}
+
+/// The relation's columns: what depends on the moment is computed for each request.
+fn at_time(
+    columns: &ReplayedColumns,
+    requests: UInt64Array,
+    rows: RecordBatch,
+    times: &[Option<u64>],
+) -> Result<(UInt64Array, Vec<ArrayRef>)> {
+    let (exprs, schema) = match columns {
+        ReplayedColumns::Plain(columns) => {
+            let columns = columns.iter().map(|&column| Arc::clone(rows.column(column)));
+            return Ok((requests, columns.collect()));
+        }
+        ReplayedColumns::AtTime { exprs, schema } => (exprs, schema),
+    };
+    let time = requests.values().iter().map(|&request| {
+        times[request as usize].expect("a request without a time meets nothing") as i64
+    });
+    let time = arrow::array::TimestampMicrosecondArray::from_iter_values(time);
+    let time: ArrayRef = Arc::new(time.with_timezone("+00:00"));
+    let number: ArrayRef = Arc::new(requests);
+    let with = |own: &Schema, more: &[(&str, &ArrayRef)]| -> SchemaRef {
+        let more = more
+            .iter()
+            .map(|(name, array)| Arc::new(Field::new(*name, array.data_type().clone(), true)));
+        Arc::new(Schema::new(own.fields().iter().cloned().chain(more).collect::<Vec<_>>()))
+    };
+    let input_schema = with(&rows.schema(), &[("time", &time), ("request", &number)]);
+    let columns = rows.columns().iter().cloned().chain([time, Arc::clone(&number)]);
+    let input = batch(&input_schema, columns.collect(), rows.num_rows())?;
+    let place = input_schema.fields().len() - 1;
+    let request: Arc<dyn PhysicalExpr> =
+        Arc::new(datafusion::physical_expr::expressions::Column::new("request", place));
+    let project = ProjectPlan {
+        input: Plan::Constant(ConstantPlan { rows: input }),
+        exprs: exprs.iter().cloned().chain([request]).collect(),
+        schema: with(schema, &[("request", &number)]),
+    };
+    // A row that fails is not in the relation (S10).
+    let computed = evaluate(&Plan::Project(Box::new(project)), Timestamp(0), &|_| {
+        unreachable!("a constant reads nothing")
+    });
+    let mut columns = computed.rows.columns().to_vec();
+    let requests = columns.pop().expect("the request's number is its last column");
+    Ok((requests.as_primitive().clone(), columns))
 }
 
 fn shown(time: i64) -> String {

@@ -11,12 +11,16 @@ use datafusion::error::{DataFusionError, Result};
 use tidemark_engine::batch::evaluate;
 use tidemark_engine::{CollectionId, Engine, Plan, Timestamp};
 
+use crate::error::SqlError;
 use crate::maintain::Replayed;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Replay {
-    pub replayed: Replayed,
+    /// In order of time; together they are all of it up to `at`.
+    pub spans: Vec<ReplayedSpan>,
+    /// Which of the keys that the plans have are looked for.
+    pub keys: Vec<usize>,
     pub history: Past,
     /// The statement's time: what comes after it is the future.
     pub at: Timestamp,
@@ -24,6 +28,16 @@ pub struct Replay {
     pub name: String,
     /// The plan, printed.
     pub shown: String,
+}
+
+/// A stretch of time in which the relation's definition is the same.
+#[derive(Debug)]
+pub struct ReplayedSpan {
+    /// µs since the Unix epoch: the first of its times, and the first after it.
+    pub from: u64,
+    pub until: u64,
+    /// Or why it cannot be read at these times.
+    pub planned: std::result::Result<Replayed, SqlError>,
 }
 
 impl fmt::Display for Replay {
