@@ -17,11 +17,12 @@ mod split;
 mod statement;
 #[cfg(test)]
 mod tests;
-mod time_clause;
+pub(crate) mod time_clause;
 
 pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;
 pub use statement::*;
+pub use time_clause::WrittenVersion;
 
 use crate::error::SqlError;
 

@@ -24,12 +24,14 @@ use datafusion::logical_expr::{
 use sqlparser::ast::{self, TableFactor};
 use tidemark_catalog::system::SystemTable;
 use tidemark_catalog::{CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, View};
+use tidemark_engine::Timestamp;
 
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
 use crate::function;
 use crate::plan::plan_body;
 use crate::rewrite::{argument, bpchar};
+use crate::time_travel::{self, TimeClauses};
 
 /// Deepest nesting of plain views.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -107,6 +109,8 @@ pub struct Resolver<'a> {
     /// Every user object a name led to, by the name as written.
     found: Arc<Mutex<Resolved>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
+    /// The time of relations without one of their own, where it is not the statement's (S6).
+    as_of: Option<Timestamp>,
 }
 
 /// The objects that names of a query led to.
@@ -133,7 +137,8 @@ impl<'a> Resolver<'a> {
             given: BTreeMap::new(),
             expanding: Vec::new(),
             found: Arc::default(),
-            relation_planners: vec![Arc::new(Refuser)],
+            relation_planners: vec![Arc::new(TimeClauses), Arc::new(Refuser)],
+            as_of: ctx.settings.as_of(),
         }
     }
 
@@ -146,6 +151,7 @@ impl<'a> Resolver<'a> {
     /// Definitions as of a time, and no views left in what is planned: down to the tables.
     pub fn with_definitions_at(mut self, time: CommitTime) -> Self {
         self.definitions = Some(time);
+        self.as_of = None;
         self
     }
 
@@ -179,9 +185,15 @@ impl<'a> Resolver<'a> {
         match found {
             Some(Found::Object(object)) => {
                 self.note(written, object.id, matches!(object.kind, ObjectKind::View(_)));
-                match in_past {
-                    true => self.unexpanded(object, ScannedRelation::Past(object.id)),
-                    false => self.object(object.id),
+                let past = || self.unexpanded(object, ScannedRelation::Past(object.id));
+                match (in_past, self.as_of) {
+                    (true, _) => past(),
+                    (false, None) => self.object(object.id),
+                    (false, Some(at)) => {
+                        let plan = time_travel::as_of(name.clone(), past()?, at)?;
+                        let schema = Arc::new(plan.schema().as_arrow().clone());
+                        Ok(Arc::new(ViewSource { plan, schema }))
+                    }
                 }
             }
             Some(Found::System(system)) if in_past => {
@@ -345,6 +357,7 @@ impl<'a> Resolver<'a> {
             expanding,
             found: Arc::default(),
             relation_planners: self.relation_planners.clone(),
+            as_of: None,
         })
     }
 }
@@ -470,7 +483,7 @@ impl RelationPlanner for Refuser {
         _: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         let refused = match &relation {
-            TableFactor::Table { version: Some(_), .. } => Some("FOR SYSTEM_TIME AS OF"),
+            TableFactor::Table { version: Some(_), .. } => Some("this time clause"),
             TableFactor::Table { sample: Some(_), .. } => Some("TABLESAMPLE"),
             TableFactor::Derived { sample: Some(_), .. } => Some("TABLESAMPLE"),
             TableFactor::Table { with_ordinality: true, .. }

@@ -21,6 +21,7 @@ use super::{
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
+use crate::time_travel;
 
 /// Rewrites a query in place.
 pub fn rewrite<T: VisitMut>(tree: &mut T) -> Result<(), SqlError> {
@@ -63,6 +64,7 @@ impl VisitorMut for Rewriter {
         if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
             return done(point_in_time::spell(table_with_joins));
         }
+        time_travel::spell(factor);
         done(time_window::expand(factor))
     }
 

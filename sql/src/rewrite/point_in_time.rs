@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 };
 use sqlparser::ast::{
     self, Expr as AstExpr, Ident, JoinConstraint, JoinOperator, Query, SelectItem, SetExpr,
-    TableAlias, TableFactor, TableVersion, TableWithJoins, Value, Visit, Visitor,
+    TableAlias, TableFactor, TableWithJoins, Value, Visit, Visitor,
 };
 use sqlparser::parser::Parser;
 
@@ -27,6 +27,7 @@ use super::as_of::is_as_of;
 use super::ast::cast_to;
 use crate::error::SqlError;
 use crate::parse::fold;
+use crate::parse::time_clause::{self, TimeClause};
 use crate::resolve::PAST;
 use crate::time_join::{Clock, PointInTimeJoin};
 
@@ -38,7 +39,11 @@ const RELATION: &str = "\u{2}relation";
 /// Spells joins whose time has columns as LATERAL ones.
 pub fn spell(tables: &mut TableWithJoins) -> Result<(), SqlError> {
     for join in &mut tables.joins {
-        let Some((clock, time)) = row_time(&join.relation) else { continue };
+        let Some(TimeClause { clock, version, time }) = row_time(&join.relation) else { continue };
+        if version.is_some() {
+            let message = "VERSION AS OF with AS OF a column is not supported";
+            return Err(SqlError::unsupported(message));
+        }
         let words = match clock {
             Clock::System => "FOR SYSTEM_TIME AS OF",
             Clock::Event => "FOR EVENT_TIME AS OF",
@@ -74,30 +79,38 @@ pub fn refuse_first(tables: &TableWithJoins) -> Result<(), SqlError> {
     }
 }
 
-/// The clock and the time of a relation, if the time has columns.
-fn row_time(factor: &TableFactor) -> Option<(Clock, AstExpr)> {
+/// The time clause of a relation, if the time has columns.
+fn row_time(factor: &TableFactor) -> Option<TimeClause> {
     let TableFactor::Table { version: Some(version), .. } = factor else { return None };
-    let (clock, time) = match version {
-        TableVersion::ForSystemTimeAsOf(time) => (Clock::System, time),
-        TableVersion::TimestampAsOf(time) => (Clock::Event, time),
-        _ => return None,
-    };
-    has_columns(time).then(|| (clock, time.clone()))
+    time_clause::of(version).filter(|clause| has_columns(&clause.time))
 }
 
 fn has_columns(expr: &AstExpr) -> bool {
-    struct Columns;
+    /// How deep in subqueries, whose columns are their own.
+    struct Columns(usize);
     impl Visitor for Columns {
         type Break = ();
 
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.0 += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.0 -= 1;
+            ControlFlow::Continue(())
+        }
+
         fn pre_visit_expr(&mut self, expr: &AstExpr) -> ControlFlow<()> {
             match expr {
-                AstExpr::Identifier(_) | AstExpr::CompoundIdentifier(_) => ControlFlow::Break(()),
+                AstExpr::Identifier(_) | AstExpr::CompoundIdentifier(_) if self.0 == 0 => {
+                    ControlFlow::Break(())
+                }
                 _ => ControlFlow::Continue(()),
             }
         }
     }
-    expr.visit(&mut Columns).is_break()
+    expr.visit(&mut Columns(0)).is_break()
 }
 
 fn lateral(factor: &mut TableFactor, clock: Clock, time: AstExpr) -> Result<TableFactor, SqlError> {
