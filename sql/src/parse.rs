@@ -17,12 +17,12 @@ mod split;
 mod statement;
 #[cfg(test)]
 mod tests;
-pub(crate) mod time_clause;
+mod time_clause;
 
 pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;
 pub use statement::*;
-pub use time_clause::WrittenVersion;
+pub use time_clause::CURRENT_VERSION;
 
 use crate::error::SqlError;
 

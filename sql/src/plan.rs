@@ -261,7 +261,7 @@ pub(crate) fn scanned(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError
 }
 
 /// Tables and views whose past a plan joins. They are not read at its snapshot.
-fn replayed(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError> {
+pub(crate) fn replayed(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError> {
     let mut found = BTreeSet::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Extension(extension) = node

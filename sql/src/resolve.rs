@@ -23,15 +23,19 @@ use datafusion::logical_expr::{
 };
 use sqlparser::ast::{self, TableFactor};
 use tidemark_catalog::system::SystemTable;
-use tidemark_catalog::{CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, View};
+use tidemark_catalog::{
+    CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, VersionSelection, View,
+};
 use tidemark_engine::Timestamp;
 
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
 use crate::function;
 use crate::plan::plan_body;
+use crate::rewrite::version_clause::unmarked;
 use crate::rewrite::{argument, bpchar};
 use crate::time_travel::{self, TimeClauses};
+use crate::version;
 
 /// Deepest nesting of plain views.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -54,8 +58,9 @@ pub enum ScannedRelation {
     System(&'static SystemTable),
     /// Rows that a statement works on itself, like `excluded`, by name.
     Given(String),
-    /// A table or a view, not expanded, at times of its past: no snapshot has its rows.
-    Past(ObjectId),
+    /// A table or a view, not expanded, at times of its past: no snapshot has its rows. With the
+    /// version that is selected; `None`: at each time the one in force.
+    Past(ObjectId, Option<VersionSelection>),
 }
 
 /// Before a name in a query: what it means is read in its past.
@@ -165,6 +170,7 @@ impl<'a> Resolver<'a> {
             Some(table) => (table, true),
             None => (table, false),
         };
+        let (table, version) = unmarked(table)?;
         if schema.is_none()
             && let Some(given) = self.given.get(table)
         {
@@ -184,19 +190,25 @@ impl<'a> Resolver<'a> {
         };
         match found {
             Some(Found::Object(object)) => {
-                self.note(written, object.id, matches!(object.kind, ObjectKind::View(_)));
-                let past = || self.unexpanded(object, ScannedRelation::Past(object.id));
-                match (in_past, self.as_of) {
-                    (true, _) => past(),
-                    (false, None) => self.object(object.id),
-                    (false, Some(at)) => {
-                        let plan = time_travel::as_of(name.clone(), past()?, at)?;
+                let id = object.id;
+                let expanded = matches!(object.kind, ObjectKind::View(_)) || version.is_some();
+                self.note(written, id, expanded);
+                if version.is_some() && object.view().is_none() {
+                    return Err(no_versions(object).into());
+                }
+                let past = || self.unexpanded(object, ScannedRelation::Past(id, version));
+                match (version, self.as_of) {
+                    _ if in_past => past(),
+                    (_, Some(at)) => {
+                        let plan = time_travel::as_of(name, past()?, at)?;
                         let schema = Arc::new(plan.schema().as_arrow().clone());
                         Ok(Arc::new(ViewSource { plan, schema }))
                     }
+                    (Some(which), None) => self.version(object, which),
+                    (None, None) => self.object(id),
                 }
             }
-            Some(Found::System(system)) if in_past => {
+            Some(Found::System(system)) if in_past || version.is_some() => {
                 let message = format!("system table \"{}\" has no past", system.name);
                 Err(SqlError::unsupported(message).into())
             }
@@ -289,6 +301,15 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// A version of a view: the rows that are kept if it is that of the present.
+    fn version(&self, object: &Object, which: VersionSelection) -> Result<Arc<dyn TableSource>> {
+        let selected = version::selected(&self.ctx.catalog, object.id, which)?;
+        match selected.until {
+            None if self.definitions.is_none() => self.object(object.id),
+            _ => self.narrowed(object.id, self.expand_at(object.id, which)?),
+        }
+    }
+
     /// How many columns a relation had when the text that names it was written.
     fn width(&self, id: ObjectId) -> Option<usize> {
         self.widths?.get(&id).copied()
@@ -360,6 +381,12 @@ impl<'a> Resolver<'a> {
             as_of: None,
         })
     }
+}
+
+fn no_versions(object: &Object) -> SqlError {
+    let (noun, name) = (object.kind.noun(), &object.name);
+    let message = format!("{noun} \"{name}\" has no versions: only views do");
+    SqlError::new(sqlstate::WRONG_OBJECT_TYPE, message)
 }
 
 /// For a version of a view that read something which is gone (S22).

@@ -283,7 +283,7 @@ impl Run<'_> {
                 let context = self.ctx.system_context(self.read.now);
                 Arc::new(GivenRows { batch: table.rows(&context) })
             }
-            ScannedRelation::Past(_) => {
+            ScannedRelation::Past(..) => {
                 return Err(SqlError::internal("a snapshot has no past").into());
             }
             ScannedRelation::Given(name) => {

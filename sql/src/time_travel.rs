@@ -20,9 +20,8 @@ use std::fmt;
 
 use datafusion::common::{DFSchemaRef, Result, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
-use tidemark_catalog::ObjectId;
+use tidemark_catalog::{ObjectId, VersionSelection};
 
-use crate::parse::WrittenVersion;
 use crate::time_join::Clock;
 
 pub(crate) use bind::{statement_view, travel};
@@ -37,7 +36,7 @@ pub struct TimeTravel {
     pub relation: ObjectId,
     pub clock: Clock,
     /// Which definition of a view; `None`: the one in force at the time.
-    pub version: Option<WrittenVersion>,
+    pub version: Option<VersionSelection>,
     /// A timestamptz without columns.
     pub time: Expr,
     schema: DFSchemaRef,
@@ -53,9 +52,9 @@ impl fmt::Display for TimeTravel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TimeTravel: {}", self.name)?;
         match self.version {
-            Some(WrittenVersion::Number(number)) => write!(f, " version={number}")?,
-            Some(WrittenVersion::Current) => f.write_str(" version=current")?,
-            None => {}
+            Some(VersionSelection::Number(number)) => write!(f, " version={number}")?,
+            Some(VersionSelection::Current) => f.write_str(" version=current")?,
+            Some(VersionSelection::InForce(_)) | None => {}
         }
         let clock = match self.clock {
             Clock::System => "system",

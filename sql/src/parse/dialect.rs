@@ -3,7 +3,7 @@
 //! - `f(f(f(…)))`: names of arguments are identifiers, never expressions. sqlparser would parse
 //!   each argument twice to find out, which doubles the time with every level of nesting.
 //! - `a IS DISTINCT FROM b AND c`: b ends before AND.
-//! - `t FOR SYSTEM_TIME AS OF e`: a relation as of a time; see [`time_clause`].
+//! - `t FOR SYSTEM_TIME AS OF e`: a relation as of a time.
 //! - `-a ^ b`: a sign binds more tightly than any operator of two operands.
 
 use std::any::TypeId;
@@ -13,8 +13,6 @@ use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
-
-use super::time_clause;
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -40,9 +38,6 @@ impl Dialect for TidemarkDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        if let Some(time) = time_clause::versioned_time(parser) {
-            return Some(time);
-        }
         let op = match parser.peek_token_ref().token {
             Token::Minus => UnaryOperator::Minus,
             Token::Plus => UnaryOperator::Plus,

@@ -3,78 +3,99 @@
 //! | written | read as |
 //! |---|---|
 //! | `x FOR EVENT_TIME AS OF t` | `x TIMESTAMP AS OF t` |
-//! | `x VERSION AS OF n FOR SYSTEM_TIME AS OF t` | `x FOR SYSTEM_TIME AS OF ‹version n› t` |
-//! | `x VERSION AS OF n` | `x FOR SYSTEM_TIME AS OF ‹version n› now()` |
+//! | `x VERSION AS OF CURRENT` | `x VERSION AS OF 0` |
+//! | `x VERSION AS OF n FOR … AS OF t` | `x FOR … AS OF n OR t` |
+//! | `x FOR … AS OF t VERSION AS OF n` | the same |
+//!
+//! The end of a time is only known when it is parsed, so its version goes before it, with the
+//! operator that binds least.
 //!
 //! `x FOR SYSTEM_TIME AS OF t` it knows. With that it also takes AT, BEFORE and CHANGES behind a
-//! name for Snowflake's clauses; here they are names, as in PostgreSQL. The n of a version may be
-//! CURRENT.
-//!
-//! Law: [`of`] gives back what was written, whatever carried it.
+//! name for Snowflake's clauses; here they are names, as in PostgreSQL.
 
-use sqlparser::ast::{Expr, Ident, TableVersion};
 use sqlparser::keywords::Keyword;
-use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use crate::time_join::Clock;
-
-/// Marks the version before a time.
-const VERSION: &str = "\u{2}version ";
-
-/// The time clause of a relation.
-#[derive(Debug, Clone)]
-pub struct TimeClause {
-    pub clock: Clock,
-    pub version: Option<WrittenVersion>,
-    pub time: Expr,
-}
-
-/// `VERSION AS OF n | CURRENT`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WrittenVersion {
-    Number(u32),
-    Current,
-}
-
-/// What was written, if it is one of ours.
-pub fn of(version: &TableVersion) -> Option<TimeClause> {
-    let (clock, time) = match version {
-        TableVersion::ForSystemTimeAsOf(time) => (Clock::System, time),
-        TableVersion::TimestampAsOf(time) => (Clock::Event, time),
-        _ => return None,
-    };
-    let (version, time) = match time {
-        Expr::Prefixed { prefix, value } => (written_version(prefix), value.as_ref()),
-        time => (None, time),
-    };
-    Some(TimeClause { clock, version, time: time.clone() })
-}
-
-fn written_version(prefix: &Ident) -> Option<WrittenVersion> {
-    let number = prefix.value.strip_prefix(VERSION)?;
-    Some(number.parse().map_or(WrittenVersion::Current, WrittenVersion::Number))
-}
-
-/// A version and the time behind it, for the dialect.
-pub(super) fn versioned_time(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
-    let span = parser.peek_token_ref().span;
-    let value = match &parser.peek_token_ref().token {
-        Token::Word(word) if word.value.starts_with(VERSION) => word.value.clone(),
-        _ => return None,
-    };
-    parser.advance_token();
-    let prefix = Ident { value, quote_style: None, span };
-    let time = parser.parse_expr();
-    Some(time.map(|time| Expr::Prefixed { prefix, value: Box::new(time) }))
-}
+/// The number that stands for the newest version.
+pub const CURRENT_VERSION: &str = "0";
 
 /// The tokens in sqlparser's words.
-pub fn spelled(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+pub fn spelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut tokens = times_spelled(tokens);
     let mut at = 0;
     while at < tokens.len() {
-        spell_version(&mut tokens, at);
-        if has_words(&tokens, at, &["FOR", "EVENT_TIME", "AS", "OF"]) {
+        if let Some(number) = version_at(&tokens, at) {
+            tokens[at + VERSION_TOKENS - 1].token = number;
+            let after = at + VERSION_TOKENS;
+            let place = match time_begins(&tokens, after) {
+                Some(words) => Some(after + words - VERSION_TOKENS),
+                None => time_before(&tokens, at),
+            };
+            if let Some(place) = place {
+                let mut version: Vec<_> = tokens.drain(at..after).collect();
+                version.drain(..VERSION_TOKENS - 1);
+                let or = Token::make_keyword("OR");
+                version.push(TokenWithSpan { token: or, span: version[0].span });
+                tokens.splice(place..place, version);
+            }
+        }
+        at += 1;
+    }
+    tokens
+}
+
+/// `VERSION AS OF n`.
+const VERSION_TOKENS: usize = 4;
+
+/// The number of the version that is named here, if there is one.
+fn version_at(tokens: &[TokenWithSpan], at: usize) -> Option<Token> {
+    let words = ["VERSION", "AS", "OF"];
+    if !(0..3).all(|n| is_word(tokens, at + n, words[n])) {
+        return None;
+    }
+    match &tokens.get(at + 3)?.token {
+        number @ Token::Number(..) => Some(number.clone()),
+        _ if is_word(tokens, at + 3, "CURRENT") => {
+            Some(Token::Number(CURRENT_VERSION.to_owned(), false))
+        }
+        _ => None,
+    }
+}
+
+/// How many tokens begin a time clause here.
+fn time_begins(tokens: &[TokenWithSpan], at: usize) -> Option<usize> {
+    let clauses: [&[&str]; 2] = [&["FOR", "SYSTEM_TIME", "AS", "OF"], &["TIMESTAMP", "AS", "OF"]];
+    let begins = |words: &&[&str]| (0..words.len()).all(|n| is_word(tokens, at + n, words[n]));
+    clauses.into_iter().find(begins).map(<[&str]>::len)
+}
+
+/// Where the time begins whose clause stands before the version at `at`: the nearest one that
+/// nothing but its time separates from it.
+fn time_before(tokens: &[TokenWithSpan], at: usize) -> Option<usize> {
+    let mut depth = 0;
+    for place in (0..at).rev() {
+        match &tokens[place].token {
+            Token::RParen => depth += 1,
+            Token::LParen if depth == 0 => return None,
+            Token::LParen => depth -= 1,
+            Token::Comma if depth == 0 => return None,
+            _ if depth > 0 => {}
+            _ if is_word(tokens, place, "JOIN") || is_word(tokens, place, "FROM") => return None,
+            _ => {
+                if let Some(words) = time_begins(tokens, place) {
+                    return Some(place + words);
+                }
+            }
+        }
+    }
+    None
+}
+
+fn times_spelled(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut at = 0;
+    while at < tokens.len() {
+        let event = ["FOR", "EVENT_TIME", "AS", "OF"];
+        if (0..4).all(|n| is_word(&tokens, at + n, event[n])) {
             tokens.remove(at);
             tokens[at].token = Token::make_keyword("TIMESTAMP");
         }
@@ -88,43 +109,6 @@ pub fn spelled(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         at += 1;
     }
     tokens
-}
-
-/// Moves `VERSION AS OF n` at `at` behind the words of the time.
-fn spell_version(tokens: &mut Vec<TokenWithSpan>, at: usize) {
-    if !has_words(tokens, at, &["VERSION", "AS", "OF"]) {
-        return;
-    }
-    let number = match tokens.get(at + 3).map(|token| &token.token) {
-        Some(Token::Number(number, _)) if number.parse::<u32>().is_ok() => number.clone(),
-        Some(Token::Word(word)) if word.value.eq_ignore_ascii_case("CURRENT") => {
-            "current".to_owned()
-        }
-        _ => return,
-    };
-    let version = Word {
-        value: format!("{VERSION}{number}"),
-        quote_style: None,
-        keyword: Keyword::NoKeyword,
-    };
-    let span = tokens[at].span;
-    let with = |token| TokenWithSpan { token, span };
-    let timed = ["SYSTEM_TIME", "EVENT_TIME"]
-        .iter()
-        .any(|clock| has_words(tokens, at + 4, &["FOR", clock, "AS", "OF"]));
-    if timed {
-        tokens.insert(at + 8, with(Token::Word(version)));
-        tokens.drain(at..at + 4);
-        return;
-    }
-    let words = ["FOR", "SYSTEM_TIME", "AS", "OF"].map(Token::make_keyword);
-    let now = [Token::make_word("now", None), Token::LParen, Token::RParen];
-    let spelled = words.into_iter().chain([Token::Word(version)]).chain(now).map(with);
-    tokens.splice(at..at + 4, spelled);
-}
-
-fn has_words(tokens: &[TokenWithSpan], at: usize, words: &[&str]) -> bool {
-    words.iter().enumerate().all(|(n, word)| is_word(tokens, at + n, word))
 }
 
 fn is_word(tokens: &[TokenWithSpan], at: usize, word: &str) -> bool {

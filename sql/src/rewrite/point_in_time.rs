@@ -13,13 +13,14 @@ use std::sync::Arc;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::utils::split_conjunction_owned;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Expr, Extension, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Projection,
+    UserDefinedLogicalNodeCore,
 };
 use sqlparser::ast::{
     self, Expr as AstExpr, Ident, JoinConstraint, JoinOperator, Query, SelectItem, SetExpr,
-    TableAlias, TableFactor, TableWithJoins, Value, Visit, Visitor,
+    TableAlias, TableFactor, TableVersion, TableWithJoins, Value, Visit, Visitor,
 };
 use sqlparser::parser::Parser;
 
@@ -27,7 +28,6 @@ use super::as_of::is_as_of;
 use super::ast::cast_to;
 use crate::error::SqlError;
 use crate::parse::fold;
-use crate::parse::time_clause::{self, TimeClause};
 use crate::resolve::PAST;
 use crate::time_join::{Clock, PointInTimeJoin};
 
@@ -39,11 +39,7 @@ const RELATION: &str = "\u{2}relation";
 /// Spells joins whose time has columns as LATERAL ones.
 pub fn spell(tables: &mut TableWithJoins) -> Result<(), SqlError> {
     for join in &mut tables.joins {
-        let Some(TimeClause { clock, version, time }) = row_time(&join.relation) else { continue };
-        if version.is_some() {
-            let message = "VERSION AS OF with AS OF a column is not supported";
-            return Err(SqlError::unsupported(message));
-        }
+        let Some((clock, time)) = row_time(&join.relation) else { continue };
         let words = match clock {
             Clock::System => "FOR SYSTEM_TIME AS OF",
             Clock::Event => "FOR EVENT_TIME AS OF",
@@ -79,10 +75,15 @@ pub fn refuse_first(tables: &TableWithJoins) -> Result<(), SqlError> {
     }
 }
 
-/// The time clause of a relation, if the time has columns.
-fn row_time(factor: &TableFactor) -> Option<TimeClause> {
+/// The clock and the time of a relation, if the time has columns.
+fn row_time(factor: &TableFactor) -> Option<(Clock, AstExpr)> {
     let TableFactor::Table { version: Some(version), .. } = factor else { return None };
-    time_clause::of(version).filter(|clause| has_columns(&clause.time))
+    let (clock, time) = match version {
+        TableVersion::ForSystemTimeAsOf(time) => (Clock::System, time),
+        TableVersion::TimestampAsOf(time) => (Clock::Event, time),
+        _ => return None,
+    };
+    has_columns(time).then(|| (clock, time.clone()))
 }
 
 fn has_columns(expr: &AstExpr) -> bool {
@@ -187,6 +188,7 @@ pub fn place(plan: LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Join(join) => point_in_time_join(join),
         node => Ok(node),
     })?;
+    let plan = filter_first(plan)?;
     // What is left would be read as of now.
     plan.apply_with_subqueries(|node| match node {
         LogicalPlan::SubqueryAlias(alias)
@@ -199,6 +201,55 @@ pub fn place(plan: LogicalPlan) -> Result<LogicalPlan> {
         _ => Ok(TreeNodeRecursion::Continue),
     })?;
     Ok(plan)
+}
+
+/// Puts conditions of the left side alone below the joins: rows that WHERE leaves out ask for
+/// nothing, and may have a time in the future.
+fn filter_first(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let above_join = |node: &LogicalPlan| match node {
+        LogicalPlan::Filter(filter) => joined(&filter.input).is_some(),
+        _ => false,
+    };
+    super::map_marked(plan, &above_join, &mut |node| match node {
+        LogicalPlan::Filter(filter) => {
+            let conjuncts = split_conjunction_owned(filter.predicate);
+            filtered(Arc::unwrap_or_clone(filter.input), conjuncts)
+        }
+        node => Ok(node),
+    })
+}
+
+fn joined(plan: &LogicalPlan) -> Option<&PointInTimeJoin> {
+    match plan {
+        LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
+        _ => None,
+    }
+}
+
+fn filtered(plan: LogicalPlan, conjuncts: Vec<Expr>) -> Result<LogicalPlan> {
+    let (mut first, mut rest) = (Vec::new(), conjuncts);
+    let mut below = None;
+    if let Some(join) = joined(&plan) {
+        let left = join.left.schema();
+        let of_left = |expr: &Expr| {
+            expr.column_refs().into_iter().all(|column| left.has_column(column))
+                && refuse_subqueries(expr, "").is_ok()
+        };
+        (first, rest) = rest.into_iter().partition(of_left);
+        below = Some(join.clone());
+    }
+    let plan = match below {
+        Some(join) if !first.is_empty() => {
+            let left = filtered(join.left.as_ref().clone(), first)?;
+            let node = join.with_exprs_and_inputs(join.expressions(), vec![left])?;
+            LogicalPlan::Extension(Extension { node: Arc::new(node) })
+        }
+        _ => plan,
+    };
+    match conjunction(rest) {
+        Some(rest) => LogicalPlanBuilder::from(plan).filter(rest)?.build(),
+        None => Ok(plan),
+    }
 }
 
 /// What [`lateral`] wrote, in a plan.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array,
@@ -15,6 +16,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::PhysicalExpr;
+use tidemark_catalog::{CommitTime, VersionSelection};
 use tidemark_engine::Timestamp;
 use tidemark_engine::batch::evaluate;
 use tidemark_engine::plan::{ConstantPlan, Plan, ProjectPlan};
@@ -22,10 +24,14 @@ use tidemark_engine::plan::{ConstantPlan, Plan, ProjectPlan};
 use super::point_in_time::{Bound, PointInTimeJoin};
 use super::replay::{Replay, point_in_time};
 use super::whole::Whole;
-use crate::error::{SqlError, state};
+use crate::error::{Notice, SqlError, state};
 use crate::maintain::{Replayed, ReplayedColumns};
 use crate::text_io::Zone;
 use crate::text_io::datetime::format_timestamptz;
+use crate::version;
+
+/// How often a long replay says how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
 
 type Physical<'a> = &'a dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>>;
 
@@ -64,6 +70,24 @@ impl Probing {
     }
 }
 
+/// Says every few seconds how far a replay is.
+struct Reporter<'a> {
+    replay: &'a Replay,
+    last: Instant,
+}
+
+impl Reporter<'_> {
+    fn report(&mut self, done: f64, rows: usize) {
+        if self.last.elapsed() < PROGRESS_INTERVAL {
+            return;
+        }
+        self.last = Instant::now();
+        let name = &self.replay.name;
+        let message = format!("replaying \"{name}\" for {rows} rows: {:.0} % done", done * 100.0);
+        self.replay.tell.tell(Notice::new(message));
+    }
+}
+
 impl Whole for Probing {
     fn label(&self) -> String {
         self.label.clone()
@@ -78,6 +102,7 @@ impl Whole for Probing {
             return Err(SqlError::internal("a point-in-time join has a left side").into());
         };
         let times = self.times(&left)?;
+        self.tell_of(&times);
         let keys = self.keys.iter().map(|key| key.evaluate(&left)?.into_array(left.num_rows()));
         let keys = keys.collect::<Result<Vec<_>>>()?;
         let (mut numbers, mut parts) = (Vec::new(), Vec::new());
@@ -112,7 +137,33 @@ impl Probing {
         let column = |key: &usize| replayed.keys[*key].expect("only such keys are looked for");
         let columns: Vec<usize> = self.replay.keys.iter().map(column).collect();
         let cancelled = || cancelled.load(Ordering::Relaxed);
-        point_in_time(&replayed.plan, &self.replay.history, &columns, keys, times, &cancelled)
+        let mut reporter = Reporter { replay: &self.replay, last: Instant::now() };
+        let mut progress = |done| reporter.report(done, times.len());
+        let (plan, past) = (&replayed.plan, &self.replay.history);
+        point_in_time(plan, past, &columns, keys, times, &cancelled, &mut progress)
+    }
+
+    /// Says what is special about reading the relation at these times.
+    fn tell_of(&self, times: &[Option<u64>]) {
+        let Replay { catalog, object, tell, .. } = self.replay.as_ref();
+        let known = || times.iter().copied().flatten();
+        let (Some(from), Some(to)) = (known().min(), known().max()) else { return };
+        let (from, to) = (CommitTime(from), CommitTime(to));
+        let in_force = VersionSelection::InForce(from);
+        for notice in version::notices(catalog, *object, in_force, from, to) {
+            tell.tell(notice);
+        }
+        let Some(object) = catalog.get(*object).filter(|object| object.table().is_some()) else {
+            return;
+        };
+        let created = catalog.created(object.id).unwrap_or(CommitTime(0));
+        let early = known().filter(|time| *time < created.0).count();
+        if early > 0 {
+            let name = &object.name;
+            let message = format!("table \"{name}\" did not exist yet at the time of {early} rows");
+            let hint = "It is empty then.".to_owned();
+            tell.tell(Notice { hint: Some(hint), ..Notice::new(message) });
+        }
     }
 
     /// The left rows' times, none of which is in the future.

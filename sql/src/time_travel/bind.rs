@@ -19,7 +19,6 @@ use tidemark_engine::Timestamp;
 use super::{TimeTravel, of, view_at};
 use crate::context::{PlanContext, ReadView};
 use crate::error::{Notice, SqlError, state};
-use crate::parse::WrittenVersion;
 use crate::plan::{base_tables, is_materialized};
 use crate::provider::RelationProvider;
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
@@ -151,21 +150,12 @@ impl Place<'_> {
                 .with_hint("FOR SYSTEM_TIME AS OF reads what was known at a time."));
         }
         if object.view().is_none() {
-            if self.node.version.is_some() {
-                let message = format!("table \"{}\" has no versions", object.name);
-                return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message)
-                    .with_detail("VERSION AS OF names a version of a view's definition."));
-            }
             self.tell(object, VersionSelection::Current);
             self.check_table(id)?;
             return self.stored(id);
         }
         let at = CommitTime(self.at.0);
-        let which = match self.node.version {
-            None => VersionSelection::InForce(at),
-            Some(WrittenVersion::Number(number)) => VersionSelection::Number(number),
-            Some(WrittenVersion::Current) => VersionSelection::Current,
-        };
+        let which = self.node.version.unwrap_or(VersionSelection::InForce(at));
         let number = version::selected(catalog, id, which)?.number;
         self.tell(object, which);
         let name = &object.name;

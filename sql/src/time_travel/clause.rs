@@ -14,9 +14,9 @@ use tidemark_engine::Timestamp;
 
 use super::TimeTravel;
 use crate::error::SqlError;
-use crate::parse::{WrittenVersion, time_clause};
 use crate::resolve::{PAST, RelationSource, ScannedRelation};
 use crate::rewrite::ast::cast_to;
+use crate::rewrite::version_clause::unmarked;
 use crate::run::now_literal;
 use crate::time_join::Clock;
 
@@ -26,10 +26,6 @@ pub fn spell(factor: &mut TableFactor) {
     let (TableVersion::ForSystemTimeAsOf(time) | TableVersion::TimestampAsOf(time)) = version
     else {
         return;
-    };
-    let time = match time {
-        AstExpr::Prefixed { value, .. } => value.as_mut(),
-        time => time,
     };
     let zone = ast::TimezoneInfo::Tz;
     let written = std::mem::replace(time, AstExpr::value(ast::Value::Null));
@@ -50,26 +46,35 @@ impl RelationPlanner for TimeClauses {
         else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
-        let Some(clause) = time_clause::of(version) else {
-            return Ok(RelationPlanning::Original(Box::new(relation)));
+        let (clock, time) = match version {
+            TableVersion::ForSystemTimeAsOf(time) => (Clock::System, time.clone()),
+            TableVersion::TimestampAsOf(time) => (Clock::Event, time.clone()),
+            _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };
         let name = context.object_name_to_table_reference(name.clone())?;
         let source = context.context_provider().get_table_source(in_past(&name))?;
-        let time = context.sql_to_expr(clause.time, &DFSchema::empty())?;
-        let plan = traveled(name, source, clause.clock, clause.version, time)?;
+        let time = context.sql_to_expr(time, &DFSchema::empty())?;
+        let plan = traveled(&name, source, clock, time)?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
     }
 }
 
 /// A relation as of the session's `as_of`, from its source in the past.
-pub fn as_of(name: TableReference, past: Arc<dyn TableSource>, at: Timestamp) -> Result<LogicalPlan> {
+pub fn as_of(
+    name: &TableReference,
+    past: Arc<dyn TableSource>,
+    at: Timestamp,
+) -> Result<LogicalPlan> {
     let time = Expr::Literal(now_literal(at), None);
-    traveled(name, past, Clock::System, None, time)
+    traveled(name, past, Clock::System, time)
 }
 
 /// The name by which the resolver is asked for the past.
 fn in_past(name: &TableReference) -> TableReference {
-    let table = format!("{PAST}{}", name.table());
+    with_table(name, &format!("{PAST}{}", name.table()))
+}
+
+fn with_table(name: &TableReference, table: &str) -> TableReference {
     match name {
         TableReference::Bare { .. } => TableReference::bare(table),
         TableReference::Partial { schema, .. } => TableReference::partial(schema.clone(), table),
@@ -80,23 +85,23 @@ fn in_past(name: &TableReference) -> TableReference {
 }
 
 fn traveled(
-    name: TableReference,
+    name: &TableReference,
     past: Arc<dyn TableSource>,
     clock: Clock,
-    version: Option<WrittenVersion>,
     time: Expr,
 ) -> Result<LogicalPlan> {
+    let name = with_table(name, unmarked(name.table())?.0);
     let plan = LogicalPlanBuilder::scan(name, past, None)?.build()?.transform_down(|node| {
         let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
         let source = scan.source.downcast_ref::<RelationSource>();
-        let Some(ScannedRelation::Past(relation)) = source.map(|source| &source.relation) else {
+        let Some(ScannedRelation::Past(relation, version)) = source.map(|source| &source.relation) else {
             return Err(SqlError::internal("only relations of the catalog have a past").into());
         };
         let node = TimeTravel {
             name: scan.table_name.clone(),
             relation: *relation,
             clock,
-            version,
+            version: *version,
             time: time.clone(),
             schema: Arc::clone(&scan.projected_schema),
         };
