@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
@@ -68,10 +68,13 @@ pub fn travel<'a>(
         if bound.is_empty() {
             return Ok(plan);
         }
-        let placed = plan.transform_up_with_subqueries(|node| {
+        // Not into their times, which are known.
+        let placed = plan.transform_down_with_subqueries(|node| {
             let found = of(&node).and_then(|node| bound.iter().find(|(known, _)| known == node));
             match found {
-                Some((_, relation)) => Ok(Transformed::yes(relation.clone())),
+                Some((_, relation)) => {
+                    Ok(Transformed::new(relation.clone(), true, TreeNodeRecursion::Jump))
+                }
                 None => Ok(Transformed::no(node)),
             }
         })?;
@@ -82,12 +85,11 @@ pub fn travel<'a>(
 fn nodes(plan: &LogicalPlan) -> Result<Vec<TimeTravel>> {
     let mut nodes: Vec<TimeTravel> = Vec::new();
     plan.apply_with_subqueries(|node| {
-        if let Some(node) = of(node)
-            && !nodes.contains(node)
-        {
+        let Some(node) = of(node) else { return Ok(TreeNodeRecursion::Continue) };
+        if !nodes.contains(node) {
             nodes.push(node.clone());
         }
-        Ok(TreeNodeRecursion::Continue)
+        Ok(TreeNodeRecursion::Jump)
     })?;
     Ok(nodes)
 }
@@ -133,8 +135,11 @@ fn in_the_future(name: &str, at: Timestamp, now: Timestamp) -> SqlError {
         "as_of" => "as_of is a time in the future".to_owned(),
         name => format!("relation \"{name}\" cannot be read at a time in the future"),
     };
-    SqlError::new(state::INVALID_PARAMETER_VALUE, what)
-        .with_detail(format!("The time is {}; the statement reads at {}.", shown(at), shown(now)))
+    SqlError::new(state::INVALID_PARAMETER_VALUE, what).with_detail(format!(
+        "The time is {}; the statement reads at {}.",
+        shown(at),
+        shown(now)
+    ))
 }
 
 pub(super) fn shown(time: Timestamp) -> String {
@@ -258,7 +263,9 @@ impl Place<'_> {
         let (id, catalog) = (object.id, &self.ctx.catalog);
         let relation = self.ctx.engine.relation(self.ctx.collection(id));
         if object.view().is_none() {
-            return relation.map(Source::Stored).ok_or_else(|| SqlError::undefined_table(&object.name));
+            return relation
+                .map(Source::Stored)
+                .ok_or_else(|| SqlError::undefined_table(&object.name));
         }
         let (first, last) = (CommitTime(from.0), CommitTime(self.at.0));
         let spans = version::spans(catalog, id, which, first, last)?;

@@ -11,7 +11,8 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, TableSource};
 use sqlparser::ast::{
-    self, Expr as AstExpr, FunctionArg, FunctionArgExpr, Ident, TableAlias, TableFactor, TableVersion,
+    self, Expr as AstExpr, FunctionArg, FunctionArgExpr, Ident, TableAlias, TableFactor,
+    TableVersion,
 };
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
@@ -38,8 +39,7 @@ pub fn spell(factor: &mut TableFactor) {
             }
         }
         TableFactor::Table {
-            version:
-                Some(TableVersion::ForSystemTimeAsOf(time) | TableVersion::TimestampAsOf(time)),
+            version: Some(TableVersion::ForSystemTimeAsOf(time) | TableVersion::TimestampAsOf(time)),
             ..
         } => spell_time(time),
         _ => {}
@@ -200,7 +200,8 @@ fn traveled(
     let plan = LogicalPlanBuilder::scan(name, past, None)?.build()?.transform_down(|node| {
         let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
         let source = scan.source.downcast_ref::<RelationSource>();
-        let Some(ScannedRelation::Past(relation, version)) = source.map(|source| &source.relation) else {
+        let Some(ScannedRelation::Past(relation, version)) = source.map(|source| &source.relation)
+        else {
             return Err(SqlError::internal("only relations of the catalog have a past").into());
         };
         let node = TimeTravel {

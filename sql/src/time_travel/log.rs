@@ -15,7 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt64Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
@@ -190,7 +190,7 @@ fn project(updates: Updates, columns: &[usize]) -> Result<Updates> {
 fn changes(updates: &Updates, counts: impl Fn(u64) -> bool) -> Result<Vec<ArrayRef>> {
     let kept = (0..updates.len()).filter(|&row| counts(updates.times[row]));
     let kept: Vec<u64> = kept.map(|row| row as u64).collect();
-    let rows = take_record_batch(&updates.data, &kept.clone().into())?;
+    let rows = take_record_batch(&updates.data, &UInt64Array::from(kept.clone()))?;
     let times = kept.iter().map(|&row| Some(updates.times[row as usize]));
     let diffs = kept.iter().map(|&row| updates.diffs[row as usize]);
     let diffs: ArrayRef = Arc::new(Int64Array::from_iter_values(diffs));
@@ -217,7 +217,7 @@ fn history(updates: &Updates) -> Result<Vec<ArrayRef>> {
         }
     }
     let places: Vec<u64> = spans.iter().map(|(row, ..)| *row).collect();
-    let rows = take_record_batch(&updates.data, &places.into())?;
+    let rows = take_record_batch(&updates.data, &UInt64Array::from(places))?;
     let begins = timestamps(spans.iter().map(|(_, begin, _)| Some(*begin)));
     let ends = timestamps(spans.iter().map(|(.., end)| *end));
     Ok(rows.columns().iter().cloned().chain([begins, ends]).collect())
