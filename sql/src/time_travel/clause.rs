@@ -38,11 +38,14 @@ pub fn spell(factor: &mut TableFactor) {
                 }
             }
         }
-        TableFactor::Table {
-            version: Some(TableVersion::ForSystemTimeAsOf(time) | TableVersion::TimestampAsOf(time)),
-            ..
-        } => spell_time(time),
+        TableFactor::Table { version: Some(version), .. } => spell_version(version),
         _ => {}
+    }
+}
+
+fn spell_version(version: &mut TableVersion) {
+    if let TableVersion::ForSystemTimeAsOf(time) | TableVersion::TimestampAsOf(time) = version {
+        spell_time(time);
     }
 }
 

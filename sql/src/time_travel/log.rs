@@ -1,7 +1,7 @@
 //! `changes('x' [, from [, to]])` and `history('x' [, from [, to]])`: what a relation went through.
 //!
-//! Law      `changes`: its rows with `_time` and `_diff`, from < `_time` ≤ to, the net of each row
-//!          and time; without `from`, first what was there at the oldest readable time.
+//! Law      `changes`: its rows with `_time` and `_diff`, from < `_time` ≤ to, the net of each
+//!          row and time; without `from`, first what was there at the oldest readable time.
 //!          `history`: its rows with `valid_from` and `valid_to`, half-open, one for each unit of
 //!          multiplicity; those that cover t are exactly the relation at t, for every t of the
 //!          range. A row that is there at `from` begins then; one that is there at `to` is open
