@@ -10,6 +10,7 @@ use arrow::buffer::ScalarBuffer;
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{Schema, SchemaRef};
 
+use crate::state::consolidate::consolidate;
 use crate::store::ARRIVED_AT;
 
 static EMPTY_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::empty()));
@@ -121,6 +122,11 @@ impl Updates {
         let mut order: Vec<u32> = (0..self.len() as u32).collect();
         order.sort_by_key(|&i| self.times[i as usize]);
         Some(order)
+    }
+
+    /// The net of each row and time, in order of time; at one time retractions first.
+    pub fn consolidated(self) -> Self {
+        consolidate(self)
     }
 
     /// The same updates in order of time.

@@ -22,6 +22,7 @@ use crate::error::{SqlError, state};
 use crate::function::like_escape;
 use crate::parse::fold;
 use crate::parse::position::of_span;
+use crate::time_travel;
 
 /// Rewrites a query in place.
 pub fn rewrite<T: VisitMut>(tree: &mut T) -> Result<(), SqlError> {
@@ -66,6 +67,7 @@ impl VisitorMut for Rewriter {
             let marked = version_clause::mark(table_with_joins);
             return done(marked.and_then(|()| point_in_time::spell(table_with_joins)));
         }
+        time_travel::spell(factor);
         done(time_window::expand(factor))
     }
 
@@ -154,6 +156,9 @@ fn select_clauses(select: &mut Select) -> Result<(), SqlError> {
 /// `FROM f(…)`: a set-returning function as a derived table, so that its arguments may refer
 /// outwards.
 fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
+    if time_travel::log_of(factor).is_some() {
+        return Ok(());
+    }
     if let TableFactor::UNNEST { array_exprs, alias, with_offset: false, with_ordinality, .. } =
         factor
     {
