@@ -21,6 +21,7 @@ pub mod oracle;
 pub mod plan;
 mod quarantine;
 mod render;
+pub mod replay;
 mod state;
 pub mod store;
 pub mod time;

@@ -23,13 +23,19 @@ use datafusion::logical_expr::{
 };
 use sqlparser::ast::{self, TableFactor};
 use tidemark_catalog::system::SystemTable;
-use tidemark_catalog::{CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, View};
+use tidemark_catalog::{
+    CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, VersionSelection, View,
+};
+use tidemark_engine::Timestamp;
 
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
 use crate::function;
 use crate::plan::plan_body;
+use crate::rewrite::version_clause::unmarked;
 use crate::rewrite::{argument, bpchar};
+use crate::time_travel::{self, TimeClauses};
+use crate::version;
 
 /// Deepest nesting of plain views.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -52,8 +58,9 @@ pub enum ScannedRelation {
     System(&'static SystemTable),
     /// Rows that a statement works on itself, like `excluded`, by name.
     Given(String),
-    /// A table or a view, not expanded, at times of its past: no snapshot has its rows.
-    Past(ObjectId),
+    /// A table or a view, not expanded, at times of its past: no snapshot has its rows. With the
+    /// version that is selected; `None`: at each time the one in force.
+    Past(ObjectId, Option<VersionSelection>),
 }
 
 /// Before a name in a query: what it means is read in its past.
@@ -107,6 +114,8 @@ pub struct Resolver<'a> {
     /// Every user object a name led to, by the name as written.
     found: Arc<Mutex<Resolved>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
+    /// The time of relations without one of their own, where it is not the statement's (S6).
+    as_of: Option<Timestamp>,
 }
 
 /// The objects that names of a query led to.
@@ -133,7 +142,8 @@ impl<'a> Resolver<'a> {
             given: BTreeMap::new(),
             expanding: Vec::new(),
             found: Arc::default(),
-            relation_planners: vec![Arc::new(Refuser)],
+            relation_planners: vec![Arc::new(TimeClauses), Arc::new(Refuser)],
+            as_of: ctx.settings.as_of(),
         }
     }
 
@@ -146,6 +156,7 @@ impl<'a> Resolver<'a> {
     /// Definitions as of a time, and no views left in what is planned: down to the tables.
     pub fn with_definitions_at(mut self, time: CommitTime) -> Self {
         self.definitions = Some(time);
+        self.as_of = None;
         self
     }
 
@@ -159,6 +170,7 @@ impl<'a> Resolver<'a> {
             Some(table) => (table, true),
             None => (table, false),
         };
+        let (table, version) = unmarked(table)?;
         if schema.is_none()
             && let Some(given) = self.given.get(table)
         {
@@ -178,13 +190,25 @@ impl<'a> Resolver<'a> {
         };
         match found {
             Some(Found::Object(object)) => {
-                self.note(written, object.id, matches!(object.kind, ObjectKind::View(_)));
-                match in_past {
-                    true => self.unexpanded(object, ScannedRelation::Past(object.id)),
-                    false => self.object(object.id),
+                let id = object.id;
+                let expanded = matches!(object.kind, ObjectKind::View(_)) || version.is_some();
+                self.note(written, id, expanded);
+                if version.is_some() && object.view().is_none() {
+                    return Err(no_versions(object).into());
+                }
+                let past = || self.unexpanded(object, ScannedRelation::Past(id, version));
+                match (version, self.as_of) {
+                    _ if in_past => past(),
+                    (_, Some(at)) => {
+                        let plan = time_travel::as_of(name, past()?, at)?;
+                        let schema = Arc::new(plan.schema().as_arrow().clone());
+                        Ok(Arc::new(ViewSource { plan, schema }))
+                    }
+                    (Some(which), None) => self.version(object, which),
+                    (None, None) => self.object(id),
                 }
             }
-            Some(Found::System(system)) if in_past => {
+            Some(Found::System(system)) if in_past || version.is_some() => {
                 let message = format!("system table \"{}\" has no past", system.name);
                 Err(SqlError::unsupported(message).into())
             }
@@ -277,6 +301,15 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// A version of a view: the rows that are kept if it is that of the present.
+    fn version(&self, object: &Object, which: VersionSelection) -> Result<Arc<dyn TableSource>> {
+        let selected = version::selected(&self.ctx.catalog, object.id, which)?;
+        match selected.until {
+            None if self.definitions.is_none() => self.object(object.id),
+            _ => self.narrowed(object.id, self.expand_at(object.id, which)?),
+        }
+    }
+
     /// How many columns a relation had when the text that names it was written.
     fn width(&self, id: ObjectId) -> Option<usize> {
         self.widths?.get(&id).copied()
@@ -345,8 +378,15 @@ impl<'a> Resolver<'a> {
             expanding,
             found: Arc::default(),
             relation_planners: self.relation_planners.clone(),
+            as_of: None,
         })
     }
+}
+
+fn no_versions(object: &Object) -> SqlError {
+    let (noun, name) = (object.kind.noun(), &object.name);
+    let message = format!("{noun} \"{name}\" has no versions: only views do");
+    SqlError::new(sqlstate::WRONG_OBJECT_TYPE, message)
 }
 
 /// For a version of a view that read something which is gone (S22).
@@ -470,7 +510,7 @@ impl RelationPlanner for Refuser {
         _: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         let refused = match &relation {
-            TableFactor::Table { version: Some(_), .. } => Some("FOR SYSTEM_TIME AS OF"),
+            TableFactor::Table { version: Some(_), .. } => Some("this time clause"),
             TableFactor::Table { sample: Some(_), .. } => Some("TABLESAMPLE"),
             TableFactor::Derived { sample: Some(_), .. } => Some("TABLESAMPLE"),
             TableFactor::Table { with_ordinality: true, .. }

@@ -35,6 +35,7 @@ use super::temporal::{is_now, normalized};
 use crate::error::{SqlError, state};
 use crate::rewrite::names::shown;
 use crate::time_join::PointInTimeJoin;
+use crate::time_travel::TimeTravel;
 use widened::Resolved;
 
 /// What a relation of a plan is: the caller knows the catalog.
@@ -144,6 +145,7 @@ impl Resolver<'_> {
                 match (node.downcast_ref(), node.downcast_ref()) {
                     (Some(Resolved { rel, .. }), _) => Ok(rel.as_ref().clone()),
                     (None, Some(join)) => self.as_of_join(join),
+                    (None, None) if node.is::<TimeTravel>() => Err(refuse::time_travel()),
                     (None, None) if node.is::<PointInTimeJoin>() => Err(refuse::point_in_time()),
                     (None, None) => Err(refuse::relation(extension.node.name())),
                 }

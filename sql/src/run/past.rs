@@ -27,12 +27,12 @@ pub fn bind(
     join: &PointInTimeJoin,
     at: Timestamp,
 ) -> Result<PointInTimeJoin> {
-    let (name, id) = join.relation()?;
+    let (name, id, version) = join.relation()?;
     let name = name.table().to_owned();
     let equalities = join.equalities();
     let keys: Vec<Expr> = equalities.iter().map(|(_, _, key)| key.clone()).collect();
     let mut spans = Vec::new();
-    for (which, from, until) in definitions(ctx, id, at)? {
+    for (which, from, until) in definitions(ctx, id, version, at)? {
         let relation = at_version(ctx, state, join, which);
         let planned = relation.map_err(SqlError::from).and_then(|relation| {
             let options = Arc::clone(state.config_options());
@@ -80,9 +80,10 @@ pub fn bind(
 fn definitions(
     ctx: &PlanContext,
     id: ObjectId,
+    version: Option<VersionSelection>,
     at: Timestamp,
 ) -> Result<Vec<(VersionSelection, u64, u64)>> {
-    let in_force = VersionSelection::InForce(CommitTime(0));
+    let in_force = version.unwrap_or(VersionSelection::InForce(CommitTime(0)));
     if ctx.catalog.get(id).is_some_and(|object| object.view().is_none()) {
         return Ok(vec![(in_force, 0, u64::MAX)]);
     }
@@ -102,7 +103,7 @@ fn at_version(
         let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
             return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
         };
-        let ScannedRelation::Past(id) = source.relation else {
+        let ScannedRelation::Past(id, _) = source.relation else {
             return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
         };
         if ctx.catalog.get(id).is_some_and(|object| object.view().is_none()) {

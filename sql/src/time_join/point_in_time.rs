@@ -17,7 +17,7 @@ use datafusion::logical_expr::builder::build_join_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, JoinType, LogicalPlan, Operator, UserDefinedLogicalNodeCore,
 };
-use tidemark_catalog::ObjectId;
+use tidemark_catalog::{ObjectId, VersionSelection};
 
 use super::replay::Replay;
 use crate::error::SqlError;
@@ -80,20 +80,22 @@ impl PointInTimeJoin {
         })
     }
 
-    /// The name and the object whose past it joins.
-    pub fn relation(&self) -> Result<(TableReference, ObjectId)> {
+    /// The name and the object whose past it joins, and the version that is selected.
+    pub fn relation(&self) -> Result<(TableReference, ObjectId, Option<VersionSelection>)> {
         let mut found = None;
         self.right.apply(|node| {
             if let LogicalPlan::TableScan(scan) = node
                 && let Some(source) = scan.source.downcast_ref::<RelationSource>()
-                && let ScannedRelation::Past(id) = source.relation
+                && let ScannedRelation::Past(id, version) = source.relation
             {
-                found = Some(id);
+                found = Some((id, version));
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
         match (self.right.as_ref(), found) {
-            (LogicalPlan::SubqueryAlias(alias), Some(id)) => Ok((alias.alias.clone(), id)),
+            (LogicalPlan::SubqueryAlias(alias), Some((id, version))) => {
+                Ok((alias.alias.clone(), id, version))
+            }
             _ => Err(SqlError::internal("a point-in-time join of no relation").into()),
         }
     }

@@ -1,0 +1,267 @@
+//! A relation at its time, put in the place of a [`TimeTravel`].
+//!
+//! Law: a materialized view whose version in force at t is the present one, at a time that its
+//! stored changes reach, reads these; any other view is evaluated over its tables at t. An inner
+//! clause wins over an outer one, but may not be later (S16).
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::{TableProvider, provider_as_source};
+use datafusion::error::Result;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::scalar::ScalarValue;
+use futures::future::BoxFuture;
+use tidemark_catalog::{CommitTime, Object, ObjectId, VersionSelection};
+use tidemark_engine::Timestamp;
+
+use super::{TimeTravel, of, view_at};
+use crate::context::{PlanContext, ReadView};
+use crate::error::{Notice, SqlError, state};
+use crate::plan::{base_tables, is_materialized};
+use crate::provider::RelationProvider;
+use crate::resolve::{RelationSource, Resolver, ScannedRelation};
+use crate::run::collect;
+use crate::text_io::Zone;
+use crate::text_io::datetime::format_timestamptz;
+use crate::time_join::Clock;
+use crate::{rewrite, run, version};
+
+/// What a statement reads, with `SET as_of` (S6): its time is that one.
+///
+/// Errors: 22023 if that is in the future.
+pub fn statement_view(ctx: &PlanContext, read: &ReadView) -> Result<ReadView, SqlError> {
+    match ctx.settings.as_of() {
+        None => Ok(read.clone()),
+        Some(at) if at > read.at => Err(in_the_future("as_of", at, read.at)),
+        Some(at) => Ok(ReadView { now: at, ..read.clone() }),
+    }
+}
+
+/// The plan with rows, or what computes them, in the place of every [`TimeTravel`].
+pub fn travel<'a>(
+    ctx: &'a PlanContext,
+    session: &'a SessionState,
+    plan: LogicalPlan,
+    read: &'a ReadView,
+    params: &'a [ScalarValue],
+) -> BoxFuture<'a, Result<LogicalPlan, SqlError>> {
+    Box::pin(async move {
+        let mut bound: Vec<(TimeTravel, LogicalPlan)> = Vec::new();
+        for node in nodes(&plan)? {
+            let at = time(ctx, &node, read, params).await?;
+            let place = Place { ctx, session, node: &node, at, read };
+            let relation = place.relation().await?;
+            bound.push((node, relation));
+        }
+        if bound.is_empty() {
+            return Ok(plan);
+        }
+        let placed = plan.transform_up_with_subqueries(|node| {
+            let found = of(&node).and_then(|node| bound.iter().find(|(known, _)| known == node));
+            match found {
+                Some((_, relation)) => Ok(Transformed::yes(relation.clone())),
+                None => Ok(Transformed::no(node)),
+            }
+        })?;
+        Ok(placed.data)
+    })
+}
+
+fn nodes(plan: &LogicalPlan) -> Result<Vec<TimeTravel>> {
+    let mut nodes: Vec<TimeTravel> = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        if let Some(node) = of(node)
+            && !nodes.contains(node)
+        {
+            nodes.push(node.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(nodes)
+}
+
+/// The time of a clause.
+async fn time(
+    ctx: &PlanContext,
+    node: &TimeTravel,
+    read: &ReadView,
+    params: &[ScalarValue],
+) -> Result<Timestamp, SqlError> {
+    let name = node.name.table();
+    let value = match &node.time {
+        datafusion::logical_expr::Expr::Literal(value, _) => value.clone(),
+        time => {
+            let row = LogicalPlanBuilder::empty(true);
+            let row = row.project([time.clone().alias("time")])?.build()?;
+            let rows = collect(ctx, &row, read, params, &Default::default()).await?;
+            let batch = rows.iter().find(|batch| batch.num_rows() > 0);
+            let batch = batch.ok_or_else(|| SqlError::internal("a row gave no row"))?;
+            ScalarValue::try_from_array(batch.column(0), 0)?
+        }
+    };
+    let ScalarValue::TimestampMicrosecond(micros, _) = value else {
+        return Err(SqlError::internal(format!("a time that is {value}")));
+    };
+    let Some(micros) = micros else {
+        let message = format!("relation \"{name}\" cannot be read as of NULL");
+        return Err(SqlError::new(state::NULL_VALUE_NOT_ALLOWED, message)
+            .with_hint("AS OF takes a point in time."));
+    };
+    // Before the epoch there was nothing.
+    let at = Timestamp(micros.max(0) as u64);
+    match at > read.now {
+        true => Err(in_the_future(name, at, read.now)),
+        false => Ok(at),
+    }
+}
+
+fn in_the_future(name: &str, at: Timestamp, now: Timestamp) -> SqlError {
+    let what = match name {
+        "as_of" => "as_of is a time in the future".to_owned(),
+        name => format!("relation \"{name}\" cannot be read at a time in the future"),
+    };
+    SqlError::new(state::INVALID_PARAMETER_VALUE, what)
+        .with_detail(format!("The time is {}; the statement reads at {}.", shown(at), shown(now)))
+}
+
+pub(super) fn shown(time: Timestamp) -> String {
+    let mut text = String::new();
+    format_timestamptz(time.0 as i64, &Zone::Utc, &mut text);
+    text
+}
+
+/// One relation at one time.
+struct Place<'a> {
+    ctx: &'a PlanContext,
+    session: &'a SessionState,
+    node: &'a TimeTravel,
+    at: Timestamp,
+    read: &'a ReadView,
+}
+
+impl Place<'_> {
+    async fn relation(&self) -> Result<LogicalPlan, SqlError> {
+        let (id, catalog) = (self.node.relation, &self.ctx.catalog);
+        let object = catalog.get(id).ok_or_else(|| SqlError::undefined_table(&self.node.name))?;
+        if self.node.clock == Clock::Event {
+            return Err(SqlError::unsupported("FOR EVENT_TIME AS OF is not supported yet")
+                .with_hint("FOR SYSTEM_TIME AS OF reads what was known at a time."));
+        }
+        if object.view().is_none() {
+            self.tell(object, VersionSelection::Current);
+            self.check_table(id)?;
+            return self.stored(id);
+        }
+        let at = CommitTime(self.at.0);
+        let which = self.node.version.unwrap_or(VersionSelection::InForce(at));
+        let number = version::selected(catalog, id, which)?.number;
+        self.tell(object, which);
+        let name = &object.name;
+        if is_materialized(catalog, id) && self.is_stored(id, number)? {
+            let road = format!("{name} as of {}: stored changes", shown(self.at));
+            self.read.told.road(road);
+            return self.stored(id);
+        }
+        let road = format!("{name} as of {}: evaluated by version {number}", shown(self.at));
+        self.read.told.road(road);
+        self.evaluated(id, which).await
+    }
+
+    fn tell(&self, object: &Object, which: VersionSelection) {
+        let at = CommitTime(self.at.0);
+        for notice in version::notices(&self.ctx.catalog, object.id, which, at, at) {
+            self.read.told.notice(notice);
+        }
+    }
+
+    /// Whether the present rows' changes reach the time, by the version that is asked for.
+    fn is_stored(&self, id: ObjectId, number: u32) -> Result<bool, SqlError> {
+        let present = version::selected(&self.ctx.catalog, id, VersionSelection::Current)?;
+        let Some(relation) = self.ctx.engine.relation(self.ctx.collection(id)) else {
+            return Ok(false);
+        };
+        let own_writes = run::is_overwritten(self.ctx, self.read, id);
+        let in_force = present.number == number && present.from.0 <= self.at.0;
+        Ok(in_force && !own_writes && relation.readable_from() <= self.at)
+    }
+
+    /// 22023 if a table's past does not reach the time; a notice if there was no table.
+    fn check_table(&self, id: ObjectId) -> Result<(), SqlError> {
+        let catalog = &self.ctx.catalog;
+        let Some(object) = catalog.get(id) else { return Ok(()) };
+        let Some(relation) = self.ctx.engine.relation(self.ctx.collection(id)) else {
+            return Ok(());
+        };
+        let (name, oldest) = (&object.name, relation.readable_from());
+        let created = catalog.created(id).map_or(Timestamp::MAX, |time| Timestamp(time.0));
+        if self.at < created {
+            // Rows may have been loaded as older than the table.
+            if self.at < oldest || relation.count(self.at) == 0 {
+                let message = format!("table \"{name}\" did not exist at {}", shown(self.at));
+                let hint = "It is read as an empty table.".to_owned();
+                self.read.told.notice(Notice { hint: Some(hint), ..Notice::new(message) });
+            }
+            return Ok(());
+        }
+        if self.at < oldest {
+            let message = format!("table \"{name}\" cannot be read at {}", shown(self.at));
+            return Err(SqlError::new(state::INVALID_PARAMETER_VALUE, message)
+                .with_detail(format!("Its past is kept from {} on.", shown(oldest))));
+        }
+        Ok(())
+    }
+
+    /// What the engine keeps of it.
+    fn stored(&self, id: ObjectId) -> Result<LogicalPlan, SqlError> {
+        let schema = Arc::clone(self.node.schema.inner());
+        let read = ReadView { told: self.read.told.clone(), ..ReadView::new(self.at) };
+        let collection = self.ctx.collection(id);
+        let provider = RelationProvider::new(self.ctx, collection, schema, false, &read);
+        self.scan(Arc::new(provider))
+    }
+
+    fn scan(&self, provider: Arc<dyn TableProvider>) -> Result<LogicalPlan, SqlError> {
+        let source = provider_as_source(provider);
+        Ok(LogicalPlanBuilder::scan(self.node.name.clone(), source, None)?.build()?)
+    }
+
+    /// A view's definition over its tables.
+    async fn evaluated(
+        &self,
+        id: ObjectId,
+        which: VersionSelection,
+    ) -> Result<LogicalPlan, SqlError> {
+        let body = Resolver::new(self.ctx, self.session).expand_at(id, which)?;
+        let body = rewrite::postgres_semantics(body, self.session.config_options())?;
+        let body = rewrite::now::substitute(body, self.at)?;
+        let tables = tables_of(&body)?;
+        for table in base_tables(&self.ctx.catalog, &tables) {
+            self.check_table(table)?;
+        }
+        let read = ReadView { told: self.read.told.clone(), ..ReadView::new(self.at) };
+        let body = travel(self.ctx, self.session, body, &read, &[]).await?;
+        let body = run::bound_relations(self.ctx, self.session, body, &read)?;
+        let schema = Arc::clone(self.node.schema.inner());
+        match view_at::ViewAt::of(self.session, &body, self.at, &self.node.name, schema) {
+            Some(view) => self.scan(Arc::new(view)),
+            // What the operators cannot do, such as an order by a value of the moment.
+            None => Ok(LogicalPlanBuilder::from(body).alias(self.node.name.clone())?.build()?),
+        }
+    }
+}
+
+fn tables_of(plan: &LogicalPlan) -> Result<std::collections::BTreeSet<ObjectId>, SqlError> {
+    let mut tables = std::collections::BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = scan.source.downcast_ref::<RelationSource>()
+            && let ScannedRelation::Table(id) = source.relation
+        {
+            tables.insert(id);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(tables)
+}
