@@ -112,7 +112,10 @@ async fn with_past(state: &SessionState, bound: LogicalPlan) -> Result<LogicalPl
 }
 
 /// The operators' plan, and what its inputs are, from number 1 on.
-pub(crate) fn planned(state: &SessionState, core: &LogicalPlan) -> Option<(Plan, Vec<Arc<dyn TableSource>>)> {
+pub(crate) fn planned(
+    state: &SessionState,
+    core: &LogicalPlan,
+) -> Option<(Plan, Vec<Arc<dyn TableSource>>)> {
     let sources: RefCell<Vec<Arc<dyn TableSource>>> = RefCell::default();
     let input = |scan: &TableScan| {
         let mut sources = sources.borrow_mut();

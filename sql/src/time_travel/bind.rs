@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
@@ -122,8 +122,11 @@ fn in_the_future(name: &str, at: Timestamp, now: Timestamp) -> SqlError {
         "as_of" => "as_of is a time in the future".to_owned(),
         name => format!("relation \"{name}\" cannot be read at a time in the future"),
     };
-    SqlError::new(state::INVALID_PARAMETER_VALUE, what)
-        .with_detail(format!("The time is {}; the statement reads at {}.", shown(at), shown(now)))
+    SqlError::new(state::INVALID_PARAMETER_VALUE, what).with_detail(format!(
+        "The time is {}; the statement reads at {}.",
+        shown(at),
+        shown(now)
+    ))
 }
 
 pub(super) fn shown(time: Timestamp) -> String {

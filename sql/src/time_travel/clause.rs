@@ -94,7 +94,8 @@ fn traveled(
     let plan = LogicalPlanBuilder::scan(name, past, None)?.build()?.transform_down(|node| {
         let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
         let source = scan.source.downcast_ref::<RelationSource>();
-        let Some(ScannedRelation::Past(relation, version)) = source.map(|source| &source.relation) else {
+        let Some(ScannedRelation::Past(relation, version)) = source.map(|source| &source.relation)
+        else {
             return Err(SqlError::internal("only relations of the catalog have a past").into());
         };
         let node = TimeTravel {
