@@ -1,7 +1,7 @@
 //! Keys: a set of keys, numbered, and which rows of a batch have one of them.
 //!
-//! Law      two rows have one number iff their keys are equal: −0 is 0, every NaN is one (S8). A key
-//!          with a NULL has none
+//! Law      two rows have one number iff their keys are equal: −0 is 0, every NaN is one (S8). A
+//!          key with a NULL has none
 //! Errors   none
 
 use std::collections::HashMap;
