@@ -22,6 +22,7 @@ use tidemark_engine::batch::evaluate;
 use tidemark_engine::plan::{ConstantPlan, Plan, ProjectPlan};
 use tidemark_engine::replay::{Watch, point_in_time};
 
+use super::Clock;
 use super::point_in_time::{Bound, PointInTimeJoin};
 use super::replay::Replay;
 use super::whole::Whole;
@@ -190,7 +191,11 @@ impl Probing {
 
     /// Says what is special about reading the relation at these times.
     fn tell_of(&self, times: &[Option<u64>]) {
-        let Replay { catalog, object, tell, .. } = self.replay.as_ref();
+        let Replay { history, object, tell, .. } = self.replay.as_ref();
+        if history.clock == Clock::Event {
+            return;
+        }
+        let catalog = &history.catalog;
         let known = || times.iter().copied().flatten();
         let (Some(from), Some(to)) = (known().min(), known().max()) else { return };
         let (from, to) = (CommitTime(from), CommitTime(to));

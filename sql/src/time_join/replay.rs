@@ -7,6 +7,8 @@ use tidemark_catalog::{Catalog, ObjectId};
 use tidemark_engine::replay::History;
 use tidemark_engine::{CollectionId, Engine, Spans, Timestamp};
 
+use super::Clock;
+use super::event_time;
 use crate::context::Tell;
 use crate::error::SqlError;
 use crate::maintain::Replayed;
@@ -24,7 +26,6 @@ pub struct Replay {
     /// The relation as the query names it, and what it is.
     pub name: String,
     pub object: ObjectId,
-    pub catalog: Arc<Catalog>,
     pub tell: Tell,
     /// The plan, printed.
     pub shown: String,
@@ -48,7 +49,13 @@ impl fmt::Display for Replay {
 
 /// The tables' past.
 #[derive(Clone)]
-pub struct Past(pub Arc<Engine>);
+pub struct Past {
+    pub engine: Arc<Engine>,
+    pub catalog: Arc<Catalog>,
+    pub clock: Clock,
+    /// By event time: what is known at this time.
+    pub known: Timestamp,
+}
 
 impl fmt::Debug for Past {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,22 +65,31 @@ impl fmt::Debug for Past {
 
 impl History for Past {
     fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
-        let relation = self.0.relation(table);
-        relation.map(|relation| relation.spans(from, to)).unwrap_or_default()
+        match (self.engine.relation(table), self.clock) {
+            (None, _) => vec![],
+            (Some(relation), Clock::System) => relation.spans(from, to),
+            (Some(relation), Clock::Event) => {
+                event_time::spans(&self.catalog, &relation, self.known, from, to)
+            }
+        }
     }
 }
 
 impl Replay {
-    /// The first time from which on a table's past is kept, and when the table came to be.
+    /// The first time from which on a table's past is kept, and when the table came to be. By
+    /// event time all that is known may have happened at any time.
     pub fn kept(&self, table: CollectionId) -> Option<(Timestamp, Timestamp)> {
-        let relation = self.history.0.relation(table)?;
-        let created = self.catalog.created(ObjectId(table.0))?;
+        if self.history.clock == Clock::Event {
+            return None;
+        }
+        let relation = self.history.engine.relation(table)?;
+        let created = self.history.catalog.created(ObjectId(table.0))?;
         Some((relation.readable_from(), Timestamp(created.0)))
     }
 
     /// How the catalog calls a table.
     pub fn table_name(&self, table: CollectionId) -> String {
-        let object = self.catalog.get(ObjectId(table.0));
+        let object = self.history.catalog.get(ObjectId(table.0));
         object.map_or_else(|| format!("#{}", table.0), |object| object.name.clone())
     }
 }
