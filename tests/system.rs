@@ -17,6 +17,8 @@ mod raw;
 mod replace;
 #[path = "system/support.rs"]
 mod support;
+#[path = "system/train_serve.rs"]
+mod train_serve;
 #[path = "system/transactions.rs"]
 mod transactions;
 #[path = "system/values.rs"]

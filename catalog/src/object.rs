@@ -145,6 +145,9 @@ pub struct Table {
     /// `WITH (append_only = true)`: rows are inserted, never changed or deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub append_only: bool,
+    /// `WITH (event_time = 'ts')`: the column that says when a row happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

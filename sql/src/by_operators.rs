@@ -28,7 +28,8 @@ use crate::error::datafusion::data_error;
 use crate::maintain::{Input, plan_bound};
 use crate::plan::on_large_stack;
 use crate::provider::GivenRows;
-use crate::run::execution as execution_of;
+use crate::run::{execution as execution_of, physical};
+use crate::time_join::PointInTimeJoin;
 
 /// What runs a query that is bound to its snapshot; `None` where a view would be refused.
 pub(crate) async fn execution(
@@ -36,6 +37,7 @@ pub(crate) async fn execution(
     bound: &LogicalPlan,
     now: Timestamp,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>, SqlError> {
+    let bound = &with_past(state, bound.clone()).await?;
     let core = unordered(bound);
     let Some((plan, sources)) = planned(state, core) else { return Ok(None) };
     let mut inputs = HashMap::new();
@@ -62,6 +64,51 @@ pub(crate) async fn execution(
     })?;
     // Not optimized: names above stay those of the query.
     Ok(Some(execution_of(state, &shell.data).await?))
+}
+
+/// The plan with the rows of point-in-time joins in their place: their past is no input of an
+/// operator.
+async fn with_past(state: &SessionState, bound: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    let is_join = |node: &LogicalPlan| match node {
+        LogicalPlan::Extension(extension) => extension.node.as_any().is::<PointInTimeJoin>(),
+        _ => false,
+    };
+    let mut joins = Vec::new();
+    bound.apply_with_subqueries(|node| {
+        if !is_join(node) {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        joins.push(node.clone());
+        Ok(TreeNodeRecursion::Jump)
+    })?;
+    let mut plan = bound;
+    for join in joins {
+        let exec = Box::pin(physical(state, join.clone())).await?;
+        let batches = collect(execute_stream(exec, state.task_ctx())?).await?;
+        // By position: both sides may have a column of one name.
+        let fields = join.schema().fields().iter().enumerate();
+        let fields = fields.map(|(n, field)| field.as_ref().clone().with_name(format!("c{n}")));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let rows = concat_batches(&Arc::new(join.schema().as_arrow().clone()), &batches)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let columns = rows.columns().to_vec();
+        let batch = RecordBatch::try_new_with_options(schema, columns, &options)?;
+        let scan = LogicalPlan::TableScan(TableScan {
+            table_name: "past".into(),
+            source: provider_as_source(Arc::new(GivenRows { batch })),
+            projection: None,
+            projected_schema: Arc::clone(join.schema()),
+            filters: vec![],
+            fetch: None,
+            statistics_requests: Default::default(),
+        });
+        let replaced = plan.transform_down_with_subqueries(|node| match node == join {
+            true => Ok(Transformed::new(scan.clone(), true, TreeNodeRecursion::Jump)),
+            false => Ok(Transformed::no(node)),
+        })?;
+        plan = replaced.data;
+    }
+    Ok(plan)
 }
 
 /// The operators' plan, and what its inputs are, from number 1 on.

@@ -8,6 +8,7 @@
 //! operators instead: see `maintain`.
 
 mod as_of;
+mod event_time;
 mod matching;
 mod point_in_time;
 mod probing;

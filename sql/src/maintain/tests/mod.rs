@@ -32,7 +32,13 @@ fn table(of: &[(&str, PgType)], primary_key: &[usize]) -> ObjectKind {
     let mut columns = columns(of);
     primary_key.iter().for_each(|&column| columns[column].not_null = true);
     let primary_key = primary_key.to_vec();
-    ObjectKind::Table(Table { columns, primary_key, primary_key_name: None, append_only: false })
+    ObjectKind::Table(Table {
+        columns,
+        primary_key,
+        primary_key_name: None,
+        append_only: false,
+        event_time: None,
+    })
 }
 
 fn view(sql: &str, of: &[(&str, PgType)], key: Option<Vec<usize>>) -> View {
