@@ -14,6 +14,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
+use tokio::sync::watch;
 
 use super::chunk::{Chunk, Rows};
 use super::horizon::Horizon;
@@ -38,6 +39,8 @@ pub struct Relation {
     pub(super) encoder: Option<KeyEncoder>,
     pub(super) shards: Vec<Shard>,
     pub(super) horizon: Arc<Horizon>,
+    /// The time of the last write.
+    written: watch::Sender<Timestamp>,
 }
 
 /// The part of a relation that one writer writes.
@@ -80,6 +83,7 @@ impl Relation {
             schema,
             shards: (0..shards).map(|_| Shard::default()).collect(),
             horizon: Arc::clone(horizon),
+            written: watch::Sender::new(Timestamp::MIN),
         });
         let writers = (0..shards).map(|shard| Writer::new(Arc::clone(&relation), shard)).collect();
         (relation, writers)
@@ -172,6 +176,20 @@ impl Relation {
     /// The oldest time that it can be read at.
     pub fn readable_from(&self) -> Timestamp {
         self.horizon.since()
+    }
+
+    /// The time of the last write that changed rows, told at once: it may be a while until it can
+    /// be read.
+    pub fn written(&self) -> watch::Receiver<Timestamp> {
+        self.written.subscribe()
+    }
+
+    pub(super) fn tell_written(&self, time: Timestamp) {
+        self.written.send_if_modified(|last| {
+            let is_later = time > *last;
+            *last = time.max(*last);
+            is_later
+        });
     }
 
     pub(super) fn chunks(&self) -> Vec<Arc<Chunk>> {

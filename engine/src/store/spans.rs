@@ -13,7 +13,7 @@ use super::chunk::{Chunk, filter};
 use super::relation::Relation;
 use crate::state::consolidate::consolidate;
 use crate::time::Timestamp;
-use crate::updates::Updates;
+use crate::updates::{Updates, batch_of};
 
 /// Rows, each with the span of time in which it is there: begin ≤ t < end, in µs since the Unix
 /// epoch; one of each for every row of the batch.
@@ -44,6 +44,18 @@ impl Relation {
             }
         }
         consolidate(Updates::concat(&self.schema(), parts))
+    }
+
+    /// The net changes at `at`, where the rows of `next` take the place of this relation's.
+    pub fn replaced_by(&self, next: &Relation, at: Timestamp) -> Updates {
+        let before = self.batches(Timestamp(at.0.saturating_sub(1)));
+        let before = before.map(|batch| Updates::at(batch, at.0, -1));
+        let after = next.batches(at).map(|batch| {
+            let columns = batch.columns().to_vec();
+            let batch = batch_of(self.schema(), columns, batch.num_rows());
+            Updates::at(batch, at.0, 1)
+        });
+        consolidate(Updates::concat(&self.schema(), before.chain(after).collect()))
     }
 }
 
