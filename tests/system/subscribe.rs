@@ -175,6 +175,28 @@ async fn a_replaced_definition_flows_as_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_begins_at_a_time_of_the_past() {
+    let server = server().await;
+    let client = server.client().await;
+    set_up(&client).await;
+    client.batch_execute("INSERT INTO d VALUES (1), (1), (2)").await.expect("rows");
+    let then = rows(&client, "SELECT now()").await.pop().expect("a time");
+    client.batch_execute("DELETE FROM d WHERE v = 1").await.expect("a delete");
+    client.batch_execute("INSERT INTO d VALUES (3)").await.expect("a row");
+    let declare = format!("BEGIN; DECLARE c CURSOR FOR SUBSCRIBE d AS OF '{then}'");
+    client.batch_execute(&declare).await.expect(&declare);
+    let mut all = fetch(&client, "FETCH ALL c").await;
+    all.extend(fetch(&client, "FETCH ALL WITH (timeout = '0') c").await);
+    all[..3].sort();
+    assert_eq!(all, ["1|1", "1|1", "1|2", "-2|1", "1|3"]);
+    client.batch_execute("COMMIT").await.expect("an end");
+    for time in ["now() + INTERVAL '1 hour'", "'2001-01-01 00:00Z'", "NULL"] {
+        let copy = format!("COPY (SUBSCRIBE d AS OF {time}) TO STDOUT");
+        assert_eq!(failure(&client, &copy).await.0, "22023", "{time}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_is_left_behind() {
     let server = server().await;
     let (client, writer) = (server.client().await, server.client().await);
