@@ -15,6 +15,8 @@ mod protocol;
 mod raw;
 #[path = "system/replace.rs"]
 mod replace;
+#[path = "system/subscribe.rs"]
+mod subscribe;
 #[path = "system/support.rs"]
 mod support;
 #[path = "system/train_serve.rs"]

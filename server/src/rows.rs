@@ -24,6 +24,8 @@ pub struct Rows {
     /// and streams can't be.
     batches: Mutex<BoxStream<'static, Result<RecordBatch, SqlError>>>,
     current: Option<RecordBatch>,
+    /// Each batch is to be sent at once: it may be long until the next.
+    pub is_live: bool,
     pub tag: RowsTag,
 }
 
@@ -50,6 +52,14 @@ impl Rows {
         Rows::new(schema, batches.boxed(), RowsTag::Counted("SELECT"))
     }
 
+    /// Rows that come as something happens.
+    pub fn live(
+        schema: SchemaRef,
+        batches: BoxStream<'static, Result<RecordBatch, SqlError>>,
+    ) -> Rows {
+        Rows { is_live: true, ..Rows::new(schema, batches, RowsTag::Counted("SUBSCRIBE")) }
+    }
+
     /// Rows that are already there.
     pub fn ready(schema: SchemaRef, batches: Vec<RecordBatch>, tag: RowsTag) -> Rows {
         Rows::new(schema, futures::stream::iter(batches.into_iter().map(Ok)).boxed(), tag)
@@ -60,7 +70,7 @@ impl Rows {
         batches: BoxStream<'static, Result<RecordBatch, SqlError>>,
         tag: RowsTag,
     ) -> Rows {
-        Rows { schema, batches: Mutex::new(batches), current: None, tag }
+        Rows { schema, batches: Mutex::new(batches), current: None, is_live: false, tag }
     }
 
     /// The next rows, at least one and at most `rows_max`; `None` at the end.

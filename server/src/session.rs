@@ -18,6 +18,7 @@ use crate::cancel::Cancel;
 use crate::coordinator::Coordinator;
 use crate::rows::Rows;
 use crate::sessions::{Doing, Registered, activity, wall_clock};
+use crate::subscription::Subscription;
 use crate::told::Told;
 use crate::transaction::{Transaction, serialization_failure};
 
@@ -93,6 +94,8 @@ pub enum Progress {
     Bound,
     /// Has rows left, or said that it has none.
     Open(Box<Rows>),
+    /// A subscription's cursor.
+    Following(Box<Subscription>),
     /// Ran to its end, and gives nothing more.
     Finished,
 }
@@ -219,7 +222,10 @@ impl Session {
         };
         if transaction.explicit {
             transaction.fail();
-            self.portals.retain(|_, portal| !matches!(portal.progress, Progress::Open(_)));
+            self.portals.retain(|_, portal| {
+                let progress = &portal.progress;
+                !matches!(progress, Progress::Open(_) | Progress::Following(_))
+            });
         } else {
             self.abort();
         }

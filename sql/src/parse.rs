@@ -15,6 +15,7 @@ mod recognize;
 mod set;
 mod split;
 mod statement;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 mod time_clause;
@@ -22,6 +23,7 @@ mod time_clause;
 pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;
 pub use statement::*;
+pub use subscribe::Subscribe;
 pub use time_clause::CURRENT_VERSION;
 
 use crate::error::SqlError;

@@ -390,7 +390,8 @@ fn date_style(lower: &str) -> Option<String> {
     Some(format!("ISO, {order}"))
 }
 
-fn parse_duration_ms(text: &str) -> Option<u64> {
+/// `100`, `1 s`, `5min`: milliseconds.
+pub(crate) fn parse_duration_ms(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().ok()?;

@@ -98,7 +98,7 @@ struct Table {
 impl Recovery {
     fn replay(&mut self, record: Replay<'_>) -> Result<(), String> {
         match record {
-            Replay::Group(group) => self.replay_group(group),
+            Replay::Group(group) => self.replay_group(*group),
             Replay::Reserve(until) if until < self.last_commit => {
                 Err(format!("{until} is reserved after a commit at {}", self.last_commit))
             }

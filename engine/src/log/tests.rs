@@ -80,7 +80,7 @@ fn read(storage: &MemoryStorage) -> Result<(Vec<String>, Log), LogError> {
     let mut schemas = HashMap::new();
     let log = Log::open(Box::new(storage.clone()), true, &mut |record| {
         records.push(match record {
-            Replay::Group(group) => format!("{:?}", Record::Group(decoded(group, &mut schemas)?)),
+            Replay::Group(group) => format!("{:?}", Record::Group(decoded(*group, &mut schemas)?)),
             Replay::Reserve(time) => format!("{:?}", Record::Reserve(time)),
         });
         Ok(())

@@ -15,6 +15,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
+use tokio::sync::watch;
 
 use super::arrived::with_arrived_at;
 use super::chunk::{Chunk, Rows};
@@ -43,6 +44,8 @@ pub struct Relation {
     pub(super) encoder: Option<KeyEncoder>,
     pub(super) shards: Vec<Shard>,
     pub(super) horizon: Arc<Horizon>,
+    /// The time of the last write.
+    written: watch::Sender<Timestamp>,
     pub(super) limits: Limits,
 }
 
@@ -92,6 +95,7 @@ impl Relation {
             schema,
             shards: (0..shards).map(|_| Shard::default()).collect(),
             horizon: Arc::clone(horizon),
+            written: watch::Sender::new(Timestamp::MIN),
             limits: Limits::default(),
         });
         let writers = (0..shards).map(|shard| Writer::new(Arc::clone(&relation), shard)).collect();
@@ -199,6 +203,20 @@ impl Relation {
             }
         };
         Rows { batch, ids }
+    }
+
+    /// The time of the last write that changed rows, told at once: it may be a while until it can
+    /// be read.
+    pub fn written(&self) -> watch::Receiver<Timestamp> {
+        self.written.subscribe()
+    }
+
+    pub(super) fn tell_written(&self, time: Timestamp) {
+        self.written.send_if_modified(|last| {
+            let is_later = time > *last;
+            *last = time.max(*last);
+            is_later
+        });
     }
 
     /// Where the rows are that are there at some time of [from, to].

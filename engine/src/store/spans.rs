@@ -14,7 +14,7 @@ use super::chunk::{Chunk, filter};
 use super::relation::Relation;
 use crate::state::consolidate::consolidate;
 use crate::time::Timestamp;
-use crate::updates::{Updates, batch_of};
+use crate::updates::{Updates, batch_of, take_rows};
 
 /// Rows, each with the span of time in which it is there: begin ≤ t < end, in µs since the Unix
 /// epoch; one of each for every row of the batch.
@@ -45,21 +45,43 @@ impl Relation {
 
     /// The net changes with from < time ≤ to, in order of time; at one time retractions first.
     pub fn changes(&self, from: Timestamp, to: Timestamp) -> Updates {
-        let within = |time: &u64| from.0 < *time && *time <= to.0;
-        let mut parts = vec![];
-        for spans in self.spans(from, to) {
-            for (times, diff) in [(&spans.begins, 1), (&spans.ends, -1)] {
-                let rows: Vec<u32> =
-                    (0..times.len() as u32).filter(|&row| within(&times[row as usize])).collect();
-                let all = Updates::new(spans.batch.clone(), times.clone(), vec![diff; times.len()]);
-                parts.push(all.take(&rows));
-            }
-        }
+        let chunks = self.chunks_over(from, to);
+        let parts = chunks.iter().flat_map(|chunk| chunk.changes(from, to)).collect();
         consolidate(Updates::concat(&self.schema(), parts))
+    }
+
+    /// The net changes at `at`, where the rows of `next` take the place of this relation's.
+    pub fn replaced_by(&self, next: &Relation, at: Timestamp) -> Updates {
+        let before = self.batches(Timestamp(at.0.saturating_sub(1)));
+        let before = before.map(|batch| Updates::at(batch, at.0, -1));
+        let after = next.batches(at).map(|batch| {
+            let columns = batch.columns().to_vec();
+            let batch = batch_of(self.schema(), columns, batch.num_rows());
+            Updates::at(batch, at.0, 1)
+        });
+        consolidate(Updates::concat(&self.schema(), before.chain(after).collect()))
     }
 }
 
 impl Chunk {
+    /// The rows that begin after `from` and up to `to`, and those that end then.
+    fn changes(&self, from: Timestamp, to: Timestamp) -> Vec<Updates> {
+        // Rows stand in the order in which they began.
+        if self.begin(self.len() - 1) <= from.0 && self.ended() == 0 {
+            return vec![];
+        }
+        let within = |time: u64| from.0 < time && time <= to.0;
+        let rows = 0..self.len();
+        let part = |time: &dyn Fn(usize) -> u64, diff: i64| {
+            let rows: Vec<u32> =
+                rows.clone().filter(|&row| within(time(row))).map(|row| row as u32).collect();
+            let times: Vec<u64> = rows.iter().map(|&row| time(row as usize)).collect();
+            let diffs = vec![diff; rows.len()];
+            Updates::new(take_rows(&self.batch, &rows), times, diffs)
+        };
+        vec![part(&|row| self.begin(row), 1), part(&|row| self.end(row), -1)]
+    }
+
     /// See [`Relation::spans`]; none if there are none.
     fn spans(&self, from: Timestamp, to: Timestamp) -> Option<Spans> {
         let there = |row: usize| self.begin(row) <= to.0 && self.end(row) > from.0;

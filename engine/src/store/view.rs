@@ -72,6 +72,7 @@ impl Writer {
             None => vec![],
         };
         self.ended += retracted.times.len() - missed.len();
+        self.relation.tell_written(Timestamp(updates.times.last().copied().unwrap_or_default()));
         (!missed.is_empty()).then(|| over_retractions(&retracted, &missed))
     }
 

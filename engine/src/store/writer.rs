@@ -128,7 +128,10 @@ impl Writer {
         let (deleted, deleted_begins) = self.delete(time, &delete);
         let first = RowId(self.next);
         self.append(&insert, Begins::One(time.0), keys.as_ref());
-        let deleted_ids = delete.into_iter().map(RowId).collect();
+        let deleted_ids: Vec<RowId> = delete.into_iter().map(RowId).collect();
+        if insert.num_rows() + deleted_ids.len() > 0 {
+            self.relation.tell_written(time);
+        }
         Written { deleted_ids, deleted, deleted_begins, first, inserted: insert }
     }
 

@@ -148,5 +148,7 @@ impl Coordinator {
         former.push(Arc::downgrade(&before));
         drop(before);
         former.retain(|catalog| catalog.strong_count() > 0);
+        drop(former);
+        self.definitions.send_modify(|version| *version += 1);
     }
 }

@@ -14,7 +14,7 @@ use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::{Copy, CopyDirection, CopySource};
 use tidemark_sql::{PlanContext, ReadView, Statement, ddl};
 
-use super::{Outcome, dml, quarantine, query};
+use super::{Outcome, dml, quarantine, query, subscribe};
 use crate::copy::{Column, Options};
 use crate::lock::{LockSet, Mode, Target};
 use crate::rows::Rows;
@@ -68,7 +68,13 @@ pub async fn run(session: &mut Session, copy: &Copy) -> Result<Outcome, SqlError
         (CopySource::Query(query), CopyDirection::ToStdout) => {
             start_out(session, query, options).await
         }
-        (CopySource::Query(_), CopyDirection::FromStdin) => {
+        (CopySource::Subscribe(subscribe), CopyDirection::ToStdout) => {
+            let subscription = subscribe::start(session, subscribe).await?;
+            let schema = Arc::clone(&subscription.schema);
+            let rows = Rows::live(schema, subscription.into_stream());
+            Ok(Outcome::CopyOut(Box::new(CopyOut { rows, options })))
+        }
+        (CopySource::Query(_) | CopySource::Subscribe(_), CopyDirection::FromStdin) => {
             Err(SqlError::syntax("COPY FROM needs a table"))
         }
     }

@@ -28,6 +28,7 @@ mod rename;
 mod replace;
 mod set;
 mod start;
+mod subscribe;
 mod transaction;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -40,6 +41,7 @@ use tidemark_sql::context::ActivitySource;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{ParsedStatement, PlanContext, Statement};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use commit::Evaluated;
 pub use copy::{CopyIn, CopyOut};
@@ -69,6 +71,8 @@ pub struct Coordinator {
     /// Polls sockets, and does nothing that takes long.
     pub io: Handle,
     catalog: RwLock<Arc<Catalog>>,
+    /// Counts the catalogs.
+    definitions: watch::Sender<u64>,
     /// Those before it, as far as somebody may still hold them.
     former: Mutex<Vec<Weak<Catalog>>>,
     /// Held for writing from before a commit that replaces definitions until it is published: who
@@ -100,6 +104,17 @@ impl Coordinator {
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Tells when definitions have changed.
+    pub fn definitions(&self) -> watch::Receiver<u64> {
+        self.definitions.subscribe()
+    }
+
+    /// The names with every definition that is in force at the times read until now.
+    pub async fn settled_catalog(&self) -> Arc<Catalog> {
+        drop(self.replacing.read().await);
+        self.catalog()
+    }
+
     /// The catalogs before the present one, which a statement or transaction may still go by.
     fn former_catalogs(&self) -> Vec<Weak<Catalog>> {
         self.former.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -114,8 +129,7 @@ impl Coordinator {
         objects: impl IntoIterator<Item = &ObjectId>,
         functions: &[ObjectId],
     ) -> bool {
-        drop(self.replacing.read().await);
-        let (newest, at) = (self.catalog(), CommitTime(at.0));
+        let (newest, at) = (self.settled_catalog().await, CommitTime(at.0));
         if newest.version() == ctx.catalog.version() {
             return true;
         }

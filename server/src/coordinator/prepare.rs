@@ -132,7 +132,7 @@ async fn run_prepared(
 }
 
 /// The values of EXECUTE's arguments, cast to the parameters' types as an assignment would.
-async fn evaluate(
+pub async fn evaluate(
     session: &mut Session,
     ctx: &PlanContext,
     arguments: &[Expr],

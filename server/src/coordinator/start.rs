@@ -20,6 +20,7 @@ use tidemark_sql::maintain::plan_stored_view;
 use tidemark_sql::{PlanContext, Settings};
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::Coordinator;
 use crate::StartError;
@@ -46,6 +47,7 @@ pub fn open(config: &Config, runtime: Handle, io: Handle) -> Result<Arc<Coordina
         runtime: runtime.clone(),
         io,
         catalog: RwLock::new(Arc::new(catalog)),
+        definitions: watch::Sender::new(0),
         former: Mutex::default(),
         replacing: tokio::sync::RwLock::default(),
         durable: Mutex::new(durable),

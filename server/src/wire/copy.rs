@@ -14,6 +14,7 @@ use tidemark_sql::text_io::OutputSettings;
 
 use super::connection::{self, Connection};
 use super::frame::Incoming;
+use crate::cancel::Cancel;
 use crate::coordinator::{CopyIn, CopyOut};
 use crate::copy::{Format, Reader, Rows, Writer};
 
@@ -115,6 +116,10 @@ pub async fn send(
     let start = CopyOutResponse::new(binary as i8, columns as i16, vec![binary; columns]);
     connection.output.put(PgWireBackendMessage::CopyOutResponse(start));
     writer.begin(&mut connection.output.buffer);
+    let is_live = copy.rows.is_live;
+    if is_live {
+        connection.output.flush().await?;
+    }
     let told = Arc::clone(&connection.session.told);
     loop {
         let next = copy.rows.next(usize::MAX, &cancel);
@@ -128,12 +133,14 @@ pub async fn send(
             Err(error) => return Ok(Err(error)),
         };
         while rows.write(&mut connection.output.buffer) {
-            if connection.output.is_full() {
-                match cancel.guard(connection.output.flush()).await {
-                    Ok(flushed) => flushed?,
-                    Err(error) => return Ok(Err(error)),
-                }
+            if connection.output.is_full()
+                && let Err(error) = flush(connection, &cancel).await?
+            {
+                return Ok(Err(error));
             }
+        }
+        if is_live && let Err(error) = flush(connection, &cancel).await? {
+            return Ok(Err(error));
         }
     }
     writer.end(&mut connection.output.buffer);
@@ -141,4 +148,14 @@ pub async fn send(
     connection.send_notices();
     connection.output.complete(format!("COPY {}", writer.count));
     Ok(Ok(()))
+}
+
+async fn flush(
+    connection: &mut Connection,
+    cancel: &Cancel,
+) -> std::io::Result<Result<(), SqlError>> {
+    match cancel.guard(connection.output.flush()).await {
+        Ok(flushed) => flushed.map(Ok),
+        Err(error) => Ok(Err(error)),
+    }
 }

@@ -189,6 +189,11 @@ async fn execute(connection: &mut Connection, message: Execute) -> Handled {
     let formats = portal.formats.clone();
     let outcome = match std::mem::replace(&mut portal.progress, Progress::Finished) {
         Progress::Open(rows) => Outcome::Rows(*rows),
+        following @ Progress::Following(_) => {
+            portal.progress = following;
+            let message = format!("cursor \"{name}\" of a subscription is read by FETCH");
+            return Ok(Err(SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message)));
+        }
         Progress::Finished => {
             let tag = match &prepared.columns {
                 Some(_) => "SELECT 0".to_owned(),

@@ -5,6 +5,7 @@ use sqlparser::tokenizer::Token;
 
 use super::cursor::{Cursor, fold};
 use super::statement::Statement;
+use super::subscribe::{Subscribe, subscribe};
 use crate::error::{SqlError, state};
 
 /// `COPY … FROM STDIN` or `COPY … TO STDOUT`.
@@ -23,6 +24,7 @@ pub enum CopySource {
         columns: Vec<Ident>,
     },
     Query(Box<Query>),
+    Subscribe(Box<Subscribe>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +88,11 @@ struct Options {
 
 /// COPY, whose first word is taken already.
 pub(super) fn statement(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
-    let source = if tokens.take(&Token::LParen) {
+    let source = if tokens.peek() == Some(&Token::LParen) && tokens.has_word_at(1, "SUBSCRIBE") {
+        tokens.advance();
+        tokens.advance();
+        CopySource::Subscribe(Box::new(subscribe(tokens, true)?))
+    } else if tokens.take(&Token::LParen) {
         CopySource::Query(tokens.parse_to_closing(|parser| parser.parse_query())?)
     } else {
         let name = tokens.object_name()?;
@@ -124,7 +130,7 @@ fn new_options(tokens: &mut Cursor<'_>) -> Result<Options, SqlError> {
     loop {
         let name = tokens.name()?;
         match name.as_str() {
-            "format" => options.format = Some(word_or_string(tokens)?.to_lowercase()),
+            "format" => options.format = Some(tokens.word_or_string()?.to_lowercase()),
             "delimiter" => options.delimiter = Some(tokens.expect_string()?),
             "null" => options.null = Some(tokens.expect_string()?),
             "header" => options.header = header(tokens)?,
@@ -134,8 +140,8 @@ fn new_options(tokens: &mut Cursor<'_>) -> Result<Options, SqlError> {
             "force_quote" => options.force_quote = Some(names(tokens.column_list()?)),
             "force_not_null" => options.force_not_null = names(tokens.column_list()?),
             "force_null" => options.force_null = names(tokens.column_list()?),
-            "freeze" => drop(boolean(tokens)?),
-            "encoding" => encoding(&word_or_string(tokens)?)?,
+            "freeze" => drop(tokens.switch()?),
+            "encoding" => encoding(&tokens.word_or_string()?)?,
             _ => {
                 let message = format!("option \"{name}\" not recognized");
                 return Err(SqlError::syntax(message));
@@ -268,30 +274,7 @@ fn header(tokens: &mut Cursor<'_>) -> Result<CopyHeader, SqlError> {
         tokens.advance();
         return Ok(CopyHeader::Match);
     }
-    Ok(if boolean(tokens)? { CopyHeader::Present } else { CopyHeader::Absent })
-}
-
-fn boolean(tokens: &mut Cursor<'_>) -> Result<bool, SqlError> {
-    match tokens.peek() {
-        None | Some(Token::Comma | Token::RParen) => Ok(true),
-        Some(Token::Number(number, _)) => {
-            let on = number != "0";
-            tokens.advance();
-            Ok(on)
-        }
-        _ => match word_or_string(tokens)?.to_lowercase().as_str() {
-            "true" | "on" => Ok(true),
-            "false" | "off" => Ok(false),
-            _ => Err(SqlError::syntax("a COPY option requires a Boolean value")),
-        },
-    }
-}
-
-fn word_or_string(tokens: &mut Cursor<'_>) -> Result<String, SqlError> {
-    match tokens.string() {
-        Some(text) => Ok(text),
-        None => tokens.name(),
-    }
+    Ok(if tokens.switch()? { CopyHeader::Present } else { CopyHeader::Absent })
 }
 
 fn bare_names(tokens: &mut Cursor<'_>) -> Result<Vec<String>, SqlError> {

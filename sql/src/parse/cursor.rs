@@ -152,6 +152,31 @@ impl<'a> Cursor<'a> {
         self.string().ok_or(error)
     }
 
+    /// A word, or a string in its place.
+    pub fn word_or_string(&mut self) -> Result<String, SqlError> {
+        match self.string() {
+            Some(text) => Ok(text),
+            None => self.name(),
+        }
+    }
+
+    /// The value of an option that is on or off; without one it is on.
+    pub fn switch(&mut self) -> Result<bool, SqlError> {
+        match self.peek() {
+            None | Some(Token::Comma | Token::RParen) => Ok(true),
+            Some(Token::Number(number, _)) => {
+                let on = number != "0";
+                self.advance();
+                Ok(on)
+            }
+            _ => match self.word_or_string()?.to_lowercase().as_str() {
+                "true" | "on" => Ok(true),
+                "false" | "off" => Ok(false),
+                _ => Err(SqlError::syntax("an option that is on or off requires a Boolean value")),
+            },
+        }
+    }
+
     /// An integer with an optional sign, if one comes next.
     pub fn integer(&mut self) -> Option<i64> {
         let negative = matches!(self.peek(), Some(Token::Minus));

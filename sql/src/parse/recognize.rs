@@ -10,11 +10,14 @@ use sqlparser::tokenizer::Token;
 
 use super::cursor::{Cursor, fold};
 use super::statement::{
-    AddColumn, CommentTarget, CreateView, Declare, Drop, Explain, ExplainStage, FetchDirection,
+    AddColumn, CommentTarget, CreateView, CursorSource, Declare, Drop, Explain, ExplainStage,
+    FetchDirection,
     ObjectClass, Statement, TransactionModes,
 };
+use super::subscribe::subscribe;
 use super::{copy, function, set};
 use crate::error::{SqlError, state};
+use crate::settings::parse_duration_ms;
 
 /// Reads a whole statement.
 pub fn statement(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
@@ -49,6 +52,11 @@ fn by_word(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
             tokens.advance();
             match word {
                 "COPY" => copy::statement(tokens),
+                "SUBSCRIBE" => Err(SqlError::unsupported("SUBSCRIBE by itself is not supported")
+                    .with_hint(
+                        "COPY (SUBSCRIBE x) TO STDOUT sends the changes as they come; DECLARE c \
+                         CURSOR FOR SUBSCRIBE x and FETCH give them in pieces.",
+                    )),
                 "EXPLAIN" => explain(tokens),
                 "TRUNCATE" => truncate(tokens),
                 "DROP" => drop(tokens),
@@ -242,9 +250,11 @@ fn cursor_statement(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, Sq
         }
         _ => {
             let direction = fetch_direction(tokens)?;
+            let before = fetch_timeout(tokens)?;
             let _ = tokens.any_word(&["FROM", "IN"]);
             let cursor = tokens.name()?;
-            Ok(Statement::Fetch { cursor, direction, skip: word == "MOVE" })
+            let timeout_ms = before.or(fetch_timeout(tokens)?);
+            Ok(Statement::Fetch { cursor, direction, skip: word == "MOVE", timeout_ms })
         }
     }
 }
@@ -270,8 +280,30 @@ fn declare(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
         tokens.words(&["WITHOUT", "HOLD"]);
     }
     tokens.expect_word("FOR")?;
-    let query = tokens.query()?;
-    Ok(Statement::Declare(Declare { cursor, binary, scroll, hold, query }))
+    let source = if tokens.word("SUBSCRIBE") {
+        CursorSource::Subscribe(Box::new(subscribe(tokens, false)?))
+    } else {
+        CursorSource::Query(tokens.query()?)
+    };
+    Ok(Statement::Declare(Declare { cursor, binary, scroll, hold, source }))
+}
+
+/// `WITH (timeout = '1s')`, in milliseconds.
+fn fetch_timeout(tokens: &mut Cursor<'_>) -> Result<Option<u64>, SqlError> {
+    if !tokens.word("WITH") {
+        return Ok(None);
+    }
+    tokens.expect(&Token::LParen)?;
+    tokens.expect_word("TIMEOUT")?;
+    tokens.take(&Token::Eq);
+    let written = tokens.expect_string()?;
+    let timeout = parse_duration_ms(&written).ok_or_else(|| {
+        let message = format!("invalid value for option \"timeout\": \"{written}\"");
+        SqlError::new(state::INVALID_PARAMETER_VALUE, message)
+            .with_hint("Valid units are \"ms\", \"s\", \"min\", \"h\" and \"d\".")
+    })?;
+    tokens.expect(&Token::RParen)?;
+    Ok(Some(timeout))
 }
 
 fn fetch_direction(tokens: &mut Cursor<'_>) -> Result<FetchDirection, SqlError> {

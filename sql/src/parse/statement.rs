@@ -7,6 +7,7 @@ use sqlparser::ast::{self, Expr, Ident, ObjectName};
 use tidemark_catalog::{FunctionBody, Volatility};
 
 use super::copy::Copy;
+use super::subscribe::Subscribe;
 
 /// A statement. One variant, one file in the server's coordinator.
 #[derive(Debug, Clone)]
@@ -115,6 +116,8 @@ pub enum Statement {
         cursor: String,
         direction: FetchDirection,
         skip: bool,
+        /// How long to wait for the first row of a subscription; `None` is for ever.
+        timeout_ms: Option<u64>,
     },
     /// None: all.
     Close {
@@ -274,7 +277,14 @@ pub struct Declare {
     pub binary: bool,
     pub scroll: bool,
     pub hold: bool,
-    pub query: Box<ast::Query>,
+    pub source: CursorSource,
+}
+
+/// What a cursor gives.
+#[derive(Debug, Clone)]
+pub enum CursorSource {
+    Query(Box<ast::Query>),
+    Subscribe(Box<Subscribe>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
