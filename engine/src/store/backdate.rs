@@ -12,8 +12,8 @@
 //! - All is checked before anything is changed.
 //!
 //! Not promised: a reader of an older time meanwhile sees what was loaded from its next scan on,
-//! which may be before the load is durable; if it does not become so, until the restart that is then
-//! the only way to go on. Answers over a table whose past is open are provisional.
+//! which may be before the load is durable; if it does not become so, until the restart that is
+//! then the only way to go on. Answers over a table whose past is open are provisional.
 
 use std::sync::atomic::Ordering;
 
