@@ -11,8 +11,9 @@
 //!   one begins; a row marked so only ends it. Without, rows are added.
 //! - All is checked before anything is changed.
 //!
-//! A reader of an older time meanwhile sees what was loaded from its next scan on: answers over a
-//! table whose past is open are provisional.
+//! Not promised: a reader of an older time meanwhile sees what was loaded from its next scan on,
+//! which may be before the load is durable; if it does not become so, until the restart that is
+//! then the only way to go on. Answers over a table whose past is open are provisional.
 
 use std::sync::atomic::Ordering;
 
@@ -244,6 +245,7 @@ impl Writer {
         self.end_due(now, &mut ended, &mut ends);
         self.ended += ended.len();
         let (gone, came) = self.net(first, &ended);
+        self.maintain_all(self.relation.horizon.since());
         let (first, until) = (RowId(first), self.loaded_until);
         Loaded { first, until, rows, begins, ended, ends, gone, came }
     }

@@ -145,9 +145,8 @@ impl Loader {
     /// Everything is loaded: builds the index and returns the writer to go on with.
     pub fn finish(mut self) -> Result<Writer, String> {
         self.flush()?;
-        self.writer.compact(self.time);
-        self.writer.ended = 0;
-        self.writer.maintain_past(self.time);
+        self.writer.ended = usize::MAX;
+        self.writer.maintain_all(self.time);
         let relation = Arc::clone(&self.writer.relation);
         if let Some(encoder) = &relation.encoder {
             let ShardState { chunks, index, .. } = &mut *relation.shards[self.writer.shard].write();

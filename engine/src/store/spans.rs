@@ -84,7 +84,10 @@ impl Chunk {
 
     /// See [`Relation::spans`]; none if there are none.
     fn spans(&self, from: Timestamp, to: Timestamp) -> Option<Spans> {
-        let there = |row: usize| self.begin(row) <= to.0 && self.end(row) > from.0;
+        let there = |row: usize| {
+            let begin = self.begin(row);
+            begin <= to.0 && self.end(row) > from.0.max(begin)
+        };
         let mask = BooleanBuffer::collect_bool(self.len(), there);
         let begins: Vec<u64> = mask.set_indices().map(|row| self.begin(row)).collect();
         let ends = mask.set_indices().map(|row| self.end(row)).collect();

@@ -1,4 +1,4 @@
-//! Rows that go by themselves: at exactly their times, whoever reads or commits, also after a crash.
+//! Rows that go by themselves: at exactly their times, whoever reads or commits, after a crash too.
 
 use super::*;
 
