@@ -14,6 +14,7 @@
 //! cores.
 
 mod chain;
+mod event_time;
 mod keys;
 mod merge;
 mod probe;
@@ -27,6 +28,7 @@ use std::fmt;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 
+pub use self::event_time::{EventTime, EventTimeHistory};
 use self::requests::Requests;
 use self::slices::Slices;
 use crate::plan::Plan;
