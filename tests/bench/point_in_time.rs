@@ -70,7 +70,7 @@ impl Data {
     /// With `skew` 1 keys are even; with 4 the most frequent hundredth has a third of all.
     fn random(events: usize, requests: usize, keys: i64, skew: i32) -> Self {
         let mut random = StdRng::seed_from_u64(1);
-        let mut key = |random: &mut StdRng| {
+        let key = |random: &mut StdRng| {
             let place: f64 = random.random::<f64>().powi(skew);
             (place * keys as f64) as i64
         };
