@@ -41,6 +41,10 @@ impl AggregateFunction for Avg {
         true
     }
 
+    fn passes_over_nulls(&self) -> bool {
+        true
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         match (self.return_type(call.arguments), call.arguments) {
             (Some(DataType::Interval(_)), _) => interval::averages(),

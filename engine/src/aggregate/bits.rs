@@ -41,6 +41,10 @@ impl AggregateFunction for Bits {
         }
     }
 
+    fn passes_over_nulls(&self) -> bool {
+        true
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         let output = call.arguments[0].clone();
         Box::new(Counted { states: Vec::new(), operation: self.operation, output })

@@ -155,7 +155,7 @@ impl RowCodec {
         RowCodec { converter, keys, arguments: arguments.len() }
     }
 
-    fn encode(&self, keys: &[ArrayRef], arguments: &[ArrayRef]) -> Rows {
+    pub fn encode(&self, keys: &[ArrayRef], arguments: &[ArrayRef]) -> Rows {
         let mut columns: Vec<ArrayRef> = Vec::new();
         for key in keys {
             if is_interval(key.data_type()) {

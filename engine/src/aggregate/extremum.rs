@@ -9,7 +9,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 
 use super::collected::{Collected, Collecting, Failed, Least, Picked};
-use super::{Accumulator, AggregateFunction, CallTypes, Class};
+use super::{Accumulator, AggregateFunction, CallTypes, Class, Extreme};
 use crate::state::ordered_counts::OrderedCounts;
 
 pub(super) static MIN: Extremum = Extremum { name: "min", greatest: false };
@@ -19,6 +19,12 @@ pub(super) static MAX: Extremum = Extremum { name: "max", greatest: true };
 pub(super) struct Extremum {
     name: &'static str,
     greatest: bool,
+}
+
+impl Extremum {
+    fn options(&self) -> SortOptions {
+        SortOptions { descending: self.greatest, nulls_first: false }
+    }
 }
 
 impl AggregateFunction for Extremum {
@@ -40,8 +46,12 @@ impl AggregateFunction for Extremum {
         Class::Extremum
     }
 
+    fn extreme(&self, call: &CallTypes<'_>) -> Option<Extreme> {
+        Some(Extreme::new(call, 0, self.options(), &[], 0))
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
-        let keys = [(0, SortOptions { descending: self.greatest, nulls_first: false })];
+        let keys = [(0, self.options())];
         match call.append_only {
             true => Box::new(Collected::new(FirstOfOne, call, &keys, &[])),
             false => Box::new(Collected::new(First, call, &keys, &[])),

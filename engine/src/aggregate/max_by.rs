@@ -8,7 +8,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 
 use super::collected::{Collected, Collecting, Failed, Picked};
-use super::{Accumulator, AggregateFunction, CallTypes, Class};
+use super::{Accumulator, AggregateFunction, CallTypes, Class, Extreme};
 use crate::state::ordered_counts::OrderedCounts;
 
 pub(super) static MAX_BY: By = By { name: "max_by", aliases: &["arg_max"], greatest: true };
@@ -19,6 +19,12 @@ pub(super) struct By {
     name: &'static str,
     aliases: &'static [&'static str],
     greatest: bool,
+}
+
+impl By {
+    fn options(&self) -> SortOptions {
+        SortOptions { descending: self.greatest, nulls_first: false }
+    }
 }
 
 impl AggregateFunction for By {
@@ -42,8 +48,12 @@ impl AggregateFunction for By {
         Class::Extremum
     }
 
+    fn extreme(&self, call: &CallTypes<'_>) -> Option<Extreme> {
+        Some(Extreme::new(call, 1, self.options(), &[0], 0))
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
-        let keys = [(1, SortOptions { descending: self.greatest, nulls_first: false })];
+        let keys = [(1, self.options())];
         Box::new(Collected::new(FirstBy, call, &keys, &[0]))
     }
 }

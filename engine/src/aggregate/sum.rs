@@ -42,6 +42,10 @@ impl AggregateFunction for Sum {
         true
     }
 
+    fn passes_over_nulls(&self) -> bool {
+        true
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         let output = self.return_type(call.arguments).expect("a type that sum is defined for");
         match output {

@@ -73,6 +73,10 @@ impl AggregateFunction for Variance {
         true
     }
 
+    fn passes_over_nulls(&self) -> bool {
+        true
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         let output = self.return_type(call.arguments).expect("a type it is defined for");
         let own = match &call.arguments[0] {

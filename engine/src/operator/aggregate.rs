@@ -17,8 +17,8 @@ use datafusion::common::ScalarValue;
 
 use super::{Operator, StateSize, StepContext};
 use crate::aggregate::{
-    Accumulator, AggregateFunction, CallTypes, Order, Run, SweepInput, Swept, accumulator_of,
-    columns_at,
+    Accumulator, AggregateFunction, CallTypes, Extreme, Order, Run, SweepInput, Swept,
+    accumulator_of, columns_at,
 };
 use crate::plan::{Plan, SortKey, listed};
 use crate::state::key_index::{KeyCodec, KeyIndex, normalize_floats, types_of};
@@ -96,6 +96,20 @@ impl AggregateCall {
 
     /// Empty state for its groups.
     pub(crate) fn accumulator(&self, input: &SchemaRef, append_only: bool) -> Box<dyn Accumulator> {
+        self.with_types(input, append_only, |call| accumulator_of(self.function, call))
+    }
+
+    /// The order of its rows, if its value is that of the least of them.
+    pub(crate) fn extreme(&self, input: &SchemaRef) -> Option<Extreme> {
+        self.with_types(input, false, |call| self.function.extreme(call))
+    }
+
+    fn with_types<R>(
+        &self,
+        input: &SchemaRef,
+        append_only: bool,
+        then: impl FnOnce(&CallTypes<'_>) -> R,
+    ) -> R {
         let arguments = types_of(input, &self.arguments);
         let key = |key: &SortKey| {
             let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
@@ -104,8 +118,7 @@ impl AggregateCall {
         let order: Vec<_> = self.order_by.iter().map(key).collect();
         let (arguments, parameters, order) = (&arguments[..], &self.parameters[..], &order[..]);
         let distinct = self.distinct;
-        let call = CallTypes { arguments, parameters, order, distinct, append_only };
-        accumulator_of(self.function, &call)
+        then(&CallTypes { arguments, parameters, order, distinct, append_only })
     }
 
     /// The order of the rows that its value depends on, complete.
