@@ -44,10 +44,12 @@ impl<'a> Intervals<'a> {
     pub fn add(&mut self, (start, end): Interval) {
         let tree = &self.rows.tree;
         let total = tree.total(self.root);
+        // Frames may reach beyond the partition.
+        let (start, end) = (start.max(0), end.min(total));
         if start >= end {
             return;
         }
-        self.whole |= start <= 0 && end >= total;
+        self.whole |= (start, end) == (0, total);
         let first = (start > 0).then(|| tree.select(self.root, start).node);
         let last = (end < total).then(|| tree.select(self.root, end - 1).node);
         self.spans.push((first, last));
