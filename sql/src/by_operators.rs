@@ -28,6 +28,7 @@ use crate::error::datafusion::data_error;
 use crate::maintain::{Input, plan_bound};
 use crate::plan::on_large_stack;
 use crate::provider::GivenRows;
+use crate::run::execution as execution_of;
 
 /// What runs a query that is bound to its snapshot; `None` where a view would be refused.
 pub(crate) async fn execution(
@@ -60,7 +61,7 @@ pub(crate) async fn execution(
         false => Ok(Transformed::no(node)),
     })?;
     // Not optimized: names above stay those of the query.
-    Ok(Some(state.query_planner().create_physical_plan(&shell.data, state).await?))
+    Ok(Some(execution_of(state, &shell.data).await?))
 }
 
 /// The operators' plan, and what its inputs are, from number 1 on.
@@ -93,8 +94,7 @@ fn unordered(plan: &LogicalPlan) -> &LogicalPlan {
 async fn rows_of(state: &SessionState, source: Arc<dyn TableSource>) -> Result<RecordBatch> {
     let schema = source.schema();
     let scan = TableScanBuilder::new("relation", source).build()?;
-    let planner = state.query_planner();
-    let exec = planner.create_physical_plan(&LogicalPlan::TableScan(scan), state).await?;
+    let exec = execution_of(state, &LogicalPlan::TableScan(scan)).await?;
     let batches = collect(execute_stream(exec, state.task_ctx())?).await?;
     Ok(concat_batches(&schema, &batches)?)
 }

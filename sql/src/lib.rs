@@ -31,6 +31,8 @@ mod subquery;
 #[cfg(test)]
 mod tests;
 pub mod text_io;
+mod time_join;
+pub mod version;
 
 pub use context::{PlanContext, ReadView};
 pub use dml::{DmlPlan, DmlResult, check_unique, commit_error, insert_rows, plan_dml, run_dml};

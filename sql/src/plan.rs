@@ -14,7 +14,7 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use sqlparser::ast;
 use tidemark_catalog::{Catalog, ObjectId, ObjectKind};
 
-use crate::context::{PlanContext, collection};
+use crate::context::PlanContext;
 use crate::error::{Notice, SqlError, state};
 use crate::parse::position::of_span;
 use crate::parse::{Statement, fold, parse};
@@ -272,7 +272,7 @@ fn awaited(
         Ok(TreeNodeRecursion::Continue)
     })?;
     let maintained = |id: &ObjectId| {
-        is_materialized(&ctx.catalog, *id) && ctx.engine.relation(collection(*id)).is_some()
+        is_materialized(&ctx.catalog, *id) && ctx.engine.relation(ctx.collection(*id)).is_some()
     };
     Ok(match reports {
         true => ctx.catalog.objects().map(|object| object.id).filter(maintained).collect(),

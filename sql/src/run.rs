@@ -15,14 +15,16 @@ use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::scalar::ScalarValue;
 use tidemark_catalog::ObjectId;
 use tidemark_engine::Timestamp;
 
 use crate::by_operators;
-use crate::context::{PlanContext, ReadView, collection};
+use crate::context::{PlanContext, ReadView};
 use crate::error::SqlError;
 use crate::plan::{QueryPlan, base_tables, on_large_stack, scanned};
 use crate::provider::{GivenRows, RelationProvider};
@@ -142,8 +144,29 @@ pub(crate) async fn physical(
     execution(state, &plan).await
 }
 
-async fn execution(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-    yielding(state.query_planner().create_physical_plan(plan, state).await?)
+/// What runs a plan as it is, optimized or not: the one way from logical to physical plans.
+pub(crate) async fn execution(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let exec = state.query_planner().create_physical_plan(plan, state).await?;
+    yielding(without_first_none(exec)?)
+}
+
+/// DataFusion's optimizer leaves no LIMIT 0, and its sort for the first k rows panics for k = 0:
+/// plans that were not optimized come here with one.
+fn without_first_none(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let replaced = plan.transform_down(|node| {
+        let none = node.downcast_ref::<SortExec>().is_some_and(|sort| sort.fetch() == Some(0));
+        if !none {
+            return Ok(Transformed::no(node));
+        }
+        let partitions = node.output_partitioning().partition_count();
+        let empty = EmptyExec::new(node.schema()).with_partitions(partitions);
+        let empty = Arc::new(empty) as Arc<dyn ExecutionPlan>;
+        Ok(Transformed::new(empty, true, TreeNodeRecursion::Jump))
+    })?;
+    Ok(replaced.data)
 }
 
 /// A join may give many batches for one that it reads. DataFusion counts only what is read as work,
@@ -221,7 +244,7 @@ impl Run<'_> {
             ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) => {
                 let provider = RelationProvider::new(
                     self.ctx,
-                    collection(*id),
+                    self.ctx.collection(*id),
                     Arc::clone(&source.schema),
                     source.with_row_ids,
                     self.read,
@@ -254,8 +277,8 @@ impl Run<'_> {
 pub(crate) fn is_overwritten(ctx: &PlanContext, read: &ReadView, view: ObjectId) -> bool {
     let Some(overlay) = read.overlay.as_deref() else { return false };
     let tables = base_tables(&ctx.catalog, &[view].into());
-    let overwritten = tables.iter().any(|id| overlay.table(collection(*id)).is_some());
-    overwritten || ctx.engine.relation(collection(view)).is_none()
+    let overwritten = tables.iter().any(|id| overlay.table(ctx.collection(*id)).is_some());
+    overwritten || ctx.engine.relation(ctx.collection(view)).is_none()
 }
 
 /// Tables and materialized views a plan reads, for those who lock.

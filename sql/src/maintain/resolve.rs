@@ -5,6 +5,7 @@
 //! collection doesn't have. Every node and expression that isn't named here is refused.
 
 mod aggregate;
+mod as_of;
 mod join;
 mod order;
 mod recursive;
@@ -24,7 +25,7 @@ use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScan, Volatility, logical_plan};
 use datafusion::scalar::ScalarValue;
-use tidemark_catalog::ObjectId;
+use tidemark_engine::CollectionId;
 
 use super::interval::cast_of;
 use super::refuse;
@@ -73,7 +74,7 @@ struct QueryScope {
 #[derive(Clone)]
 struct Working {
     name: String,
-    object: ObjectId,
+    collection: CollectionId,
     schema: SchemaRef,
 }
 
@@ -123,10 +124,14 @@ impl Resolver<'_> {
             LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::RecursiveQuery(query) => self.recursive(query),
-            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref() {
-                Some(Resolved { rel, .. }) => Ok(rel.as_ref().clone()),
-                None => Err(refuse::relation(extension.node.name())),
-            },
+            LogicalPlan::Extension(extension) => {
+                let node = extension.node.as_any();
+                match (node.downcast_ref(), node.downcast_ref()) {
+                    (Some(Resolved { rel, .. }), _) => Ok(rel.as_ref().clone()),
+                    (None, Some(join)) => self.as_of_join(join),
+                    (None, None) => Err(refuse::relation(extension.node.name())),
+                }
+            }
             LogicalPlan::Repartition(_)
             | LogicalPlan::Statement(_)
             | LogicalPlan::Explain(_)

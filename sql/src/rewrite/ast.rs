@@ -14,7 +14,7 @@ use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
 use super::rows::{compare_rows, row_in_subquery, rows_in_list};
-use super::{argument, from, literal, named_arguments, ties, time_window, using, values};
+use super::{argument, as_of, from, literal, named_arguments, ties, time_window, using, values};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -45,7 +45,8 @@ impl VisitorMut for Rewriter {
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         literal::unwrap_select(select);
         using::qualify(select);
-        done(from::check(select).and_then(|()| select_clauses(select)))
+        let joins = select.from.iter_mut().try_for_each(as_of::spell);
+        done(joins.and_then(|()| from::check(select)).and_then(|()| select_clauses(select)))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
@@ -53,6 +54,9 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            return done(as_of::spell(table_with_joins));
+        }
         done(table_function(factor))
     }
 

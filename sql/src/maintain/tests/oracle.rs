@@ -28,7 +28,7 @@ use crate::error::state;
 use crate::plan::plan_query;
 use crate::resolve::{RelationSource, ScannedRelation, relation_schema};
 use crate::rewrite;
-use crate::run::physical;
+use crate::run::{execution, physical};
 use crate::session_state::session_state;
 
 /// Rows of every stored relation.
@@ -82,7 +82,7 @@ async fn answer(
     let state = session_state(&fixture.context);
     let state = SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build();
     let plan = state.optimize(&plan)?;
-    let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
+    let physical = execution(&state, &plan).await?;
     collect(physical, state.task_ctx()).await
 }
 
