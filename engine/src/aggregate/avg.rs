@@ -86,6 +86,10 @@ impl Accumulator for IntAverages {
         )
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
+    }
+
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = IntSum::default();
     }
@@ -110,6 +114,10 @@ impl Accumulator for FloatAverages {
             |sum, row, diff| sum.add(values(row), diff),
             |sum| nonempty(sum.count, || Ok(sum.value() / sum.count as f64)),
         )
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
     }
 
     fn clear(&mut self, group: u32) {

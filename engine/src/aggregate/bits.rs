@@ -131,6 +131,11 @@ impl Accumulator for Counted {
         }
     }
 
+    fn bytes(&self) -> usize {
+        let bits = 8 * self.output.primitive_width().expect("an integer's");
+        self.states.len() * (size_of::<Counts>() + bits * size_of::<i64>())
+    }
+
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = Counts::default();
     }

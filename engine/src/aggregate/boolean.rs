@@ -93,6 +93,10 @@ impl Accumulator for Counted {
         )
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
+    }
+
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = [0; 2];
     }

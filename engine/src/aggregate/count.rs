@@ -48,6 +48,10 @@ impl Accumulator for Counts {
         )
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
+    }
+
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = 0;
     }

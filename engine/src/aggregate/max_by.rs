@@ -1,13 +1,12 @@
 //! max_by(x, y), also called arg_max, and min_by: x of the row with the greatest or least y.
 //!
 //! Rows with y NULL do not count; x may be NULL. Of rows with the same y the least x, NULL last
-//! (S9). The type of x.
+//! (S9). The type of x. Of rows that never leave, each group keeps the one.
 
-use arrow::array::ArrayRef;
 use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 
-use super::collected::{Collected, Collecting, Failed, Picked};
+use super::collected::{Collected, Only, Pick};
 use super::{Accumulator, AggregateFunction, CallTypes, Class, Extreme};
 use crate::state::ordered_counts::OrderedCounts;
 
@@ -54,27 +53,11 @@ impl AggregateFunction for By {
 
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         let keys = [(1, self.options())];
-        Box::new(Collected::new(FirstBy, call, &keys, &[0]))
-    }
-}
-
-struct FirstBy;
-
-impl Collecting for FirstBy {
-    type State = OrderedCounts;
-
-    fn required(&self) -> &[usize] {
-        &[1]
-    }
-
-    fn pick(&self, rows: &OrderedCounts, picked: &mut Picked) {
-        if let Some(row) = rows.first() {
-            picked.push(row, 1);
+        match call.append_only {
+            true => Box::new(Collected::new(Pick::<Only<false>>::new(1, &[1]), call, &keys, &[0])),
+            false => {
+                Box::new(Collected::new(Pick::<OrderedCounts>::new(1, &[1]), call, &keys, &[0]))
+            }
         }
-        picked.end_value();
-    }
-
-    fn finish(&self, picked: &Picked, columns: &[ArrayRef]) -> Result<ArrayRef, Vec<Failed>> {
-        Ok(picked.firsts(&columns[1]))
     }
 }

@@ -238,6 +238,9 @@ pub trait Accumulator: Send {
     /// Applies the runs in order; gives the value of each run's group before and after it.
     fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept;
 
+    /// What the groups take in memory, as far as it is counted; cheap to ask after every step.
+    fn bytes(&self) -> usize;
+
     /// Makes the group empty again.
     fn clear(&mut self, group: u32);
 }

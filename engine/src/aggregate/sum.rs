@@ -91,6 +91,10 @@ impl Accumulator for IntSums {
         }
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
+    }
+
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = IntSum::default();
     }
@@ -181,6 +185,10 @@ impl Accumulator for FloatSums {
                 |sum| nonempty(sum.count, || Ok(sum.value())),
             ),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
     }
 
     fn clear(&mut self, group: u32) {

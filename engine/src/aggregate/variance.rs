@@ -162,6 +162,10 @@ impl Accumulator for Moments {
         }
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
+    }
+
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = State::default();
     }

@@ -380,7 +380,8 @@ impl Operator for Aggregate {
 
     fn state(&self) -> StateSize {
         let counts = self.counts.len() * size_of::<i64>();
-        self.index.size() + StateSize { rows: 0, bytes: counts as u64 }
+        let values: usize = self.accumulators.iter().map(|of_call| of_call.bytes()).sum();
+        self.index.size() + StateSize { rows: 0, bytes: (counts + values) as u64 }
     }
 }
 

@@ -498,7 +498,12 @@ impl Operator for Window {
     }
 
     fn state(&self) -> StateSize {
-        self.rows.size()
+        let frames = self.calls.iter().map(|call| match call {
+            Call::Whole(frames) => frames.bytes(),
+            Call::Sliding { sliding, .. } => sliding.bytes(),
+            _ => 0,
+        });
+        self.rows.size() + StateSize { rows: 0, bytes: frames.sum::<usize>() as u64 }
     }
 }
 

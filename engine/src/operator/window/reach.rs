@@ -188,12 +188,12 @@ impl<'a> Around<'a> {
         let [before, behind] = others();
         if before != NONE {
             let before = self.beside(before);
-            from = from.max(before.within_frame(frame).1);
+            from = from.max(before.seen(frame).1);
             before.excluding(frame.exclude, (start, end), found);
         }
         if behind != NONE {
             let behind = self.beside(behind);
-            to = to.min(behind.within_frame(frame).0);
+            to = to.min(behind.seen(frame).0);
             behind.excluding(frame.exclude, (start, end), found);
         }
         found((from, to));
@@ -230,6 +230,22 @@ impl<'a> Around<'a> {
         nulls.is_none_or(|nulls| !is_null(self.rows.trailer(self.row), nulls))
     }
 
+    /// From the first row whose frame does not end before this one, up to the first whose frame
+    /// begins behind it.
+    fn seen(&self, frame: &FrameSpec) -> Interval {
+        let peers = Peers::at(&self.rows.tree, self.root, self.place);
+        let by = |edge: Edge| match edge {
+            Edge::Unbounded => None,
+            Edge::Offset(by) => Some(by),
+            Edge::Peers | Edge::Key(_) => Some(0),
+        };
+        match frame.units {
+            FrameUnits::Range => self.within_range(frame, peers),
+            units => self.within_hull(units, (by(frame.start), by(frame.end)), peers),
+        }
+    }
+
+    /// The rows whose frame has it, or between which and their frame it lies.
     fn within_frame(&self, frame: &FrameSpec) -> Interval {
         let peers = Peers::at(&self.rows.tree, self.root, self.place);
         match frame.units {

@@ -106,6 +106,10 @@ impl Frames {
     pub fn clear(&mut self, group: u32) {
         self.accumulator.clear(group);
     }
+
+    pub fn bytes(&self) -> usize {
+        self.accumulator.bytes()
+    }
 }
 
 impl Sliding {
@@ -120,6 +124,12 @@ impl Sliding {
             content: vec![],
             moves: Moves::default(),
         }
+    }
+
+    /// What it keeps, in memory.
+    pub fn bytes(&self) -> usize {
+        let edges = self.kept.as_ref().map_or(0, |kept| size_of_val(&kept.edges[..]));
+        self.frames.bytes() + edges
     }
 
     /// From now on the frames are of this partition, as it stands.
