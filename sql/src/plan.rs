@@ -22,6 +22,7 @@ use crate::point_read::PointRead;
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
 use crate::session_state::session_state;
+use crate::time_join::PointInTimeJoin;
 
 /// A planned query. Valid while the catalog's version and the settings it was planned under stay.
 #[derive(Debug, Clone)]
@@ -77,7 +78,10 @@ pub(crate) fn plan_resolved(
     let reads = scanned(&plan)?;
     let resolved = resolver.resolved();
     let direct: BTreeSet<ObjectId> = resolved.names.values().copied().collect();
-    let read = |id: &ObjectId| reads.contains(id) || resolved.plain_views.contains(id);
+    let past = replayed(&plan)?;
+    let read = |id: &ObjectId| {
+        reads.contains(id) || past.contains(id) || resolved.plain_views.contains(id)
+    };
     Ok(QueryPlan {
         schema: shown_schema(&plan),
         parameters: param_types.iter().flatten().cloned().collect(),
@@ -249,6 +253,21 @@ pub(crate) fn scanned(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError
                 source.relation
         {
             found.insert(id);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+/// Tables and materialized views whose past a plan joins. They are not read at its snapshot.
+fn replayed(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError> {
+    let mut found = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Extension(extension) = node
+            && let Some(join) = extension.node.as_any().downcast_ref::<PointInTimeJoin>()
+        {
+            found.extend(scanned(&join.right)?);
+            found.extend(replayed(&join.right)?);
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

@@ -5,6 +5,8 @@
 //! transaction has written is expanded like a plain view, so that it shows the transaction's own
 //! writes (S4).
 
+mod past;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{TableProvider, provider_as_source, source_as_provider};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
+use datafusion::logical_expr::{Extension, LogicalPlan, LogicalPlanBuilder, TableScan};
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -32,6 +34,7 @@ use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
 use crate::session_state::{session_state, set_parallelism};
 use crate::subquery;
+use crate::time_join::PointInTimeJoin;
 
 /// Rows of a query as of `read`. The stream's errors turn into [`SqlError`] by `SqlError::from`.
 ///
@@ -219,6 +222,16 @@ impl Run<'_> {
 
     fn bind_relations(&self, state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
         let bound = plan.transform_down_with_subqueries(|node| match node {
+            LogicalPlan::Extension(extension) => {
+                match extension.node.as_any().downcast_ref::<PointInTimeJoin>() {
+                    Some(join) => {
+                        let node = Arc::new(past::bind(self.ctx, state, join, self.read.at)?);
+                        let extension = Extension { node };
+                        Ok(Transformed::yes(LogicalPlan::Extension(extension)))
+                    }
+                    None => Ok(Transformed::no(LogicalPlan::Extension(extension))),
+                }
+            }
             LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<RelationSource>() {
                 Some(source) => {
                     let source = source.clone();

@@ -24,6 +24,7 @@ mod prune;
 mod pushdown;
 mod refuse;
 mod rel;
+mod replayed;
 mod resolve;
 mod scalar;
 mod single_row;
@@ -48,6 +49,7 @@ use crate::resolve::{RelationSource, Resolver, ScannedRelation, relation_schema}
 use crate::rewrite::postgres_semantics;
 use crate::session_state::session_state;
 use rel::Scan;
+pub(crate) use replayed::{Replayed, ReplayedColumns, plan_replayed};
 use scalar::Scalars;
 
 /// What CREATE MATERIALIZED VIEW makes of a query.

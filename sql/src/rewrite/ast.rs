@@ -6,16 +6,20 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    self, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select,
-    SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, VisitorMut,
+    self, AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart,
+    Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, VisitorMut,
 };
 use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
 use super::rows::{compare_rows, row_in_subquery, rows_in_list};
-use super::{argument, as_of, from, literal, named_arguments, ties, time_window, using, values};
+use super::{
+    argument, as_of, from, literal, named_arguments, point_in_time, ties, time_window, using,
+    values,
+};
 use crate::error::{SqlError, state};
+use crate::function::like_escape;
 use crate::parse::fold;
 use crate::parse::position::of_span;
 
@@ -42,6 +46,13 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        done(select.from.iter_mut().try_for_each(|tables| {
+            point_in_time::refuse_first(tables)?;
+            point_in_time::spell(tables)
+        }))
+    }
+
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         literal::unwrap_select(select);
         using::qualify(select);
@@ -50,6 +61,9 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            return done(point_in_time::spell(table_with_joins));
+        }
         done(time_window::expand(factor))
     }
 
@@ -178,7 +192,8 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
 }
 
 /// Functions that give rows, and those that give them as an array.
-const SERIES: [(&str, &str); 3] = [
+const SERIES: [(&str, &str); 4] = [
+    ("_pg_expandarray", "expand_array"),
     ("generate_series", "generate_series"),
     ("regexp_split_to_table", "regexp_split_to_array"),
     ("string_to_table", "string_to_array"),
@@ -322,6 +337,14 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             escape_by_backslash(pattern, escape_char)
         }
+        Expr::CompoundFieldAccess { root, access_chain }
+            if access_chain
+                .iter()
+                .all(|access| matches!(access, AccessExpr::Dot(Expr::Identifier(_)))) =>
+        {
+            *expr = field_of(root, access_chain);
+            Ok(())
+        }
         Expr::InSubquery { expr: left, subquery, negated: false }
             if matches!(**left, Expr::Tuple(_)) =>
         {
@@ -369,45 +392,38 @@ fn in_subquery(left: &mut Expr, right: &mut Expr, negated: bool) -> Expr {
     }
 }
 
-/// A literal pattern with another escape character than the backslash, which alone the kernels
-/// know.
+/// A pattern with another escape character than the backslash, which alone the kernels know.
 fn escape_by_backslash(
     pattern: &mut Expr,
     escape: &mut Option<ast::ValueWithSpan>,
 ) -> Result<(), SqlError> {
     let Some(character) = escape.take() else { return Ok(()) };
-    let character = match character.value {
-        Value::SingleQuotedString(text) => text,
-        other => return Err(SqlError::unsupported(format!("ESCAPE {other} is not supported"))),
+    let literal = match pattern {
+        Expr::Value(value) => Some(&mut value.value),
+        _ => None,
     };
-    let mut characters = character.chars();
-    let (Some(escape), None) = (characters.next(), characters.next()) else {
-        let message = "ESCAPE takes a single character here";
-        return Err(SqlError::unsupported(message));
-    };
-    if escape == '\\' {
-        return Ok(());
-    }
-    let Expr::Value(value) = pattern else {
-        return Err(SqlError::unsupported("ESCAPE is supported for literal patterns only"));
-    };
-    let Value::SingleQuotedString(text) = &mut value.value else {
-        return Err(SqlError::unsupported("ESCAPE is supported for literal patterns only"));
-    };
-    let mut rewritten = String::new();
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            c if c == escape => {
-                rewritten.push('\\');
-                rewritten.extend(characters.next());
-            }
-            '\\' => rewritten.push_str("\\\\"),
-            c => rewritten.push(c),
+    match (literal, &character.value) {
+        (_, Value::SingleQuotedString(character)) if character == "\\" => {}
+        (Some(Value::SingleQuotedString(text)), Value::SingleQuotedString(character)) => {
+            *text = like_escape(text, character)?;
+        }
+        _ => {
+            let escape = Expr::value(character.value);
+            *pattern = call("like_escape", vec![take(pattern), escape]);
         }
     }
-    *text = rewritten;
     Ok(())
+}
+
+/// `(value).field`, a field of a composite value.
+fn field_of(root: &mut Expr, chain: &[AccessExpr]) -> Expr {
+    let fields = chain.iter().filter_map(|access| match access {
+        AccessExpr::Dot(Expr::Identifier(field)) => Some(fold(field)),
+        _ => None,
+    });
+    fields.fold(take(root), |value, field| {
+        call("get_field", vec![value, Expr::value(Value::SingleQuotedString(field))])
+    })
 }
 
 /// The operator of `OPERATOR(pg_catalog.~)`.
