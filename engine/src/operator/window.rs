@@ -26,9 +26,9 @@
 //!   nearest row that counts as much
 //! - other aggregates over a bounded frame of at most w rows: the ≤ w rows with the change in
 //!   theirs, and the 2w rows of their frames; each goes into and out of the one state once
-//! - other aggregates from or to the partition's edge: the rows behind (or before) the change, whose
-//!   values change unless it does not count, and those between it and where the last change was, if
-//!   it was nearer the other edge. A row that comes at the end of a running sum costs O(log n)
+//! - other aggregates from or to the partition's edge: the rows behind (or before) the change,
+//!   whose values change unless it does not count, and those between it and where the last change
+//!   was, if it was nearer the other edge. A row at the end of a running sum costs O(log n)
 //! - aggregates over the whole partition: none while the value stays, else all n
 //!
 //! As soon as one time brings more changes than there are rows, all are computed anew.

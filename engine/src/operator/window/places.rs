@@ -1,4 +1,5 @@
-//! Places: the rows whose number changes with the places of rows, by all changes of a time together.
+//! Places: the rows whose number changes with the places of rows, by all changes of a time
+//! together.
 //!
 //! Law: a number that counts what is before a row changes where the changes before it don't
 //! balance. So what replaces a row at its place changes no number behind it; a row that comes or

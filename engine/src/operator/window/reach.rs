@@ -9,8 +9,8 @@
 //! row and the source included. If no changed row lies there before and after, it is the same. So
 //! the reach of a change is the rows between which and their sources it lies. Of these an extremum
 //! is the same for those that see a row which counts as much: the nearest such rows before and
-//! behind the change, where nothing moves the edges of frames, cut its reach off. A row that excludes
-//! the nearest one is looked at.
+//! behind the change, where nothing moves the edges of frames, cut its reach off. A row that
+//! excludes the nearest one is looked at.
 
 use super::frame::{Edge, FrameSpec, Interval, Peers};
 use super::places::Counted;

@@ -4,10 +4,10 @@
 //! that are not in it and adds those that are new. The moves are only recorded while the rows are
 //! looked for: [`Sliding::values`] makes all of them in one sweep, which gives the value of each.
 //!
-//! Two kinds. A frame with an unbounded end keeps a group for each partition from step to step, with
-//! what the frame excludes, so that the next frame is found from the last one: a row that comes at
-//! the end costs what is behind it, not the partition. Other frames begin with an empty group
-//! wherever rows are looked at.
+//! Two kinds. A frame with an unbounded end keeps a group for each partition from step to step,
+//! with what the frame excludes, so that the next frame is found from the last one: a row that
+//! comes at the end costs what is behind it, not the partition. Other frames begin with an empty
+//! group wherever rows are looked at.
 
 use arrow::array::{ArrayRef, BooleanArray, UInt32Array};
 use arrow::compute::take;

@@ -5,8 +5,8 @@
 //!
 //! A row in order carries, in bytes of a fixed width, where its RANGE frames begin and end (as keys
 //! that compare with the order column's), its numbers (the offset of lag and lead, the n of
-//! nth_value and ntile) and which values don't count (NULLs with IGNORE NULLS, what FILTER drops). All
-//! of them are functions of the row, computed once, for a batch at a time.
+//! nth_value and ntile) and which values don't count (NULLs with IGNORE NULLS, what FILTER drops).
+//! All of them are functions of the row, computed once, for a batch at a time.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::compute::cast;
