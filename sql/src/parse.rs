@@ -22,6 +22,7 @@ mod time_clause;
 pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;
 pub use statement::*;
+pub use time_clause::CURRENT_VERSION;
 
 use crate::error::SqlError;
 

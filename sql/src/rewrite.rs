@@ -35,6 +35,7 @@ mod time_window;
 mod types;
 pub mod using;
 mod values;
+pub mod version_clause;
 
 pub use checked::check_overflow;
 pub use complete_order::complete_order;
