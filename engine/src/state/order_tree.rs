@@ -10,8 +10,8 @@
 //! priority is the hash of the row: the shape of a tree is a function of its rows alone, not of
 //! their history.
 //!
-//! Beside its order a node may have measures: of each, every part of a tree knows which of its nodes
-//! has the least one ([`best`]).
+//! Beside its order a node may have measures: of each, every part of a tree knows which of its
+//! nodes has the least one ([`best`]).
 //!
 //! What it does not promise: it does not know the keys. Who asks says how they compare.
 

@@ -5,10 +5,10 @@
 //! multiplicity; the first row of each set of peers is marked. Rows are known by dense ids, which
 //! stay theirs, readable, until [`SortedRows::release`], also after they have left the tree.
 //!
-//! A row is held once, as bytes `peer columns | other sort columns | row | measures | their lengths |
-//! trailer`, so that one comparison of bytes is the order. Floats sort with −0 as 0 and one NaN, the
-//! greatest (S8); the row comes back bit for bit. Measures and trailer are made by the operator from
-//! the row ([`Extras`]); by the measures the tree finds rows beside their order.
+//! A row is held once, as bytes `peer columns | other sort columns | row | measures | their lengths
+//! | trailer`, so that one comparison of bytes is the order. Floats sort with −0 as 0 and one NaN,
+//! the greatest (S8); the row comes back bit for bit. Measures and trailer are made by the operator
+//! from the row ([`Extras`]); by the measures the tree finds rows beside their order.
 //!
 //! What it does not promise: a row that is retracted more often than it came counts as absent, and
 //! the excess is given back to be reported.
@@ -169,8 +169,8 @@ impl SortedRows {
         rows + keys + StateSize { rows: 0, bytes: records as u64 }
     }
 
-    /// Rows that are equal in `peers` are peers; `rest` orders them. Each has so many measures, and a
-    /// trailer of so many bytes.
+    /// Rows that are equal in `peers` are peers; `rest` orders them. Each has so many measures, and
+    /// a trailer of so many bytes.
     pub fn new(
         schema: &SchemaRef,
         partition_columns: &[usize],

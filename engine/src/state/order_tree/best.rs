@@ -12,7 +12,8 @@ impl OrderTree {
         OrderTree { measures, ..OrderTree::default() }
     }
 
-    /// The node with the least measure of those with units in `start..end`; [`NONE`] if none counts.
+    /// The node with the least measure of those with units in `start..end`; [`NONE`] if none
+    /// counts.
     pub fn best(
         &self,
         root: u32,
