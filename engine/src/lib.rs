@@ -22,6 +22,7 @@ pub mod plan;
 mod quarantine;
 mod render;
 mod state;
+pub mod stepping;
 pub mod store;
 pub mod time;
 mod updates;
