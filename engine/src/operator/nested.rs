@@ -164,6 +164,15 @@ impl Nested {
         out
     }
 
+    /// How far a step should go that may go to `upper`, so that it stays short.
+    pub fn slice(&self, upper: u64) -> u64 {
+        let upper = match &self.kind {
+            Kind::Operator { operator, .. } => operator.slice(upper),
+            _ => upper,
+        };
+        self.inputs.iter().fold(upper, |upper, input| input.slice(upper))
+    }
+
     /// Gives what its operators have done since it was last asked, each with its place in the
     /// printed plan.
     pub fn take_steps(&mut self, found: &mut dyn FnMut(usize, Step)) {

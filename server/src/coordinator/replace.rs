@@ -88,7 +88,7 @@ impl Versions {
             view.key.clone_from(&plan.key);
             view.append_only = plan.plan.append_only();
             let id = CollectionId(collection.0);
-            self.create.push(ViewDef { id, plan: plan.plan, key: plan.key });
+            self.create.push(ViewDef::new(id, plan.plan, plan.key));
             self.retire.push(CollectionId(transaction.staged.catalog.collection(object.id).0));
         }
         transaction.stage(Op::ReplaceObject(object))

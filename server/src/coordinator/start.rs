@@ -105,7 +105,7 @@ async fn recreate(
         tell: Tell::default(),
     };
     let plan = plan_stored_view(&ctx, object)?;
-    let create = ViewDef { id: ctx.collection(object.id), plan: plan.plan, key: plan.key };
+    let create = ViewDef::new(ctx.collection(object.id), plan.plan, plan.key);
     let change = Change { create_views: vec![create], ..Change::default() };
     let submitted = coordinator.submit(move |_| Ok(change)).await;
     submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))

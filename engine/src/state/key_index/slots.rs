@@ -32,8 +32,8 @@ impl Slots {
         self.slots.len() * size_of::<Slot>()
     }
 
-    /// The id in the first slot of this hash, if it may be the one: a look that depends on no other,
-    /// so that many of them wait for memory together.
+    /// The id in the first slot of this hash, if it may be the one: a look that depends on no
+    /// other, so that many of them wait for memory together.
     pub fn guess(&self, hash: u64) -> u32 {
         match self.slots.get(self.home(hash)) {
             Some(slot) if slot.tag == tag(hash) => slot.id,
