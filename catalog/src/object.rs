@@ -171,6 +171,9 @@ pub struct View {
     pub depends_on: Vec<ObjectId>,
     /// Columns that identify a row, where that could be derived.
     pub key: Option<Vec<usize>>,
+    /// Of a materialized view: its rows never leave it, by its plan.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub append_only: bool,
     /// Functions that the text uses, also inside other functions: a name in it means one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<ObjectId>,

@@ -23,6 +23,7 @@ mod quarantine;
 mod render;
 pub mod replay;
 mod state;
+pub mod stepping;
 pub mod store;
 pub mod time;
 mod updates;

@@ -169,12 +169,10 @@ impl Plan {
                     && plan.bounds.iter().all(|bound| bound.edge == Edge::From)
             }
             Plan::Join(plan) => matches!(plan.kind, JoinKind::Inner | JoinKind::Semi),
-            Plan::Aggregate(_)
-            | Plan::SetOperation(_)
-            | Plan::TopK(_)
-            | Plan::Window(_)
-            | Plan::Session(_)
-            | Plan::Recursive(_) => false,
+            // A row each for what only comes; with values a group's row would be replaced.
+            Plan::Aggregate(plan) => plan.calls.is_empty(),
+            Plan::SetOperation(plan) => plan.kind.grows(),
+            Plan::TopK(_) | Plan::Window(_) | Plan::Session(_) | Plan::Recursive(_) => false,
         };
         grows && self.inputs().into_iter().all(Plan::append_only)
     }

@@ -21,7 +21,7 @@ use crate::operator::aggregate::Aggregate;
 use crate::operator::filter::Filter;
 use crate::operator::join::Join;
 use crate::operator::project::Project;
-use crate::operator::recursive::Recursive;
+use crate::operator::recursive::{CutInput, Recursive};
 use crate::operator::session::Session;
 use crate::operator::set_operation::SetOperation;
 use crate::operator::temporal::Temporal;
@@ -124,8 +124,12 @@ impl<'s> Renderer<'s> {
     /// All of it on one worker; what doesn't depend on the recursion is rendered as ever.
     fn recursive(&mut self, plan: &RecursivePlan) -> UpdateStream<'s> {
         let cut = plan.cut();
-        let inputs: Vec<_> =
-            cut.inputs.iter().map(|input| self.routed(input, Routing::ByKey(vec![]))).collect();
+        let own = self.places.last().copied().expect("the recursion's own");
+        let input = |input: &CutInput| {
+            self.next_place = own + input.place;
+            self.routed(&input.plan, Routing::ByKey(vec![]))
+        };
+        let inputs: Vec<_> = cut.inputs.iter().map(input).collect();
         let operator = Box::new(Recursive::new(plan, &cut));
         let temporal = cut.step.is_temporal();
         let on_advance = temporal.then(|| NextTimes::register(&self.next_times));

@@ -182,6 +182,7 @@ impl Session {
             columns,
             depends_on: plan.depends_on.clone(),
             key: maintained.as_ref().and_then(|maintained| maintained.key.clone()),
+            append_only: maintained.as_ref().is_some_and(|of| of.plan.append_only()),
             functions: vec![],
             version: 1,
             collection: None,

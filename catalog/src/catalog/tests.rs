@@ -38,6 +38,7 @@ fn definition(sql: &str, columns: &[(&str, PgType)], reads: &[u64]) -> View {
         columns: columns.iter().map(|(name, ty)| Column::new(name, *ty)).collect(),
         depends_on: reads.iter().copied().map(ObjectId).collect(),
         key: None,
+        append_only: false,
         functions: vec![],
         version: 0,
         collection: None,

@@ -35,6 +35,7 @@ fn view() -> Object {
         columns: vec![Column::new("n", PgType::Int8)],
         depends_on: vec![ObjectId(1)],
         key: Some(vec![]),
+        append_only: false,
         functions: vec![],
         version: 1,
         collection: None,

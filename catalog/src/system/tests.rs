@@ -54,6 +54,7 @@ fn view(id: u64, name: &str, sql: &str, reads: &[u64], materialized: bool) -> Ob
         columns: vec![column("n", PgType::Int8, -1)],
         depends_on: reads.iter().copied().map(ObjectId).collect(),
         key: None,
+        append_only: false,
         functions: vec![],
         version: 1,
         collection: None,

@@ -239,7 +239,10 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         schema: relation_schema(object.columns()),
         types: object.columns().iter().map(|column| (column.ty, column.typmod)).collect(),
         key,
-        append_only: object.table().is_some_and(|table| table.append_only),
+        append_only: match &object.kind {
+            ObjectKind::Table(table) => table.append_only,
+            ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.append_only,
+        },
     })
 }
 

@@ -24,6 +24,7 @@ fn view(sql: &str, columns: &[&str], name: &str, reads: ObjectId, width: usize) 
         sql: sql.to_owned(),
         columns: columns.iter().map(|name| Column::new(name, PgType::Int4)).collect(),
         depends_on: vec![reads],
+        append_only: false,
         key: None,
         functions: vec![],
         version: 0,

@@ -47,6 +47,7 @@ fn view(sql: &str, of: &[(&str, PgType)], key: Option<Vec<usize>>) -> View {
         columns: columns(of),
         depends_on: vec![],
         key,
+        append_only: false,
         functions: vec![],
         version: 1,
         collection: None,
