@@ -12,6 +12,7 @@ mod limits;
 pub(crate) mod position;
 mod recognize;
 mod set;
+mod spelling;
 mod split;
 mod statement;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 
 pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;
+pub use spelling::FRAME_EXCLUDE;
 pub use statement::*;
 
 use crate::error::SqlError;

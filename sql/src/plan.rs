@@ -169,6 +169,7 @@ fn to_rel_once(
 ) -> Result<LogicalPlan> {
     let mut query = Box::new(query.clone());
     rewrite::names::name_columns(&mut query, mark_all);
+    rewrite::shadow::rename(&mut query);
     rewrite::functions::inline(&mut query, resolver)?;
     rewrite::ast::rewrite(query.as_mut())?;
     let fields = param_types

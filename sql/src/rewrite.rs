@@ -17,9 +17,11 @@ mod casts;
 mod checked;
 mod common_type;
 mod complete_order;
+pub mod exclude;
 mod float_zero;
 mod from;
 pub mod functions;
+mod grouping;
 mod literal;
 mod named_arguments;
 pub mod names;
@@ -28,11 +30,13 @@ pub mod parameters;
 mod reg;
 mod rows;
 mod set_all;
+pub mod shadow;
 pub mod ties;
 mod time_window;
 mod types;
 pub mod using;
 mod values;
+mod windows;
 
 pub use checked::check_overflow;
 pub use complete_order::complete_order;
@@ -66,7 +70,11 @@ pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<L
 /// Functions that the AST passes put in place of operators.
 pub fn functions() -> impl Iterator<Item = &'static Arc<ScalarUDF>> {
     let comparisons = array_comparison::functions().iter();
-    comparisons.chain(reg::functions()).chain([array_or_empty::function(), ties::function()])
+    comparisons.chain(reg::functions()).chain([
+        array_or_empty::function(),
+        ties::function(),
+        exclude::function(),
+    ])
 }
 
 /// What an expression of a node may name: the columns of its inputs, or of the table it scans.

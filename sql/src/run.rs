@@ -128,7 +128,7 @@ pub(crate) fn optimized(
 /// instead.
 fn optimize(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
     on_large_stack(|| {
-        let plan = rewrite::ties::refuse(plan)?;
+        let plan = rewrite::exclude::refuse(rewrite::ties::refuse(plan)?)?;
         let plan = rewrite::complete_order(rewrite::keep_count(plan)?)?;
         let plan = rewrite::one_zero(rewrite::check_overflow(plan)?)?;
         let plan = subquery::by_row(plan, state)?;

@@ -13,8 +13,10 @@ use sqlparser::ast::{
 use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
-use super::rows::{compare_rows, row_in_subquery, rows_in_list};
-use super::{argument, from, literal, named_arguments, ties, time_window, using, values};
+use super::rows::{self, compare_rows, row_in_subquery, rows_in_list};
+use super::{
+    argument, from, grouping, literal, named_arguments, ties, time_window, using, values, windows,
+};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
 use crate::parse::position::of_span;
@@ -33,7 +35,13 @@ impl VisitorMut for Rewriter {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
-        done(query_clauses(query))
+        let windows = windows::resolve(query);
+        values::without_subqueries(&mut query.body);
+        done(windows.and_then(|()| query_clauses(query)))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        done(rows::in_where(select).and_then(|()| grouping::multiply_out(select)))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
@@ -158,10 +166,16 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
             let array = vec![subscripts(args)?];
             derived_function(&function, array, alias.take(), Some(ordinality))
         }
+        "jsonb_each" | "json_each" => each(args, "jsonb_each_values", alias.take(), ordinality),
+        "jsonb_each_text" | "json_each_text" => {
+            each(args, "jsonb_each_values_text", alias.take(), ordinality)
+        }
         name => match SERIES.iter().find(|(series, _)| *series == name) {
             Some((_, array)) => {
+                let column = if array.starts_with("jsonb_elements") { "value" } else { name };
                 let array = vec![call(array, args)];
-                derived_function(name, array, alias.take(), Some(ordinality))
+                let alias = named_column(alias.take(), name, column);
+                derived_function(column, array, alias, Some(ordinality))
             }
             None if ordinality => {
                 let message = format!("WITH ORDINALITY of {name} is not supported");
@@ -174,11 +188,53 @@ fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
 }
 
 /// Functions that give rows, and those that give them as an array.
-const SERIES: [(&str, &str); 3] = [
+const SERIES: [(&str, &str); 10] = [
     ("generate_series", "generate_series"),
+    ("jsonb_array_elements", "jsonb_elements"),
+    ("jsonb_array_elements_text", "jsonb_elements_text"),
+    ("jsonb_object_keys", "jsonb_keys"),
+    ("json_array_elements", "jsonb_elements"),
+    ("json_array_elements_text", "jsonb_elements_text"),
+    ("json_object_keys", "jsonb_keys"),
+    ("regexp_matches", "regexp_matches_array"),
     ("regexp_split_to_table", "regexp_split_to_array"),
     ("string_to_table", "string_to_array"),
 ];
+
+/// `jsonb_each`: keys beside values.
+fn each(args: Vec<Expr>, values: &str, alias: Option<TableAlias>, ordinality: bool) -> TableFactor {
+    let arrays = vec![call("jsonb_each_keys", args.clone()), call(values, args)];
+    let name = Ident::with_quote('"', "jsonb_each");
+    let alias = alias.or(Some(TableAlias { explicit: true, name, columns: vec![], at: None }));
+    let mut factor = derived_function("key", arrays, alias, Some(ordinality));
+    if let TableFactor::Derived { subquery, .. } = &mut factor
+        && let SetExpr::Select(select) = subquery.body.as_mut()
+        && let Some(SelectItem::ExprWithAlias { alias, .. }) = select.projection.get_mut(1)
+    {
+        *alias = Ident::with_quote('"', "value");
+    }
+    factor
+}
+
+/// The alias of a function whose result column has a name of its own, which an alias of the table
+/// does not change.
+fn named_column(alias: Option<TableAlias>, function: &str, column: &str) -> Option<TableAlias> {
+    if column == function {
+        return alias;
+    }
+    let name = || Ident::with_quote('"', function);
+    let mut alias = alias.unwrap_or_else(|| TableAlias {
+        explicit: true,
+        name: name(),
+        columns: vec![],
+        at: None,
+    });
+    if alias.columns.is_empty() {
+        let name = Ident::with_quote('"', column);
+        alias.columns.push(ast::TableAliasColumnDef { name, data_type: None });
+    }
+    Some(alias)
+}
 
 fn unnamed(args: Vec<FunctionArg>) -> Result<Vec<Expr>, SqlError> {
     args.into_iter()
@@ -259,6 +315,10 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
                 *op = named_operator(parts)?;
             }
             if let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_mut(), right.as_mut()) {
+                if *op == BinaryOperator::Overlaps {
+                    *expr = rows::overlaps(std::mem::take(left), std::mem::take(right))?;
+                    return Ok(());
+                }
                 *expr = compare_rows(std::mem::take(left), op, std::mem::take(right))?;
             }
             Ok(())
@@ -315,13 +375,27 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = in_subquery(left, right, true);
             Ok(())
         }
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            if let [
+                ast::AccessExpr::Subscript(ast::Subscript::Slice {
+                    lower_bound,
+                    upper_bound,
+                    stride: None,
+                }),
+            ] = access_chain.as_mut_slice()
+            {
+                let from = lower_bound.take().unwrap_or_else(|| number(1));
+                let to = upper_bound.take().unwrap_or_else(|| number(i32::MAX.into()));
+                *expr = call("array_between", vec![take(root), from, to]);
+            }
+            Ok(())
+        }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             escape_by_backslash(pattern, escape_char)
         }
-        Expr::InSubquery { expr: left, subquery, negated: false }
-            if matches!(**left, Expr::Tuple(_)) =>
-        {
-            *expr = row_in_subquery(left, subquery)?;
+        Expr::InSubquery { expr: left, subquery, negated } if matches!(**left, Expr::Tuple(_)) => {
+            let found = row_in_subquery(left, subquery)?;
+            *expr = if *negated { not(found) } else { found };
             Ok(())
         }
         Expr::SimilarTo { negated, expr: left, pattern, escape_char: None } => {
