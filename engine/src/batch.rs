@@ -4,7 +4,8 @@
 //!          operators as in a view, in one step, so that a query asked once and a view that keeps
 //!          its answer cannot differ
 //!
-//! For queries that nothing else here can execute. It runs on the caller's thread.
+//! For queries that nothing else here can execute. It runs on the caller's thread; an operator that
+//! has begun is not interrupted.
 
 use std::sync::Arc;
 
@@ -27,12 +28,14 @@ pub struct Evaluated {
     pub failed: Vec<QuarantinedRow>,
 }
 
-/// Evaluates `plan` with now() = `at` over the rows that `input` gives of each collection.
+/// Evaluates `plan` with now() = `at` over the rows that `input` gives of each collection; `None`
+/// if `cancelled` says so, which is asked before each operator.
 pub fn evaluate(
     plan: &Plan,
     at: Timestamp,
     input: &dyn Fn(CollectionId) -> RecordBatch,
-) -> Evaluated {
+    cancelled: &dyn Fn() -> bool,
+) -> Option<Evaluated> {
     let quarantine = Arc::new(Quarantine::default());
     let context = StepContext {
         lower: at.0,
@@ -41,11 +44,15 @@ pub fn evaluate(
         quarantine: &quarantine,
     };
     let mut feed = |id| Some(Updates::at(input(id), at.0, 1));
-    let updates = consolidate(Nested::new(plan).step(&context, &mut feed));
+    let updates = Nested::new(plan).step_unless(&context, &mut feed, cancelled);
+    if cancelled() {
+        return None;
+    }
+    let updates = consolidate(updates);
     let mut rows = Vec::with_capacity(updates.len());
     for (row, &count) in updates.diffs.iter().enumerate() {
         let count = usize::try_from(count).expect("a collection holds no negative rows");
         rows.extend(std::iter::repeat_n(row as u32, count));
     }
-    Evaluated { rows: take_rows(&updates.data, &rows), failed: quarantine.rows() }
+    Some(Evaluated { rows: take_rows(&updates.data, &rows), failed: quarantine.rows() })
 }

@@ -36,6 +36,6 @@ pub use engine::{
 pub use expression::Expr;
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
-pub use store::{Lookup, Relation, Rows};
+pub use store::{Lookup, Relation, Rows, Spans};
 pub use time::{CollectionId, Diff, RowId, Timestamp};
 pub use updates::Updates;

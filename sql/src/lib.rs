@@ -19,6 +19,7 @@ pub mod function;
 pub mod maintain;
 pub mod overlay;
 pub mod parse;
+mod plain_view;
 pub mod plan;
 mod point_read;
 mod provider;
@@ -31,6 +32,7 @@ mod subquery;
 #[cfg(test)]
 mod tests;
 pub mod text_io;
+mod time_join;
 
 pub use context::{PlanContext, ReadView};
 pub use dml::{DmlPlan, DmlResult, check_unique, commit_error, insert_rows, plan_dml, run_dml};

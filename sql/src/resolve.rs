@@ -27,6 +27,7 @@ use tidemark_catalog::{Found, Function, ObjectId, ObjectKind, PgType};
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
 use crate::function;
+use crate::plain_view;
 use crate::plan::plan_body;
 use crate::rewrite::{argument, bpchar};
 
@@ -212,7 +213,7 @@ impl<'a> Resolver<'a> {
             ObjectKind::Table(_) => ScannedRelation::Table(id),
             ObjectKind::MaterializedView(_) => ScannedRelation::MaterializedView(id),
             ObjectKind::View(_) => {
-                let plan = self.expand(id)?;
+                let plan = plain_view::bounded(self.expand(id)?);
                 let schema = Arc::new(plan.schema().as_arrow().clone());
                 return Ok(Arc::new(ViewSource { plan, schema }));
             }

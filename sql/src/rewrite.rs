@@ -11,6 +11,7 @@
 pub(crate) mod argument;
 mod array_comparison;
 mod array_or_empty;
+pub mod as_of;
 pub mod ast;
 pub mod bpchar;
 mod casts;
@@ -25,12 +26,14 @@ mod grouping;
 mod literal;
 mod named_arguments;
 pub mod names;
+pub mod natural;
 pub mod now;
 pub mod parameters;
 mod reg;
 mod rows;
 mod set_all;
 pub mod shadow;
+mod table_function;
 pub mod ties;
 mod time_window;
 mod types;
@@ -48,7 +51,7 @@ use std::sync::Arc;
 
 use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -64,17 +67,15 @@ pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<L
     let plan = types::resolve(plan)?;
     let plan = ResolveGroupingFunction::new().analyze(plan, config)?;
     let plan = TypeCoercion::new().analyze(plan, config)?;
-    casts::replace(plan)
+    as_of::place(casts::replace(plan)?)
 }
 
 /// Functions that the AST passes put in place of operators.
 pub fn functions() -> impl Iterator<Item = &'static Arc<ScalarUDF>> {
     let comparisons = array_comparison::functions().iter();
-    comparisons.chain(reg::functions()).chain([
-        array_or_empty::function(),
-        ties::function(),
-        exclude::function(),
-    ])
+    let marks =
+        [array_or_empty::function(), ties::function(), exclude::function(), as_of::function()];
+    comparisons.chain(reg::functions()).chain(marks)
 }
 
 /// What an expression of a node may name: the columns of its inputs, or of the table it scans.
@@ -105,6 +106,27 @@ pub(crate) fn map_nodes(
 ) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(|node| Ok(Transformed::yes(rewrite(node)?)))?;
     Ok(plan.data)
+}
+
+/// The same, where a node is as asked; untouched without such a node.
+pub(crate) fn map_marked(
+    plan: LogicalPlan,
+    marked: &dyn Fn(&LogicalPlan) -> bool,
+    rewrite: &mut dyn FnMut(LogicalPlan) -> Result<LogicalPlan>,
+) -> Result<LogicalPlan> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found |= marked(node);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    if !found {
+        return Ok(plan);
+    }
+    map_nodes(plan, &mut |node| match marked(&node) {
+        true => rewrite(node),
+        // Above a join whose sides are other nodes now.
+        false => Ok(node),
+    })
 }
 
 /// Rewrites the expressions of one node, keeping column names; its schema follows their types.

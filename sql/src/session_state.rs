@@ -14,6 +14,7 @@ use datafusion::prelude::SessionConfig;
 use crate::context::PlanContext;
 use crate::function::{self, SessionInfo};
 use crate::rewrite;
+use crate::time_join::Planner;
 
 /// Rows of input above which a query is run on every core.
 pub const PARALLEL_ROWS_MIN: usize = 200_000;
@@ -47,6 +48,7 @@ fn base() -> SessionState {
         .with_config(config)
         .with_runtime_env(Arc::new(RuntimeEnv::default()))
         .with_optimizer_rules(optimizer_rules())
+        .with_query_planner(Arc::new(Planner))
         .with_analyzer_rules(vec![]); // rewrite::postgres_semantics has done it
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, function::operator::planner());

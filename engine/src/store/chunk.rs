@@ -266,6 +266,6 @@ pub(crate) fn payload_bytes(column: &ArrayRef) -> usize {
     }
 }
 
-fn filter(batch: &RecordBatch, mask: BooleanBuffer) -> RecordBatch {
+pub(super) fn filter(batch: &RecordBatch, mask: BooleanBuffer) -> RecordBatch {
     filter_record_batch(batch, &BooleanArray::new(mask, None)).expect("a bit for each row")
 }

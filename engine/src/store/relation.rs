@@ -169,7 +169,12 @@ impl Relation {
         Rows { batch, ids }
     }
 
-    fn chunks(&self) -> Vec<Arc<Chunk>> {
+    /// The oldest time that it can be read at.
+    pub fn readable_from(&self) -> Timestamp {
+        self.horizon.since()
+    }
+
+    pub(super) fn chunks(&self) -> Vec<Arc<Chunk>> {
         let lists: Vec<_> = self.shards.iter().map(|s| Arc::clone(&s.read().chunks)).collect();
         lists.iter().flat_map(|list| list.iter().cloned()).collect()
     }

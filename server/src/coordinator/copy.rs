@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName};
 use tidemark_catalog::{Object, ObjectKind};
 use tidemark_engine::{Change, CollectionId, TableWrite};
 use tidemark_sql::error::{SqlError, state};
@@ -58,10 +58,15 @@ pub async fn run(session: &mut Session, copy: &Copy) -> Result<Outcome, SqlError
             check_readable(&ctx, name)?;
             let names = columns.iter().map(ToString::to_string).collect::<Vec<_>>();
             let names = if names.is_empty() { "*".to_owned() } else { names.join(", ") };
-            start_out(session, &format!("SELECT {names} FROM {name}"), options).await
+            let mut statements = tidemark_sql::parse(&format!("SELECT {names} FROM {name}"))?;
+            let Some(Statement::Query(query)) = statements.pop().map(|parsed| parsed.statement)
+            else {
+                return Err(SqlError::internal("COPY of something that is no query"));
+            };
+            start_out(session, &query, options).await
         }
         (CopySource::Query(query), CopyDirection::ToStdout) => {
-            start_out(session, &query.to_string(), options).await
+            start_out(session, query, options).await
         }
         (CopySource::Query(_), CopyDirection::FromStdin) => {
             Err(SqlError::syntax("COPY FROM needs a table"))
@@ -127,15 +132,11 @@ fn check_readable(ctx: &PlanContext, name: &ObjectName) -> Result<(), SqlError> 
 
 async fn start_out(
     session: &mut Session,
-    text: &str,
+    query: &ast::Query,
     options: Options,
 ) -> Result<Outcome, SqlError> {
-    let mut statements = tidemark_sql::parse(text)?;
-    let Some(Statement::Query(query)) = statements.pop().map(|parsed| parsed.statement) else {
-        return Err(SqlError::internal("COPY of something that is no query"));
-    };
     let ctx = session.plan_context();
-    let plan = query::plan(&ctx, &query, Vec::new())?;
+    let plan = query::plan(&ctx, query, Vec::new())?;
     let rows = query::rows(session, &ctx, &plan, Vec::new()).await?;
     Ok(Outcome::CopyOut(Box::new(CopyOut { rows, options })))
 }

@@ -502,6 +502,7 @@ pub fn bucket(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
     let common = wider(call.args[0].data_type(), &element_type(&call.args[1]));
     let (operand, thresholds) =
         (cast_array(&call.args[0], &common)?, cast_array(array.values(), &common)?);
+    let (operand, thresholds) = (one_zero(operand), one_zero(thresholds));
     let comparable = Comparable::new(&common)?;
     let (operands, rows) = (comparable.rows(&operand)?, comparable.rows(&thresholds)?);
     let find = |row: usize| -> Result<Option<i32>, SqlError> {
@@ -526,12 +527,21 @@ pub fn bucket(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
     Ok(Arc::new(found))
 }
 
+/// −0 as 0.
+fn one_zero(array: ArrayRef) -> ArrayRef {
+    use arrow::datatypes::Float64Type;
+    match array.as_primitive_opt::<Float64Type>() {
+        Some(floats) => Arc::new(floats.unary::<_, Float64Type>(|x| x + 0.0)),
+        None => array,
+    }
+}
+
 /// The type in which two types of numbers compare; of others the second.
 fn wider(one: &DataType, other: &DataType) -> DataType {
     match (one, other) {
+        (one, other) if one.is_floating() || other.is_floating() => DataType::Float64,
         (one, other) if one == other => one.clone(),
         (one, other) if !one.is_numeric() || !other.is_numeric() => other.clone(),
-        (one, other) if one.is_floating() || other.is_floating() => DataType::Float64,
         (DataType::Decimal128(..), _) | (_, DataType::Decimal128(..)) => Ty::Numeric.data_type(),
         _ => DataType::Int64,
     }

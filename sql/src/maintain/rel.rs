@@ -20,7 +20,8 @@ use tidemark_engine::plan::{AggregateCall, JoinKind, SetOperationKind, SortKey, 
 use crate::error::SqlError;
 pub(super) use expression::{
     ScopeId, all_references, any, as_column, as_outer, column, joined, named, outer,
-    outer_references, positional_schema, references, shift, substitute, substitute_outer, type_of,
+    outer_references, position, positional_schema, references, shift, substitute, substitute_outer,
+    type_of,
 };
 
 /// A relation and how it is made.

@@ -14,6 +14,7 @@ use sqlparser::ast::{
 };
 use sqlparser::ast::{ExcludeSelectItem, ObjectName, ObjectNamePart};
 
+use super::as_of;
 use super::ast::{binary, call};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
@@ -87,7 +88,10 @@ impl Visitor for Joins<'_> {
                 | JoinOperator::LeftOuter(JoinConstraint::Using(names))
                 | JoinOperator::Right(JoinConstraint::Using(names))
                 | JoinOperator::RightOuter(JoinConstraint::Using(names))
-                | JoinOperator::FullOuter(JoinConstraint::Using(names)) => names,
+                | JoinOperator::FullOuter(JoinConstraint::Using(names))
+                | JoinOperator::LeftSemi(JoinConstraint::Using(names))
+                | JoinOperator::LeftAnti(JoinConstraint::Using(names))
+                | JoinOperator::AsOf { constraint: JoinConstraint::Using(names), .. } => names,
                 _ => continue,
             };
             let named = |name: &ObjectName| {
@@ -110,11 +114,14 @@ struct Merged {
     expr: Expr,
 }
 
-/// Collects what the joins of one FROM item merge; whether a right or full join is among them. A
-/// join after such a one is by the merged column, which only ON can say.
+/// Collects what the joins of one FROM item merge; whether one is among them that `SqlToRel` does
+/// not merge by itself: a right, full or ASOF join. Such a one of ASOF, and a join after one of the
+/// others, is by the merged column, which only ON can say.
 fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
     let mut outer = false;
     for (n, join) in tables.joins.iter_mut().enumerate() {
+        let as_of = as_of::is_as_of(&join.join_operator);
+        let last_by_order = as_of::is_brief(&join.join_operator);
         let (constraint, kind) = match &mut join.join_operator {
             JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (constraint, 'i'),
             JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
@@ -124,13 +131,18 @@ fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
                 (constraint, 'r')
             }
             JoinOperator::FullOuter(constraint) => (constraint, 'f'),
+            JoinOperator::LeftSemi(constraint) => (constraint, 'l'),
+            JoinOperator::LeftAnti(constraint) | JoinOperator::AsOf { constraint, .. } => {
+                (constraint, 'l')
+            }
             _ => continue,
         };
         let JoinConstraint::Using(columns) = constraint else { continue };
         let Some(right) = relation(&join.relation) else { continue };
-        let after_outer = outer;
+        let by_on = outer || as_of;
         let mut equal: Option<Expr> = None;
-        for column in columns {
+        let last = columns.len().saturating_sub(1);
+        for (place, column) in columns.iter().enumerate() {
             let Some(ident) = column.0.last().and_then(|part| part.as_ident()) else { continue };
             let name = fold(ident);
             let on = |side: &Ident| Expr::CompoundIdentifier(vec![side.clone(), ident.clone()]);
@@ -140,8 +152,12 @@ fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
                 None if n == 0 => relation(&tables.relation).map(|left| on(&left)),
                 None => None,
             };
-            if after_outer && let Some(left) = left.clone() {
-                let pair = binary(left, BinaryOperator::Eq, on(&right));
+            if by_on && let Some(left) = left.clone() {
+                let op = match last_by_order && place == last {
+                    true => BinaryOperator::GtEq,
+                    false => BinaryOperator::Eq,
+                };
+                let pair = binary(left, op, on(&right));
                 equal = Some(match equal {
                     Some(others) => binary(others, BinaryOperator::And, pair),
                     None => pair,
@@ -153,7 +169,7 @@ fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
                 ('f', Some(left)) => call("coalesce", vec![left, on(&right)]),
                 _ => continue,
             };
-            outer |= matches!(kind, 'r' | 'f');
+            outer |= matches!(kind, 'r' | 'f') || as_of;
             match known {
                 Some(at) => merged[at].expr = expr,
                 None => merged.push(Merged { name, ident: ident.clone(), expr }),

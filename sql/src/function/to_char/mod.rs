@@ -49,7 +49,7 @@ pub fn functions() -> Vec<ScalarUDF> {
                 numeric::format_full(n.value, n.scale, &mut digits);
                 number::format(&digits, f)
             }))
-            .overload(fn2::<Float8, Text, Text>(|x, f| floating(x, f)))
+            .overload(fn2::<Float8, Text, Text>(floating))
             .overload(fn2::<Float4, Text, Text>(|x, f| floating(x.into(), f)))
             .udf(),
     ]
