@@ -13,6 +13,8 @@ mod crash;
 mod protocol;
 #[path = "system/raw.rs"]
 mod raw;
+#[path = "system/replace.rs"]
+mod replace;
 #[path = "system/support.rs"]
 mod support;
 #[path = "system/transactions.rs"]

@@ -15,7 +15,7 @@ mod tests;
 mod version;
 
 pub use dependents::Dropped;
-pub use version::Version;
+pub use version::{Version, VersionSelection};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,7 +46,9 @@ pub struct Catalog {
     next_id: ObjectId,
     schemas: Arc<BTreeMap<String, Arc<Schema>>>,
     objects: Arc<BTreeMap<ObjectId, Arc<Entry>>>,
-    functions: Arc<BTreeMap<ObjectId, Arc<Function>>>,
+    functions: Arc<BTreeMap<ObjectId, Arc<FunctionEntry>>>,
+    /// By schema and name: what was called so before, oldest first.
+    former: Arc<BTreeMap<(String, String), Vec<FormerHolder>>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +76,24 @@ struct Entry {
     from: CommitTime,
     /// Former definitions, oldest first, each with the time it came into force.
     earlier: Vec<(CommitTime, Object)>,
+}
+
+/// A function and what it was before.
+#[derive(Clone, Debug, PartialEq)]
+struct FunctionEntry {
+    function: Function,
+    /// Since when it is what it is.
+    from: CommitTime,
+    /// What it was, oldest first, each with the time since when.
+    earlier: Vec<(CommitTime, Function)>,
+}
+
+/// An object that once had a name: it was created at `from` and had the name until `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormerHolder {
+    pub id: ObjectId,
+    pub from: CommitTime,
+    pub until: CommitTime,
 }
 
 /// What a relation's name leads to.
@@ -136,6 +156,7 @@ impl Catalog {
             schemas: Arc::new(schemas),
             objects: Arc::new(BTreeMap::new()),
             functions: Arc::new(BTreeMap::new()),
+            former: Arc::new(BTreeMap::new()),
         }
     }
 
@@ -151,6 +172,17 @@ impl Catalog {
 
     pub fn get(&self, id: ObjectId) -> Option<&Object> {
         self.objects.get(&id).map(|entry| &entry.object)
+    }
+
+    /// The number of the engine's collection that holds an object's rows.
+    pub fn collection(&self, id: ObjectId) -> ObjectId {
+        self.get(id).map_or(id, Object::collection)
+    }
+
+    /// The object whose rows a collection holds at present.
+    pub fn of_collection(&self, collection: ObjectId) -> Option<&Object> {
+        let holds = |object: &&Object| object.collection() == collection;
+        self.get(collection).filter(holds).or_else(|| self.objects().find(holds))
     }
 
     /// Every user object, in order of creation.

@@ -23,8 +23,6 @@ pub enum CatalogError {
     UndefinedFunction(crate::ObjectId),
     #[error("{message}")]
     FunctionReplacement { message: String, signature: String },
-    #[error("cannot replace function {function}: {user} uses it")]
-    FunctionInUse { function: String, user: String },
     #[error("column {1} of relation \"{0}\" does not exist")]
     UndefinedColumn(String, usize),
     #[error("unacceptable schema name \"{0}\"")]
@@ -40,8 +38,8 @@ pub enum CatalogError {
         pronoun: &'static str,
         detail: String,
     },
-    #[error("{0}")]
-    InvalidReplacement(String),
+    #[error("{message}")]
+    InvalidReplacement { message: String, hint: Option<String> },
     #[error("\"{name}\" is not a {expected}")]
     WrongKind { name: String, expected: &'static str },
     #[error("infinite recursion detected in rules for relation \"{0}\"")]
@@ -63,14 +61,14 @@ impl CatalogError {
             CatalogError::UndefinedSchema(_) => "3F000",
             CatalogError::UndefinedObject(_) => "42P01",
             CatalogError::DuplicateFunction(_) => "42723",
-            CatalogError::Overloaded(_) | CatalogError::FunctionInUse { .. } => "0A000",
+            CatalogError::Overloaded(_) => "0A000",
             CatalogError::UndefinedFunction(_) => "42883",
             CatalogError::FunctionReplacement { .. } => "42P13",
             CatalogError::UndefinedColumn(..) => "42703",
             CatalogError::ReservedSchemaName(_) => "42939",
             CatalogError::SystemSchema(..) => "42501",
             CatalogError::RequiredSchema(_) | CatalogError::Dependents { .. } => "2BP01",
-            CatalogError::InvalidReplacement(_) => "42P16",
+            CatalogError::InvalidReplacement { .. } => "42P16",
             CatalogError::WrongKind { .. } => "42809",
             CatalogError::Recursion(_) => "42P17",
             CatalogError::IdTaken(_) => "XX000",
@@ -101,11 +99,9 @@ impl CatalogError {
             CatalogError::FunctionReplacement { signature, .. } => {
                 Some(format!("Use DROP FUNCTION {signature} first."))
             }
+            CatalogError::InvalidReplacement { hint, .. } => hint.clone(),
             CatalogError::Overloaded(signature) => {
                 Some(format!("Take another name, or drop {signature} first."))
-            }
-            CatalogError::FunctionInUse { .. } => {
-                Some("Drop it with CASCADE, create it anew, and create its views again.".to_owned())
             }
             _ => None,
         }

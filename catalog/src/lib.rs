@@ -18,7 +18,9 @@ pub mod pg_type;
 pub mod quote;
 pub mod system;
 
-pub use catalog::{Catalog, Dropped, Found, Schema, Version, effective_path};
+pub use catalog::{
+    Catalog, Dropped, FormerHolder, Found, Schema, Version, VersionSelection, effective_path,
+};
 pub use error::CatalogError;
 pub use function::{Argument, Function, FunctionBody, Volatility};
 pub use object::{Column, CommitTime, Derived, Object, ObjectId, ObjectKind, Oid, Table, View};

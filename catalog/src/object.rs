@@ -173,6 +173,10 @@ pub struct View {
     pub functions: Vec<ObjectId>,
     /// From 1; [`Catalog::apply`](crate::Catalog::apply) numbers versions, whatever stands here.
     pub version: u32,
+    /// Of a materialized view: the collection that holds this version's rows, numbered like an
+    /// object. `None`: the object's own number, as its first version has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<ObjectId>,
     /// The creator's session settings that the text means something by (S11).
     pub search_path: Vec<String>,
     pub time_zone: String,
@@ -180,6 +184,10 @@ pub struct View {
     /// (S22). Names not listed go through `search_path`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bindings: BTreeMap<String, ObjectId>,
+    /// How many columns each relation that the text names had when it was written: `*` goes on
+    /// meaning these when more are added. Relations not listed have all of theirs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub widths: BTreeMap<ObjectId, usize>,
 }
 
 impl Object {
@@ -203,6 +211,12 @@ impl Object {
             ObjectKind::Table(table) => &table.columns,
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => &view.columns,
         }
+    }
+
+    /// The engine's number for the collection that holds its rows. Of a plain view, which holds
+    /// none, its own.
+    pub fn collection(&self) -> ObjectId {
+        self.view().and_then(|view| view.collection).unwrap_or(self.id)
     }
 
     /// Index of the column of this name.
@@ -280,10 +294,11 @@ impl View {
         self.depends_on.contains(&id) || self.functions.contains(&id)
     }
 
-    /// Whether `other` says the same: replacing by it makes no new version.
+    /// Whether `other` says the same, wherever its rows are: replacing by it makes no new version
+    /// unless something below it has one.
     pub fn same_definition(&self, other: &View) -> bool {
-        let numbered_alike = View { version: self.version, ..other.clone() };
-        *self == numbered_alike
+        let (version, collection) = (self.version, self.collection);
+        *self == View { version, collection, ..other.clone() }
     }
 }
 

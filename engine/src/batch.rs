@@ -28,9 +28,17 @@ pub struct Evaluated {
     pub failed: Vec<QuarantinedRow>,
 }
 
-/// Evaluates `plan` with now() = `at` over the rows that `input` gives of each collection; `None`
-/// if `cancelled` says so, which is asked before each operator.
+/// Evaluates `plan` with now() = `at` over the rows that `input` gives of each collection.
 pub fn evaluate(
+    plan: &Plan,
+    at: Timestamp,
+    input: &dyn Fn(CollectionId) -> RecordBatch,
+) -> Evaluated {
+    evaluate_unless(plan, at, input, &|| false).expect("it is not cancelled")
+}
+
+/// The same; `None` if `cancelled` says so, which is asked before each operator.
+pub fn evaluate_unless(
     plan: &Plan,
     at: Timestamp,
     input: &dyn Fn(CollectionId) -> RecordBatch,

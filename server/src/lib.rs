@@ -150,6 +150,12 @@ async fn accept(
 }
 
 impl Running {
+    /// How many materialized views are kept up: with versions that are being filled, and replaced
+    /// ones that may still be read.
+    pub fn maintained_views(&self) -> usize {
+        self.coordinator.engine.views().len()
+    }
+
     /// Ends every session, then the engine. What was acknowledged is in the log already.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);

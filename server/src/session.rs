@@ -17,7 +17,7 @@ use crate::cancel::Cancel;
 use crate::coordinator::Coordinator;
 use crate::rows::Rows;
 use crate::sessions::{Doing, Registered, activity, wall_clock};
-use crate::transaction::Transaction;
+use crate::transaction::{Transaction, serialization_failure};
 
 /// One connection's state.
 pub struct Session {
@@ -39,6 +39,8 @@ pub struct Session {
     pub cancel: Cancel,
     /// What others see of it.
     pub doing: Doing,
+    /// A definition was replaced while the statement was planned by the one before.
+    replan: bool,
 }
 
 /// Something the client is told beside the result.
@@ -123,6 +125,7 @@ impl Session {
             portals: HashMap::new(),
             notices: Vec::new(),
             cancel,
+            replan: false,
         }
     }
 
@@ -133,6 +136,26 @@ impl Session {
             None => self.coordinator.catalog(),
         };
         self.coordinator.plan_context(catalog, self)
+    }
+
+    /// The failure of a statement that was planned by a definition replaced meanwhile; it is run
+    /// again.
+    pub fn planned_too_early(&mut self) -> SqlError {
+        self.replan = true;
+        serialization_failure()
+    }
+
+    /// Whether the statement has to be planned again, by the names of now.
+    pub fn take_replan(&mut self) -> bool {
+        if !std::mem::take(&mut self.replan) {
+            return false;
+        }
+        match &mut self.transaction {
+            Some(transaction) if !transaction.staged.ops.is_empty() => return false,
+            Some(transaction) => transaction.staged.catalog = self.coordinator.catalog(),
+            None => {}
+        }
+        true
     }
 
     /// For ReadyForQuery.

@@ -21,12 +21,15 @@ use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{Overlay, ReadView, Settings};
 
 use crate::cancel::Cancel;
+use crate::coordinator::Switch;
 use crate::lock::{LockSet, Locks, Mode, Target};
 
 /// One open transaction.
 pub struct Transaction {
     /// Opened by BEGIN, not by being one of several statements in a string.
     pub explicit: bool,
+    /// Of one statement alone, which the server began it for.
+    pub alone: bool,
     /// Only ROLLBACK, or ROLLBACK TO a savepoint, goes on from here.
     pub failed: bool,
     pub locks: LockSet,
@@ -35,6 +38,8 @@ pub struct Transaction {
     pub settings_before: Settings,
     /// Tables read so far, down to the base of every view.
     pub reads: BTreeSet<ObjectId>,
+    /// Versions of views that are filled already and come into force at COMMIT.
+    pub switch: Option<Switch>,
     snapshot: Option<Arc<ReadGuard>>,
     savepoints: Vec<Savepoint>,
     /// The catalog as it was when this transaction got the right to change it.
@@ -68,6 +73,7 @@ pub struct Commit {
     pub ops: Vec<Op>,
     pub writes: Vec<TableWrite>,
     pub create_views: Vec<CollectionId>,
+    pub switch: Option<Switch>,
     /// Tables that must not have changed after `snapshot`.
     pub validate: Vec<CollectionId>,
     pub snapshot: Timestamp,
@@ -84,11 +90,13 @@ impl Transaction {
     ) -> Transaction {
         Transaction {
             explicit,
+            alone: false,
             failed: false,
             locks: LockSet::new(locks),
             staged: Staged::new(catalog, settings.clone()),
             settings_before: settings,
             reads: BTreeSet::new(),
+            switch: None,
             snapshot: None,
             savepoints: Vec::new(),
             locked_catalog: None,
@@ -176,7 +184,7 @@ impl Transaction {
     /// Forgets what is staged for `object`, which this transaction drops; true if it had created
     /// it.
     pub fn unstage(&mut self, object: &Object) -> bool {
-        let id = CollectionId(object.id.0);
+        let id = CollectionId(object.collection().0);
         Arc::make_mut(&mut self.staged.overlay).drop_table(id);
         let before = self.staged.create_tables.len() + self.staged.create_views.len();
         self.staged.create_tables.retain(|table| table.id != id);
@@ -258,6 +266,7 @@ impl Transaction {
             ops: staged.ops,
             writes,
             create_views: staged.create_views.iter().map(|view| view.id).collect(),
+            switch: self.switch,
             validate: validate.into_iter().collect(),
             // Without a snapshot nothing was read, and nothing need be validated.
             snapshot: self.snapshot.as_ref().map_or(Timestamp::MAX, |guard| guard.at),

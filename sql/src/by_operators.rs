@@ -22,7 +22,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, Sort, TableScan, TableScanBuilder, TableSource};
 use datafusion::physical_plan::common::collect;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use tidemark_engine::batch::{Evaluated, evaluate};
+use tidemark_engine::batch::{Evaluated, evaluate_unless};
 
 use tidemark_engine::{CollectionId, Plan, QuarantinedRow, Timestamp};
 use tokio::runtime::Handle;
@@ -119,7 +119,8 @@ async fn evaluated(
     let waiting = Abandoned::default();
     let abandoned = Arc::clone(&waiting.0);
     let work = move || {
-        evaluate(&plan, now, &|id| inputs[&id].clone(), &|| abandoned.load(Ordering::Relaxed))
+        let cancelled = || abandoned.load(Ordering::Relaxed);
+        evaluate_unless(&plan, now, &|id| inputs[&id].clone(), &cancelled)
     };
     let evaluated = match Handle::try_current() {
         Ok(runtime) => match runtime.spawn_blocking(work).await {

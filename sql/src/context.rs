@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use tidemark_catalog::quote::quote_identifier;
 use tidemark_catalog::system::{
     Activity, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
 };
-use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId};
+use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, View};
 use tidemark_engine::{CollectionId, Engine, Timestamp};
 
+use crate::error::SqlError;
 use crate::overlay::Overlay;
 use crate::plan::base_tables;
 use crate::settings::Settings;
@@ -37,6 +39,26 @@ impl PlanContext {
         self.settings.search_path(&self.user)
     }
 
+    /// The same with the names and settings that a view's text was written under (S11).
+    pub fn under(&self, view: &View) -> Result<PlanContext, SqlError> {
+        let mut ctx = self.clone();
+        let path = view.search_path.iter().map(|schema| quote_identifier(schema));
+        ctx.settings.set("search_path", &path.collect::<Vec<_>>().join(", "))?;
+        ctx.settings.set("TimeZone", &view.time_zone)?;
+        Ok(ctx)
+    }
+
+    /// The engine's name for the rows of an object.
+    pub fn collection(&self, id: ObjectId) -> CollectionId {
+        collection(&self.catalog, id)
+    }
+
+    /// The object whose rows the engine keeps under this name: none for a version of a view that
+    /// is not in force yet, or no more.
+    pub fn of_collection(&self, id: CollectionId) -> Option<&Object> {
+        self.catalog.of_collection(ObjectId(id.0))
+    }
+
     /// What the system tables and the functions about them are computed from.
     pub(crate) fn system_context(&self, now: Timestamp) -> SystemContext {
         let settings = self.settings.all().into_iter().map(|(name, value, description)| Setting {
@@ -47,7 +69,7 @@ impl PlanContext {
             kind: SettingKind::String,
         });
         let row_count = |object: &Object| {
-            let relation = self.engine.relation(collection(object.id))?;
+            let relation = self.engine.relation(self.collection(object.id))?;
             Some(RowCount { id: object.id, rows: relation.count(now) as u64 })
         };
         SystemContext {
@@ -65,39 +87,43 @@ impl PlanContext {
 
     fn view_progress(&self) -> Vec<ViewProgress> {
         let wall = self.engine.now();
-        let progress = self.engine.views().into_iter().map(|view| {
-            let id = ObjectId(view.id.0);
+        let progress = self.engine.views().into_iter().filter_map(|view| {
+            let id = self.of_collection(view.id)?.id;
             let tables = base_tables(&self.catalog, &[id].into());
-            let changes = tables.iter().map(|table| self.engine.last_changed(collection(*table)));
+            let changes =
+                tables.iter().map(|table| self.engine.last_changed(self.collection(*table)));
             let changed = changes.max().unwrap_or(Timestamp::MIN);
             let behind_commits = changed.next().0.saturating_sub(view.upper.0);
             let due = view.next_time.unwrap_or(Timestamp::MAX);
             let behind_time = wall.0.saturating_sub(due.0);
-            ViewProgress {
+            Some(ViewProgress {
                 id,
                 upper: CommitTime(view.upper.0),
                 lag_us: behind_commits.max(behind_time),
                 next_expiry: view.next_time.map(|time| CommitTime(time.0)),
-            }
+            })
         });
         progress.collect()
     }
 
     fn quarantined(&self) -> Vec<Quarantined> {
-        let rows = self.engine.quarantine().rows().into_iter().map(|row| Quarantined {
-            view: ObjectId(row.view.0),
-            operator: row.operator.to_string(),
-            row: row.row,
-            error: row.error,
-            time: CommitTime(row.since.0),
+        let rows = self.engine.quarantine().rows().into_iter().filter_map(|row| {
+            Some(Quarantined {
+                view: self.of_collection(row.view)?.id,
+                operator: row.operator.to_string(),
+                row: row.row,
+                error: row.error,
+                time: CommitTime(row.since.0),
+            })
         });
         rows.collect()
     }
 }
 
-/// The engine's name for an object.
-pub fn collection(id: ObjectId) -> CollectionId {
-    CollectionId(id.0)
+/// The engine's name for the rows of an object: a version of a materialized view has a collection
+/// of its own.
+pub fn collection(catalog: &Catalog, id: ObjectId) -> CollectionId {
+    CollectionId(catalog.collection(id).0)
 }
 
 /// The snapshot one statement reads: every relation as of `at`, with the transaction's own writes

@@ -33,6 +33,7 @@ mod subquery;
 mod tests;
 pub mod text_io;
 mod time_join;
+pub mod version;
 
 pub use context::{PlanContext, ReadView};
 pub use dml::{DmlPlan, DmlResult, check_unique, commit_error, insert_rows, plan_dml, run_dml};

@@ -18,6 +18,7 @@ mod split;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod time_clause;
 
 pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;

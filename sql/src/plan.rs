@@ -14,7 +14,7 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use sqlparser::ast;
 use tidemark_catalog::{Catalog, ObjectId, ObjectKind};
 
-use crate::context::{PlanContext, collection};
+use crate::context::PlanContext;
 use crate::error::{Notice, SqlError, state};
 use crate::parse::position::of_span;
 use crate::parse::{Statement, fold, parse};
@@ -22,6 +22,7 @@ use crate::point_read::PointRead;
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
 use crate::session_state::session_state;
+use crate::time_join::PointInTimeJoin;
 
 /// A planned query. Valid while the catalog's version and the settings it was planned under stay.
 #[derive(Debug, Clone)]
@@ -77,7 +78,10 @@ pub(crate) fn plan_resolved(
     let reads = scanned(&plan)?;
     let resolved = resolver.resolved();
     let direct: BTreeSet<ObjectId> = resolved.names.values().copied().collect();
-    let read = |id: &ObjectId| reads.contains(id) || resolved.plain_views.contains(id);
+    let past = replayed(&plan)?;
+    let read = |id: &ObjectId| {
+        reads.contains(id) || past.contains(id) || resolved.plain_views.contains(id)
+    };
     Ok(QueryPlan {
         schema: shown_schema(&plan),
         parameters: param_types.iter().flatten().cloned().collect(),
@@ -261,6 +265,21 @@ pub(crate) fn scanned(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError
     Ok(found)
 }
 
+/// Tables and materialized views whose past a plan joins. They are not read at its snapshot.
+fn replayed(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError> {
+    let mut found = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Extension(extension) = node
+            && let Some(join) = extension.node.as_any().downcast_ref::<PointInTimeJoin>()
+        {
+            found.extend(scanned(&join.right)?);
+            found.extend(replayed(&join.right)?);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
 /// See [`QueryPlan::views`].
 fn awaited(
     ctx: &PlanContext,
@@ -278,7 +297,7 @@ fn awaited(
         Ok(TreeNodeRecursion::Continue)
     })?;
     let maintained = |id: &ObjectId| {
-        is_materialized(&ctx.catalog, *id) && ctx.engine.relation(collection(*id)).is_some()
+        is_materialized(&ctx.catalog, *id) && ctx.engine.relation(ctx.collection(*id)).is_some()
     };
     Ok(match reports {
         true => ctx.catalog.objects().map(|object| object.id).filter(maintained).collect(),

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
 use datafusion::scalar::ScalarValue;
 use tidemark_catalog::ObjectId;
 
-use crate::context::{PlanContext, ReadView, collection};
+use crate::context::{PlanContext, ReadView};
 use crate::error::SqlError;
 use crate::provider::RelationProvider;
 use crate::resolve::{RelationSource, ScannedRelation};
@@ -90,7 +90,7 @@ impl PointRead {
             };
             equal.push((column, key_value(value, &source.schema, column)?));
         }
-        let indexed = ctx.engine.relation(collection(id))?.indexed();
+        let indexed = ctx.engine.relation(ctx.collection(id))?.indexed();
         let key = indexed.into_iter().find(|key| {
             key.len() == equal.len()
                 && key.iter().all(|column| equal.iter().any(|(equal, _)| equal == column))
@@ -118,7 +118,7 @@ impl PointRead {
         if keys.iter().any(|key| key.null_count() > 0) {
             return Ok(Some(Vec::new())); // nothing equals NULL
         }
-        let id = collection(self.id);
+        let id = ctx.collection(self.id);
         let provider = RelationProvider::new(ctx, id, Arc::clone(&self.schema), false, read);
         let Some(found) = provider.lookup(&self.key, &keys) else { return Ok(None) };
         let written = read.overlay.as_deref().is_some_and(|overlay| overlay.table(id).is_some());

@@ -18,11 +18,12 @@ use datafusion::logical_expr::planner::{
     TypePlanner,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, TableType, WindowUDF,
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource,
+    TableType, WindowUDF,
 };
 use sqlparser::ast::{self, TableFactor};
 use tidemark_catalog::system::SystemTable;
-use tidemark_catalog::{Found, Function, ObjectId, ObjectKind, PgType};
+use tidemark_catalog::{CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, View};
 
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
@@ -90,6 +91,11 @@ pub struct Resolver<'a> {
     bindings: BTreeMap<String, ObjectId>,
     /// Of a view: the functions it was created with. A name in it means one of them.
     functions: Option<&'a [ObjectId]>,
+    /// Of a view: how many columns the relations it names had when it was created.
+    widths: Option<&'a BTreeMap<ObjectId, usize>>,
+    /// Definitions as of this time, and materialized views expanded as well: down to the tables.
+    /// `None`: those of the present.
+    definitions: Option<CommitTime>,
     /// Relations a statement brings along, by name.
     given: BTreeMap<String, RelationSource>,
     /// Views being expanded, outermost first.
@@ -118,6 +124,8 @@ impl<'a> Resolver<'a> {
             search_path: ctx.search_path(),
             bindings: BTreeMap::new(),
             functions: None,
+            widths: None,
+            definitions: None,
             given: BTreeMap::new(),
             expanding: Vec::new(),
             found: Arc::default(),
@@ -128,6 +136,12 @@ impl<'a> Resolver<'a> {
     /// With relations of the statement's own, which come before every other.
     pub fn with_given(mut self, given: BTreeMap<String, RelationSource>) -> Self {
         self.given = given;
+        self
+    }
+
+    /// Definitions as of a time, and no views left in what is planned: down to the tables.
+    pub fn with_definitions_at(mut self, time: CommitTime) -> Self {
+        self.definitions = Some(time);
         self
     }
 
@@ -150,8 +164,10 @@ impl<'a> Resolver<'a> {
         }
         let catalog = &self.ctx.catalog;
         let written = written_name(schema, table);
-        let bound = self.bindings.get(&written).and_then(|id| catalog.get(*id)).map(Found::Object);
-        let found = bound.or_else(|| catalog.lookup(schema, table, &self.search_path));
+        let found = match self.bindings.get(&written) {
+            Some(id) => Some(Found::Object(catalog.get(*id).ok_or_else(|| dropped(&written))?)),
+            None => catalog.lookup(schema, table, &self.search_path),
+        };
         match found {
             Some(Found::Object(object)) => {
                 self.note(written, object.id, matches!(object.kind, ObjectKind::View(_)));
@@ -182,7 +198,7 @@ impl<'a> Resolver<'a> {
         let Some(bound) = self.functions else {
             return catalog.resolve_function(schema, name, path);
         };
-        let bound = || bound.iter().filter_map(|id| catalog.function(*id));
+        let bound = || bound.iter().filter_map(|id| self.known_function(*id));
         let in_schema = |schema: &str| {
             bound().find(|function| function.schema == schema && function.name == name)
         };
@@ -192,6 +208,13 @@ impl<'a> Resolver<'a> {
         };
         // Its schema may have been renamed.
         found.or_else(|| bound().find(|function| function.name == name))
+    }
+
+    fn known_function(&self, id: ObjectId) -> Option<&'a Function> {
+        match self.definitions {
+            Some(time) => self.ctx.catalog.function_at(id, time),
+            None => self.ctx.catalog.function(id),
+        }
     }
 
     pub fn note_functions(&self, used: BTreeSet<ObjectId>) {
@@ -211,21 +234,72 @@ impl<'a> Resolver<'a> {
         let object = self.ctx.catalog.get(id).expect("just found in this catalog");
         let relation = match &object.kind {
             ObjectKind::Table(_) => ScannedRelation::Table(id),
-            ObjectKind::MaterializedView(_) => ScannedRelation::MaterializedView(id),
-            ObjectKind::View(_) => {
-                let plan = plain_view::bounded(self.expand(id)?);
-                let schema = Arc::new(plan.schema().as_arrow().clone());
-                return Ok(Arc::new(ViewSource { plan, schema }));
+            ObjectKind::MaterializedView(_) if self.definitions.is_none() => {
+                ScannedRelation::MaterializedView(id)
+            }
+            ObjectKind::View(_) | ObjectKind::MaterializedView(_) => {
+                return self.narrowed(id, plain_view::bounded(self.expand(id)?));
             }
         };
         let schema = bpchar::marked(relation_schema(object.columns()), object.columns());
-        Ok(Arc::new(RelationSource { relation, schema, with_row_ids: false }))
+        let source = Arc::new(RelationSource { relation, schema, with_row_ids: false });
+        match self.width(id).is_some_and(|width| width < object.columns().len()) {
+            true => {
+                let scan = LogicalPlanBuilder::scan(object.name.as_str(), source, None)?;
+                self.narrowed(id, scan.build()?)
+            }
+            false => Ok(source),
+        }
+    }
+
+    /// How many columns a relation had when the text that names it was written.
+    fn width(&self, id: ObjectId) -> Option<usize> {
+        self.widths?.get(&id).copied()
+    }
+
+    /// A plan in the place of a relation, without columns that have come since.
+    fn narrowed(&self, id: ObjectId, plan: LogicalPlan) -> Result<Arc<dyn TableSource>> {
+        let width = self.width(id).unwrap_or(usize::MAX);
+        let plan = match plan.schema().fields().len() > width {
+            true => {
+                let columns = plan.schema().columns().into_iter().take(width).map(Expr::Column);
+                let columns: Vec<Expr> = columns.collect();
+                LogicalPlanBuilder::from(plan).project(columns)?.build()?
+            }
+            false => plan,
+        };
+        let schema = Arc::new(plan.schema().as_arrow().clone());
+        Ok(Arc::new(ViewSource { plan, schema }))
     }
 
     /// The plan of a plain or materialized view's body, with the view's column names.
+    ///
+    /// Errors: 42P01 where something it reads was dropped.
     pub fn expand(&self, id: ObjectId) -> Result<LogicalPlan> {
-        let object = self.ctx.catalog.get(id).expect("views are expanded by id");
+        let catalog = &self.ctx.catalog;
+        let object = match self.definitions {
+            Some(time) => catalog.version_at(id, time).map(|version| version.object),
+            None => catalog.get(id),
+        };
+        self.expand_version(object.expect("views are expanded by id")).map(|(plan, _)| plan)
+    }
+
+    /// The plan of one version of a view, and what the names in it led to.
+    pub fn expand_version(&self, object: &Object) -> Result<(LogicalPlan, Resolved)> {
         let view = object.view().expect("only views are expanded");
+        let inner = self.of_view(object, view)?;
+        let names = view.columns.iter().map(|column| column.name.as_str());
+        let plan = plan_body(&inner, &view.sql, names).map_err(|error| {
+            // The position is in the view's text, which the client has not sent.
+            let error = SqlError { position: None, ..error };
+            DataFusionError::from(error)
+        })?;
+        Ok((plan, inner.resolved()))
+    }
+
+    /// What the names in a view's text mean.
+    fn of_view<'v>(&'v self, object: &Object, view: &'v View) -> Result<Resolver<'v>> {
+        let id = object.id;
         if self.expanding.contains(&id) || self.expanding.len() >= VIEW_DEPTH_MAX {
             let name = &object.name;
             let message =
@@ -234,24 +308,27 @@ impl<'a> Resolver<'a> {
         }
         let mut expanding = self.expanding.clone();
         expanding.push(id);
-        let inner = Resolver {
+        Ok(Resolver {
             ctx: self.ctx,
             state: self.state,
             search_path: view.search_path.clone(),
             bindings: view.bindings.clone(),
             functions: Some(&view.functions),
+            widths: Some(&view.widths),
+            definitions: self.definitions,
             given: BTreeMap::new(),
             expanding,
             found: Arc::default(),
             relation_planners: self.relation_planners.clone(),
-        };
-        let names = view.columns.iter().map(|column| column.name.as_str());
-        plan_body(&inner, &view.sql, names).map_err(|error| {
-            // The position is in the view's text, which the client has not sent.
-            let error = SqlError { position: None, ..error };
-            DataFusionError::from(error)
         })
     }
+}
+
+/// For a version of a view that read something which is gone (S22).
+fn dropped(name: &str) -> SqlError {
+    let message = format!("relation \"{name}\" was dropped");
+    SqlError::new(sqlstate::UNDEFINED_TABLE, message)
+        .with_detail("A version of a view read it; what has the name today is something else.")
 }
 
 /// `schema.name` or `name`, as a binding is kept.

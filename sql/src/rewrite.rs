@@ -29,6 +29,7 @@ pub mod names;
 pub mod natural;
 pub mod now;
 pub mod parameters;
+mod point_in_time;
 mod reg;
 mod rows;
 mod set_all;
@@ -67,7 +68,7 @@ pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<L
     let plan = types::resolve(plan)?;
     let plan = ResolveGroupingFunction::new().analyze(plan, config)?;
     let plan = TypeCoercion::new().analyze(plan, config)?;
-    as_of::place(casts::replace(plan)?)
+    point_in_time::place(as_of::place(casts::replace(plan)?)?)
 }
 
 /// Functions that the AST passes put in place of operators.

@@ -5,6 +5,8 @@
 //! transaction has written is expanded like a plain view, so that it shows the transaction's own
 //! writes (S4).
 
+mod past;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{TableProvider, provider_as_source, source_as_provider};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan};
+use datafusion::logical_expr::{Extension, LogicalPlan, LogicalPlanBuilder, TableScan};
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -24,7 +26,7 @@ use tidemark_catalog::ObjectId;
 use tidemark_engine::Timestamp;
 
 use crate::by_operators;
-use crate::context::{PlanContext, ReadView, collection};
+use crate::context::{PlanContext, ReadView};
 use crate::error::SqlError;
 use crate::plain_view;
 use crate::plan::{QueryPlan, base_tables, on_large_stack, scanned};
@@ -33,6 +35,7 @@ use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
 use crate::session_state::{session_state, set_parallelism};
 use crate::subquery;
+use crate::time_join::PointInTimeJoin;
 
 /// Rows of a query as of `read`. The stream's errors turn into [`SqlError`] by `SqlError::from`.
 ///
@@ -212,6 +215,16 @@ impl Run<'_> {
 
     fn bind_relations(&self, state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
         let bound = plan.transform_down_with_subqueries(|node| match node {
+            LogicalPlan::Extension(extension) => {
+                match extension.node.as_any().downcast_ref::<PointInTimeJoin>() {
+                    Some(join) => {
+                        let node = Arc::new(past::bind(self.ctx, state, join, self.read.at)?);
+                        let extension = Extension { node };
+                        Ok(Transformed::yes(LogicalPlan::Extension(extension)))
+                    }
+                    None => Ok(Transformed::no(LogicalPlan::Extension(extension))),
+                }
+            }
             LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<RelationSource>() {
                 Some(source) => {
                     let source = source.clone();
@@ -237,7 +250,7 @@ impl Run<'_> {
             ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) => {
                 let provider = RelationProvider::new(
                     self.ctx,
-                    collection(*id),
+                    self.ctx.collection(*id),
                     Arc::clone(&source.schema),
                     source.with_row_ids,
                     self.read,
@@ -270,8 +283,8 @@ impl Run<'_> {
 pub(crate) fn is_overwritten(ctx: &PlanContext, read: &ReadView, view: ObjectId) -> bool {
     let Some(overlay) = read.overlay.as_deref() else { return false };
     let tables = base_tables(&ctx.catalog, &[view].into());
-    let overwritten = tables.iter().any(|id| overlay.table(collection(*id)).is_some());
-    overwritten || ctx.engine.relation(collection(view)).is_none()
+    let overwritten = tables.iter().any(|id| overlay.table(ctx.collection(*id)).is_some());
+    overwritten || ctx.engine.relation(ctx.collection(view)).is_none()
 }
 
 /// Tables and materialized views a plan reads, for those who lock.

@@ -14,9 +14,8 @@ use datafusion::physical_plan::common::collect;
 use datafusion::scalar::ScalarValue;
 use tidemark_catalog::{Catalog, Object, ObjectKind, Op, Table, View};
 use tidemark_engine::commit::Change;
-use tidemark_engine::{Engine, EngineConfig, TableDef, Timestamp, ViewDef};
+use tidemark_engine::{CollectionId, Engine, EngineConfig, TableDef, Timestamp, ViewDef};
 
-use crate::context::collection;
 use crate::parse::CreateView;
 use crate::resolve::relation_schema;
 use crate::text_io::{OutputSettings, format_value};
@@ -97,7 +96,7 @@ impl Session {
                 let guard = self.engine.begin_read();
                 let read = ReadView::new(guard.at);
                 let rows = self.runtime.block_on(async {
-                    let views: Vec<_> = plan.views.iter().map(|id| collection(*id)).collect();
+                    let views: Vec<_> = plan.views.iter().map(|id| ctx.collection(*id)).collect();
                     let _ = self.engine.wait_for(&views, read.at).await;
                     let stream = run_query(&ctx, &plan, &read, params.to_vec()).await?;
                     collect(stream).await.map_err(SqlError::from)
@@ -133,7 +132,7 @@ impl Session {
                 let table = ddl::define_table(&self.context(), create)?;
                 let id = self.catalog.next_id();
                 let def = TableDef {
-                    id: collection(id),
+                    id: CollectionId(id.0),
                     schema: relation_schema(&table.columns),
                     primary_key: table.primary_key.clone(),
                 };
@@ -183,6 +182,8 @@ impl Session {
             key: maintained.as_ref().and_then(|maintained| maintained.key.clone()),
             functions: vec![],
             version: 1,
+            collection: None,
+            widths: std::collections::BTreeMap::new(),
             search_path: vec!["public".to_string()],
             time_zone: "UTC".to_string(),
             bindings: plan.bindings.clone(),
@@ -193,7 +194,8 @@ impl Session {
         };
         self.create(Object::new(id, &schema, &name, kind));
         if let Some(maintained) = maintained {
-            let def = ViewDef { id: collection(id), plan: maintained.plan, key: maintained.key };
+            let def =
+                ViewDef { id: CollectionId(id.0), plan: maintained.plan, key: maintained.key };
             self.commit(Change { create_views: vec![def], ..Change::default() });
         }
         Ok("CREATE VIEW".to_string())

@@ -9,6 +9,9 @@
 
 mod as_of;
 mod matching;
+mod point_in_time;
+mod probing;
+mod replay;
 mod whole;
 
 use std::sync::Arc;
@@ -25,6 +28,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 pub use as_of::{AsOfJoin, Pick};
+pub use point_in_time::{Bound, Clock, PointInTimeJoin};
+pub use replay::{Past, Replay};
 use whole::WholeExec;
 
 /// DataFusion's planner, with our nodes.
@@ -59,8 +64,15 @@ impl ExtensionPlanner for TimeJoins {
         let physical = |expr: &Expr, schema: &DFSchema| -> Result<Arc<dyn PhysicalExpr>> {
             planner.create_physical_expr(expr, schema, session, context)
         };
-        let Some(join) = node.as_any().downcast_ref::<AsOfJoin>() else { return Ok(None) };
-        let step = matching::Matching::new(join, &physical)?;
-        Ok(Some(Arc::new(WholeExec::new(Arc::new(step), inputs.to_vec()))))
+        let (node, inputs) = (node.as_any(), inputs.to_vec());
+        if let Some(join) = node.downcast_ref::<AsOfJoin>() {
+            let step = matching::Matching::new(join, &physical)?;
+            return Ok(Some(Arc::new(WholeExec::new(Arc::new(step), inputs))));
+        }
+        if let Some(join) = node.downcast_ref::<PointInTimeJoin>() {
+            let step = probing::Probing::new(join, &physical)?;
+            return Ok(Some(Arc::new(WholeExec::new(Arc::new(step), inputs))));
+        }
+        Ok(None)
     }
 }

@@ -36,13 +36,13 @@ const SCHEMA: &[&str] = &[
 ];
 
 /// The server as a process of its own, killed when dropped.
-struct Process {
+pub struct Process {
     child: Child,
-    addr: SocketAddr,
+    pub addr: SocketAddr,
 }
 
 impl Process {
-    async fn start(data: &Path) -> Process {
+    pub async fn start(data: &Path) -> Process {
         // Free a moment ago, and nobody else is looking for one on this machine.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let addr = port.expect("a free port");
@@ -69,7 +69,7 @@ impl Process {
     }
 
     /// SIGKILL: nothing is flushed, nobody is told.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let ended = self.child.try_wait().expect("a child can be asked");
         assert!(ended.is_none(), "the server ended by itself: {ended:?}");
         self.child.kill().expect("the server can be killed");

@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Catalog, Entry, Name, Schema, is_system_schema};
+use super::{Catalog, Entry, FormerHolder, Name, Schema, is_system_schema};
 use crate::error::CatalogError;
 use crate::object::{Column, CommitTime, Object, ObjectId, ObjectKind, View};
 use crate::op::{CommentTarget, Op};
+use crate::quote::quote_identifier;
 
 impl Catalog {
     /// Applies an op of a transaction still open: its time is not known yet.
@@ -26,11 +27,11 @@ impl Catalog {
             Op::RenameSchema { name, to } => self.rename_schema(name, to),
             Op::CreateObject(object) => self.create_object(object, at),
             Op::ReplaceObject(object) => self.replace_object(object, at),
-            Op::DropObject(id) => self.drop_object(*id),
-            Op::CreateFunction(function) => self.create_function(function),
-            Op::ReplaceFunction(function) => self.replace_function(function),
+            Op::DropObject(id) => self.drop_object(*id, at),
+            Op::CreateFunction(function) => self.create_function(function, at),
+            Op::ReplaceFunction(function) => self.replace_function(function, at),
             Op::DropFunction(id) => self.drop_function(*id),
-            Op::Rename { id, to } => self.rename(*id, to),
+            Op::Rename { id, to } => self.rename(*id, to, at),
             Op::Comment { on, text } => self.comment(on, text.clone()),
         }?;
         self.version += 1;
@@ -140,10 +141,13 @@ impl Catalog {
                 ObjectKind::View(after) | ObjectKind::MaterializedView(after),
             ) => {
                 check_replacement(before, after)?;
-                if before.same_definition(after) {
+                if !self.makes_version(object.id, before, after) {
                     return Ok(());
                 }
                 after.version = before.version + 1;
+                if let Some(collection) = after.collection {
+                    self.take_id(collection);
+                }
                 let entry = self.entry_mut(object.id);
                 let before = std::mem::replace(&mut entry.object, new);
                 let from = std::mem::replace(&mut entry.from, at);
@@ -163,6 +167,13 @@ impl Catalog {
         Ok(())
     }
 
+    /// A version is a definition down to the tables: it is another one when the text is, or when
+    /// something that the text names has changed since (S12).
+    fn makes_version(&self, id: ObjectId, before: &View, after: &View) -> bool {
+        let since = self.objects.get(&id).map_or(CommitTime::STAGED, |entry| entry.from);
+        !before.same_definition(after) || self.below_changed_after(after, since)
+    }
+
     /// A table that gains its key by REPLACE gets the key's name now.
     fn name_replaced_key(&self, old: &Object, new: &mut Object) -> Result<(), CatalogError> {
         let had_key = old.table().is_some_and(|table| table.primary_key_name().is_some());
@@ -170,17 +181,19 @@ impl Catalog {
         if had_key && has_key { Ok(()) } else { self.name_primary_key(new) }
     }
 
-    fn drop_object(&mut self, id: ObjectId) -> Result<(), CatalogError> {
+    fn drop_object(&mut self, id: ObjectId, at: CommitTime) -> Result<(), CatalogError> {
         let object = self.require(id)?.clone();
         self.check_no_dependents(id, &object.schema)?;
+        self.note_former_name(&object, at);
         self.remove_names(&object);
         Arc::make_mut(&mut self.objects).remove(&id);
         Ok(())
     }
 
-    fn rename(&mut self, id: ObjectId, to: &str) -> Result<(), CatalogError> {
+    fn rename(&mut self, id: ObjectId, to: &str, at: CommitTime) -> Result<(), CatalogError> {
         let old = self.require(id)?.clone();
         self.check_free(&old.schema, to)?;
+        self.note_former_name(&old, at);
         self.remove_names(&old);
         let entry = self.entry_mut(id);
         entry.object.name = to.to_owned();
@@ -265,6 +278,13 @@ impl Catalog {
         }
     }
 
+    fn note_former_name(&mut self, object: &Object, until: CommitTime) {
+        let from = self.created(object.id).expect("callers have looked the object up");
+        let name = (object.schema.clone(), object.name.clone());
+        let holder = FormerHolder { id: object.id, from, until };
+        Arc::make_mut(&mut self.former).entry(name).or_default().push(holder);
+    }
+
     pub(super) fn take_id(&mut self, id: ObjectId) {
         self.next_id = self.next_id.max(ObjectId(id.0 + 1));
     }
@@ -299,23 +319,22 @@ fn check_columns(object: &Object) -> Result<(), CatalogError> {
 fn check_replacement(before: &View, after: &View) -> Result<(), CatalogError> {
     if after.columns.len() < before.columns.len() {
         let message = "cannot drop columns from view".to_owned();
-        return Err(CatalogError::InvalidReplacement(message));
+        return Err(CatalogError::InvalidReplacement { message, hint: None });
     }
     before.columns.iter().zip(&after.columns).try_for_each(|(old, new)| check_column(old, new))
 }
 
 fn check_column(old: &Column, new: &Column) -> Result<(), CatalogError> {
-    let message = if old.name != new.name {
-        format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name)
+    let (message, hint) = if old.name != new.name {
+        (format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name), None)
     } else if (old.ty, old.typmod) != (new.ty, new.typmod) {
-        format!(
-            "cannot change data type of view column \"{}\" from {} to {}",
-            old.name,
-            old.ty.format(old.typmod),
-            new.ty.format(new.typmod)
-        )
+        let (from, to) = (old.ty.format(old.typmod), new.ty.format(new.typmod));
+        let name = &old.name;
+        let hint = format!("Keep it with CAST({} AS {from}).", quote_identifier(name));
+        let change = format!("data type of view column \"{name}\" from {from} to {to}");
+        (format!("cannot change {change}"), Some(hint))
     } else {
         return Ok(());
     };
-    Err(CatalogError::InvalidReplacement(message))
+    Err(CatalogError::InvalidReplacement { message, hint })
 }

@@ -83,8 +83,24 @@ impl Catalog {
         if !cascade {
             self.check_nothing_added(roots, &added, search_path)?;
         }
-        let cascaded = added.iter().map(|(_, id)| self.describe(*id, search_path)).collect();
-        Ok(Dropped { order: walk.into_iter().map(|step| step.id).collect(), cascaded })
+        let mut cascaded: Vec<String> =
+            added.iter().map(|(_, id)| self.describe(*id, search_path)).collect();
+        let order: Vec<ObjectId> = walk.into_iter().map(|step| step.id).collect();
+        cascaded.extend(self.lost_versions(&order).into_iter().map(|(_, view, version)| {
+            format!("version {version} of {}", self.describe(view, search_path))
+        }));
+        Ok(Dropped { order, cascaded })
+    }
+
+    /// The kept versions of views that stay which read something that goes: what goes, the view,
+    /// the version's number.
+    fn lost_versions(&self, gone: &[ObjectId]) -> Vec<(ObjectId, ObjectId, u32)> {
+        let kept = |root: &ObjectId| {
+            let root = *root;
+            let versions = self.kept_versions_on(root).into_iter();
+            versions.map(move |(view, version)| (root, view, version))
+        };
+        gone.iter().flat_map(kept).filter(|(_, view, _)| !gone.contains(view)).collect()
     }
 
     /// `view v`, `table s.t`: how messages name an object.
@@ -144,9 +160,7 @@ impl Catalog {
         added: &[(ObjectId, ObjectId)],
         search_path: &[String],
     ) -> Result<(), CatalogError> {
-        let kept = roots.iter().flat_map(|root| self.kept_versions_on(*root));
-        let kept_elsewhere = kept.filter(|(view, _)| !roots.contains(view)).count();
-        if added.is_empty() && kept_elsewhere == 0 {
+        if added.is_empty() && self.lost_versions(roots).is_empty() {
             return Ok(());
         }
         Err(self.dependents_error(roots, added, search_path))
@@ -163,14 +177,9 @@ impl Catalog {
             format!("{} depends on {}", describe(*id), describe(*on))
         };
         let mut lines: Vec<String> = added.iter().map(line).collect();
-        for root in roots {
-            for (view, version) in self.kept_versions_on(*root) {
-                if !roots.contains(&view) {
-                    let (view, root) = (describe(view), describe(*root));
-                    lines.push(format!("version {version} of {view} depends on {root}"));
-                }
-            }
-        }
+        lines.extend(self.lost_versions(roots).into_iter().map(|(root, view, version)| {
+            format!("version {version} of {} depends on {}", describe(view), describe(root))
+        }));
         let (what, pronoun) = match roots {
             [one] => (describe(*one), "it"),
             _ => ("desired object(s)".to_owned(), "them"),

@@ -1,26 +1,37 @@
 //! Functions in the catalog: found by name, made, replaced and dropped.
 //!
-//! Law      one function per schema and name; one that a view's text uses is neither replaced nor
-//!          dropped under it
+//! Law      one function per schema and name; one that a view's text uses is not dropped under it,
+//!          and what it was before stays for the versions that used it (S12)
 //! Missing  what a function's own body calls is looked up when it is used: dropping that leaves a
 //!          function that fails, as in Postgres
 
 use std::sync::Arc;
 
-use super::{Catalog, effective_path};
+use super::{Catalog, FunctionEntry, effective_path};
 use crate::error::CatalogError;
 use crate::function::Function;
-use crate::object::ObjectId;
+use crate::object::{CommitTime, ObjectId};
 use crate::quote::quote_identifier;
 
 impl Catalog {
     pub fn function(&self, id: ObjectId) -> Option<&Function> {
-        self.functions.get(&id).map(Arc::as_ref)
+        self.functions.get(&id).map(|entry| &entry.function)
+    }
+
+    /// The function as it was at a time; before its creation as it was first.
+    pub fn function_at(&self, id: ObjectId, at: CommitTime) -> Option<&Function> {
+        let entry = self.functions.get(&id)?;
+        if entry.from <= at {
+            return Some(&entry.function);
+        }
+        let earlier = entry.earlier.iter().rev().find(|(from, _)| *from <= at);
+        let first = || entry.earlier.first();
+        Some(earlier.or_else(first).map_or(&entry.function, |(_, function)| function))
     }
 
     /// Every function of the user's, in order of creation.
     pub fn functions(&self) -> impl Iterator<Item = &Function> {
-        self.functions.values().map(Arc::as_ref)
+        self.functions.values().map(|entry| &entry.function)
     }
 
     /// The function a name means: in `schema` if given, else in the first schema of the search path
@@ -47,7 +58,11 @@ impl Catalog {
         }
     }
 
-    pub(super) fn create_function(&mut self, function: &Function) -> Result<(), CatalogError> {
+    pub(super) fn create_function(
+        &mut self,
+        function: &Function,
+        at: CommitTime,
+    ) -> Result<(), CatalogError> {
         self.check_id(function.id)?;
         let schema = self.require_schema(&function.schema)?;
         if schema.is_system() {
@@ -65,11 +80,16 @@ impl Catalog {
         names.insert(function.name.clone(), function.id);
         self.take_id(function.id);
         let functions = Arc::make_mut(&mut self.functions);
-        functions.insert(function.id, Arc::new(function.clone()));
+        let entry = FunctionEntry { function: function.clone(), from: at, earlier: Vec::new() };
+        functions.insert(function.id, Arc::new(entry));
         Ok(())
     }
 
-    pub(super) fn replace_function(&mut self, function: &Function) -> Result<(), CatalogError> {
+    pub(super) fn replace_function(
+        &mut self,
+        function: &Function,
+        at: CommitTime,
+    ) -> Result<(), CatalogError> {
         let old = self.require_function(function.id)?;
         if !old.types().eq(function.types()) {
             return Err(CatalogError::Overloaded(old.signature()));
@@ -91,16 +111,10 @@ impl Catalog {
         if *old == new {
             return Ok(());
         }
-        // A version that a view had means something by it too (S12).
-        let before = self.kept_versions_on(function.id);
-        let users =
-            self.dependents(function.id).into_iter().chain(before.iter().map(|kept| kept.0));
-        if let Some(user) = users.min() {
-            let (function, user) =
-                (old.signature(), self.describe(user, std::slice::from_ref(&old.schema)));
-            return Err(CatalogError::FunctionInUse { function, user });
-        }
-        Arc::make_mut(&mut self.functions).insert(function.id, Arc::new(new));
+        let entry = self.function_entry_mut(function.id);
+        let before = std::mem::replace(&mut entry.function, new);
+        let from = std::mem::replace(&mut entry.from, at);
+        entry.earlier.push((from, before));
         Ok(())
     }
 
@@ -114,9 +128,12 @@ impl Catalog {
 
     /// After a schema's new name.
     pub(super) fn move_function(&mut self, id: ObjectId, schema: &str) {
+        schema.clone_into(&mut self.function_entry_mut(id).function.schema);
+    }
+
+    fn function_entry_mut(&mut self, id: ObjectId) -> &mut FunctionEntry {
         let functions = Arc::make_mut(&mut self.functions);
-        let function = functions.get_mut(&id).expect("a schema names functions that exist");
-        schema.clone_into(&mut Arc::make_mut(function).schema);
+        Arc::make_mut(functions.get_mut(&id).expect("callers have looked the function up"))
     }
 
     pub(super) fn require_function(&self, id: ObjectId) -> Result<&Function, CatalogError> {

@@ -34,6 +34,8 @@ fn definition(sql: &str, columns: &[(&str, PgType)], reads: &[u64]) -> View {
         key: None,
         functions: vec![],
         version: 0,
+        collection: None,
+        widths: BTreeMap::new(),
         search_path: public(),
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::new(),
@@ -289,6 +291,60 @@ fn replaced_definitions_stay_as_versions() {
     .assert_eq(&told(&error));
     let planned = catalog.plan_drop(&[ObjectId(1)], true, &public()).expect("cascade");
     assert_eq!(planned.order, [ObjectId(1)]);
+    assert_eq!(planned.cascaded, ["version 1 of view v"]);
+}
+
+#[test]
+fn a_replacement_below_makes_versions_above() {
+    let at = CommitTime;
+    let f = function(3, "public", "f", PgType::Int4);
+    let mut uses_f = definition("SELECT f(id) AS a", &[("a", PgType::Int4)], &[1]);
+    uses_f.functions = vec![ObjectId(3)];
+    let above = |collection: Option<u64>| {
+        let mut view = definition("SELECT a FROM v", &[("a", PgType::Int4)], &[4]);
+        view.collection = collection.map(ObjectId);
+        Object::new(ObjectId(5), "public", "w", ObjectKind::MaterializedView(view))
+    };
+    let mut catalog = catalog(&[
+        table(1, "public", "t"),
+        table(2, "public", "u"),
+        Op::CreateFunction(f.clone()),
+        Op::CreateObject(view_object(4, "v", uses_f.clone())),
+        Op::CreateObject(above(None)),
+    ]);
+    assert_eq!(catalog.collection(ObjectId(5)), ObjectId(5));
+    let again = Op::ReplaceObject(above(Some(6)));
+    catalog.apply_at(&again, at(60)).expect("nothing is new");
+    assert_eq!(catalog.versions(ObjectId(5)).len(), 1);
+    assert_eq!(catalog.next_id(), ObjectId(6));
+
+    let strict = Function { strict: true, ..f };
+    for op in [Op::ReplaceFunction(strict), Op::ReplaceObject(view_object(4, "v", uses_f)), again] {
+        catalog.apply_at(&op, at(70)).expect("each after what it stands on");
+    }
+    assert_eq!(catalog.version_at(ObjectId(4), at(69)).map(|v| v.number), Some(1));
+    assert_eq!(catalog.version_at(ObjectId(5), at(70)).map(|v| v.number), Some(2));
+    assert_eq!(catalog.collection(ObjectId(5)), ObjectId(6));
+    assert_eq!(catalog.of_collection(ObjectId(6)).map(|object| object.id), Some(ObjectId(5)));
+    assert_eq!(catalog.of_collection(ObjectId(5)), None);
+    assert_eq!(catalog.next_id(), ObjectId(7));
+    let strict = |time| catalog.function_at(ObjectId(3), at(time)).map(|f| f.strict);
+    assert_eq!([strict(0), strict(69), strict(70)], [Some(false), Some(false), Some(true)]);
+    assert_eq!(catalog.redefinitions(ObjectId(5)).into_iter().collect::<Vec<_>>(), [at(70)]);
+}
+
+#[test]
+fn names_remember_who_had_them() {
+    let mut catalog = catalog(&[table(1, "public", "t")]);
+    catalog.apply_at(&Op::DropObject(ObjectId(1)), CommitTime(50)).expect("nothing stands on it");
+    catalog.apply_at(&table(2, "public", "t"), CommitTime(60)).expect("the name is free");
+    let rename = Op::Rename { id: ObjectId(2), to: "u".to_owned() };
+    catalog.apply_at(&rename, CommitTime(70)).expect("the name is free");
+    catalog.apply_at(&table(3, "public", "t"), CommitTime(80)).expect("the name is free");
+    let now = catalog.get(ObjectId(3)).expect("just made");
+    let holder = |at| catalog.former_holder(now, CommitTime(at)).map(|holder| holder.id.0);
+    let holders: Vec<_> = [5, 10, 49, 50, 60, 69, 70, 80].map(holder).into_iter().collect();
+    assert_eq!(holders, [None, Some(1), Some(1), None, Some(2), Some(2), None, None]);
 }
 
 #[test]
@@ -450,12 +506,6 @@ fn impossible_functions_are_refused() {
     refuse(
         Op::ReplaceFunction(renamed),
         expect![[r#"42P13 cannot change name of input parameter "x""#]],
-    );
-    let mut used = function(2, "public", "f", PgType::Int4);
-    used.strict = true;
-    refuse(
-        Op::ReplaceFunction(used),
-        expect!["0A000 cannot replace function f(integer): view v uses it"],
     );
     refuse(
         Op::DropFunction(ObjectId(2)),

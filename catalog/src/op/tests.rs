@@ -36,6 +36,8 @@ fn view() -> Object {
         key: Some(vec![]),
         functions: vec![],
         version: 1,
+        collection: None,
+        widths: BTreeMap::new(),
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::from([("orders".to_owned(), ObjectId(1))]),

@@ -58,7 +58,7 @@ impl PgType {
             PgType::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             PgType::Uuid => DataType::FixedSizeBinary(16),
             PgType::Jsonb => DataType::LargeUtf8,
-            PgType::Void | PgType::Unknown => DataType::Null,
+            PgType::Void | PgType::Trigger | PgType::Unknown => DataType::Null,
             PgType::Oid
             | PgType::Xid
             | PgType::Regproc

@@ -50,6 +50,8 @@ fn view(id: u64, name: &str, sql: &str, reads: &[u64], materialized: bool) -> Ob
         key: None,
         functions: vec![],
         version: 1,
+        collection: None,
+        widths: BTreeMap::new(),
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::new(),

@@ -92,7 +92,8 @@ impl Coordinator {
         commit: Commit,
         _guard: Option<Arc<ReadGuard>>,
     ) -> Result<Timestamp, SqlError> {
-        let Commit { change, ops, writes, create_views, validate, snapshot, locks } = commit;
+        let Commit { change, ops, writes, create_views, switch, validate, snapshot, locks } =
+            commit;
         let (engine, evaluated) = (Arc::clone(&self.engine), Arc::clone(&self.evaluated));
         let evaluate = move |_: &EvaluateContext| {
             // Here, in commit order, nobody can change the tables any more.
@@ -103,12 +104,21 @@ impl Coordinator {
             }
             Ok(change)
         };
+        let replaces = |op: &Op| matches!(op, Op::ReplaceObject(_) | Op::ReplaceFunction(_));
+        let replacing = match ops.iter().any(replaces) {
+            true => Some(self.replacing.write().await),
+            false => None,
+        };
         let at = self
             .submit(evaluate)
             .await
             .map_err(|error| tidemark_sql::commit_error(ctx, error, &writes))?;
         if !ops.is_empty() {
             self.publish(&ops, at);
+        }
+        drop(replacing);
+        if let Some(switch) = switch {
+            switch.done();
         }
         drop(locks);
         if !create_views.is_empty() {
@@ -131,6 +141,12 @@ impl Coordinator {
             durable.append(&Entry { at, record: op.to_bytes() });
         }
         drop(durable);
-        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+        let mut present = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *present, Arc::new(catalog));
+        drop(present);
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        former.push(Arc::downgrade(&before));
+        drop(before);
+        former.retain(|catalog| catalog.strong_count() > 0);
     }
 }

@@ -1,4 +1,5 @@
-//! CREATE MATERIALIZED VIEW [IF NOT EXISTS]: a query whose rows are kept, and kept right.
+//! CREATE [OR REPLACE] MATERIALIZED VIEW [IF NOT EXISTS]: a query whose rows are kept, and kept
+//! right.
 //!
 //! The plan is made here and staged; the engine fills the view when the transaction commits, and
 //! the statement is answered when it is complete. The log keeps the definition, not the rows.
@@ -10,24 +11,24 @@ use tidemark_sql::ddl;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::maintain::plan_named_view;
 use tidemark_sql::parse::CreateView;
+use tidemark_sql::version::is_same_materialized;
 
-use super::{Outcome, create_table, lock_catalog};
+use super::{Outcome, create_table, create_view, lock_catalog, replace};
 use crate::session::{Notice, Session};
 
 const TAG: &str = "CREATE MATERIALIZED VIEW";
+const NOUN: &str = "materialized view";
 
 pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, SqlError> {
     let ctx = lock_catalog(session).await?;
     let (schema, name) = ddl::target_name(&ctx, &create.name)?;
-    if create.or_replace {
-        return Err(SqlError::unsupported(
-            "CREATE OR REPLACE MATERIALIZED VIEW is not supported yet",
-        )
-        .with_hint("Drop the view and create it again."));
-    }
-    if create_table::exists(session, &ctx, &schema, &name, create.if_not_exists)? {
-        return Outcome::done(TAG);
-    }
+    let existing = match create.or_replace {
+        true => create_view::replaceable(session, &ctx, &schema, &name, create, NOUN)?,
+        false if create_table::exists(session, &ctx, &schema, &name, create.if_not_exists)? => {
+            return Outcome::done(TAG);
+        }
+        false => None,
+    };
     let plan = plan_named_view(&ctx, &create.query, &create.columns)?;
     for notice in plan.notices {
         session.notice(notice);
@@ -39,16 +40,24 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
     let view = View {
         sql: create.body.clone(),
         columns: plan.columns,
+        widths: create_view::widths(&ctx.catalog, &plan.depends_on),
         depends_on: plan.depends_on,
         functions: plan.functions,
         key: plan.key.clone(),
         version: 1,
-        search_path: session.settings.search_path(&session.user),
-        time_zone: session.settings.time_zone(),
+        collection: None,
+        search_path: ctx.search_path(),
+        time_zone: ctx.settings.time_zone(),
         bindings: plan.bindings,
     };
-    let id = ctx.catalog.next_id();
+    let id = existing.unwrap_or(ctx.catalog.next_id());
     let object = Object::new(id, &schema, &name, ObjectKind::MaterializedView(view));
+    if existing.is_some() {
+        if !is_same_materialized(&ctx, &object)? {
+            replace::object(session, object).await?;
+        }
+        return Outcome::done(TAG);
+    }
     let transaction = session.open_transaction()?;
     transaction.stage(Op::CreateObject(object))?;
     let view = ViewDef { id: CollectionId(id.0), plan: plan.plan, key: plan.key };

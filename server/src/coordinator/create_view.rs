@@ -3,19 +3,21 @@
 //! A view is checked by planning it once. What it reads is kept by id (S22), with the settings its
 //! text means something by (S11).
 
+use std::collections::BTreeMap;
+
 use datafusion::sql::sqlparser::ast::Ident;
-use tidemark_catalog::{Column, Object, ObjectId, ObjectKind, Op, View};
+use tidemark_catalog::{Catalog, Column, Object, ObjectId, ObjectKind, Op, View};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::CreateView;
 use tidemark_sql::{PlanContext, QueryPlan, ddl};
 
-use super::{Outcome, create_table, lock_catalog, query};
+use super::{Outcome, create_table, lock_catalog, query, replace};
 use crate::session::Session;
 
 pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, SqlError> {
     let ctx = lock_catalog(session).await?;
     let (schema, name) = ddl::target_name(&ctx, &create.name)?;
-    let existing = replaceable(session, &ctx, &schema, &name, create)?;
+    let existing = replaceable(session, &ctx, &schema, &name, create, "view")?;
     let plan = query::plan(&ctx, &create.query, Vec::new())?;
     if !plan.parameters.is_empty() {
         let message = "there is no parameter $1".to_owned();
@@ -26,69 +28,42 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
         return Err(SqlError::syntax(message));
     }
     let columns = create_table::columns_of(&plan, &names(&create.columns))?;
-    let view = define(session, create, &plan, columns);
-    let kind = ObjectKind::View(view);
-    let op = match existing {
+    let kind = ObjectKind::View(define(&ctx, create, &plan, columns));
+    match existing {
         Some(id) => {
-            if !is_the_same(&ctx, id, &kind) {
-                check_no_maintained_dependents(&ctx, id, &name)?;
+            let object = Object::new(id, &schema, &name, kind);
+            if !tidemark_sql::version::is_same_view(&ctx, &object)? {
+                replace::object(session, object).await?;
             }
-            Op::ReplaceObject(Object::new(id, &schema, &name, kind))
         }
-        None => Op::CreateObject(Object::new(ctx.catalog.next_id(), &schema, &name, kind)),
-    };
-    session.open_transaction()?.stage(op)?;
+        None => {
+            let object = Object::new(ctx.catalog.next_id(), &schema, &name, kind);
+            session.open_transaction()?.stage(Op::CreateObject(object))?;
+        }
+    }
     Outcome::done("CREATE VIEW")
 }
 
-/// The view that OR REPLACE replaces; 42P07 or 42809 if the name means something else.
-fn replaceable(
+/// The view of this kind that OR REPLACE replaces; 42P07 or 42809 if the name means something else.
+pub fn replaceable(
     session: &mut Session,
     ctx: &PlanContext,
     schema: &str,
     name: &str,
     create: &CreateView,
+    noun: &str,
 ) -> Result<Option<ObjectId>, SqlError> {
     match ctx.catalog.resolve(Some(schema), name, &[]) {
-        Some(object) if create.or_replace => match object.kind {
-            ObjectKind::View(_) => Ok(Some(object.id)),
-            _ => {
-                let message = format!("\"{name}\" is not a view");
-                Err(SqlError::new(state::WRONG_OBJECT_TYPE, message))
-            }
-        },
+        Some(object) if create.or_replace && object.kind.noun() == noun => Ok(Some(object.id)),
+        Some(_) if create.or_replace => {
+            let message = format!("\"{name}\" is not a {noun}");
+            Err(SqlError::new(state::WRONG_OBJECT_TYPE, message))
+        }
         _ => {
             create_table::exists(session, ctx, schema, name, false)?;
             Ok(None)
         }
     }
-}
-
-/// Whether a replacement says what the view says already.
-fn is_the_same(ctx: &PlanContext, id: ObjectId, kind: &ObjectKind) -> bool {
-    match (ctx.catalog.get(id).map(|object| &object.kind), kind) {
-        (Some(ObjectKind::View(old)), ObjectKind::View(new)) => old.same_definition(new),
-        _ => false,
-    }
-}
-
-/// The rows of a materialized view are kept up by the definitions it was made with.
-fn check_no_maintained_dependents(
-    ctx: &PlanContext,
-    id: ObjectId,
-    name: &str,
-) -> Result<(), SqlError> {
-    let maintained = |id: &ObjectId| {
-        let object = ctx.catalog.get(*id)?;
-        matches!(object.kind, ObjectKind::MaterializedView(_)).then(|| object.name.clone())
-    };
-    let dependents = ctx.catalog.dependents_transitive(id);
-    let Some(first) = dependents.iter().find_map(maintained) else {
-        return Ok(());
-    };
-    let message = format!("cannot replace view \"{name}\": materialized view \"{first}\" reads it");
-    Err(SqlError::unsupported(message)
-        .with_hint("Drop the materialized view, replace the view, and create it again."))
 }
 
 /// Names given in front of AS, as columns whose types are still to come.
@@ -104,12 +79,7 @@ pub fn names(columns: &[Ident]) -> Vec<Column> {
 }
 
 /// A view's definition: its text and everything its text depends on.
-pub fn define(
-    session: &Session,
-    create: &CreateView,
-    plan: &QueryPlan,
-    columns: Vec<Column>,
-) -> View {
+fn define(ctx: &PlanContext, create: &CreateView, plan: &QueryPlan, columns: Vec<Column>) -> View {
     View {
         sql: create.body.clone(),
         columns,
@@ -117,8 +87,16 @@ pub fn define(
         functions: plan.functions.clone(),
         key: None,
         version: 1,
-        search_path: session.settings.search_path(&session.user),
-        time_zone: session.settings.time_zone(),
+        collection: None,
+        widths: widths(&ctx.catalog, &plan.depends_on),
+        search_path: ctx.search_path(),
+        time_zone: ctx.settings.time_zone(),
         bindings: plan.bindings.clone(),
     }
+}
+
+/// How many columns the relations that a text names have now.
+pub fn widths(catalog: &Catalog, reads: &[ObjectId]) -> BTreeMap<ObjectId, usize> {
+    let width = |id: &ObjectId| Some((*id, catalog.get(*id)?.columns().len()));
+    reads.iter().filter_map(width).collect()
 }

@@ -65,7 +65,10 @@ async fn in_transaction(
     let mut tables = plan.base_tables.clone();
     tables.extend(&plan.targets);
     let (read, _guard) = query::read_view(session, &tables);
-    query::wait(session, &plan.views, &read).await?;
+    if !session.coordinator.holds_at(read.at, &ctx, &plan.views, &[]).await {
+        return Err(session.planned_too_early());
+    }
+    query::wait(session, &ctx, &plan.views, &read).await?;
     let run = run_dml(&ctx, &parsed.statement, &read, parameters);
     let result = session.cancel.clone().guard(run).await??;
     query::check_present(session, &ctx, &plan.reads)?;
@@ -161,7 +164,7 @@ async fn on_committer(
         let ran = panic::contain(|| runtime.block_on(cancel.guard(run)));
         let ran = ran.map_err(SqlError::internal).and_then(|guarded| guarded?);
         let ran = ran.map_err(|error| Box::new(error) as BoxError)?;
-        let gone = |id: &&ObjectId| run_ctx.engine.relation(CollectionId(id.0)).is_none();
+        let gone = |id: &&ObjectId| run_ctx.engine.relation(run_ctx.collection(**id)).is_none();
         if let Some(id) = reads.iter().find(gone) {
             return Err(Box::new(query::dropped(&run_ctx, *id)) as BoxError);
         }
@@ -185,7 +188,10 @@ async fn over_views(
     parameters: Vec<ScalarValue>,
 ) -> Result<(Timestamp, DmlResult), SqlError> {
     let (read, _guard) = query::read_view(session, &[]);
-    query::wait(session, &plan.views, &read).await?;
+    if !session.coordinator.holds_at(read.at, &ctx, &plan.views, &[]).await {
+        return Err(session.planned_too_early());
+    }
+    query::wait(session, &ctx, &plan.views, &read).await?;
     let run = run_dml(&ctx, &parsed.statement, &read, parameters);
     let result = session.cancel.clone().guard(run).await??;
     query::check_present(session, &ctx, &plan.reads)?;

@@ -127,7 +127,7 @@ async fn drop_one(session: &mut Session, object: &Object) -> Result<(), SqlError
     }
     transaction.stage(Op::DropObject(object.id))?;
     let own = transaction.unstage(object);
-    let id = CollectionId(object.id.0);
+    let id = CollectionId(object.collection().0);
     match object.kind {
         _ if own => {}
         ObjectKind::Table(_) => transaction.staged.drop_tables.push(id),

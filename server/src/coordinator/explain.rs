@@ -6,7 +6,6 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast::ObjectName;
 use tidemark_catalog::ObjectKind;
-use tidemark_engine::CollectionId;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::maintain::{explain_plan, explain_running, plan_view};
 use tidemark_sql::parse::{Explain, ExplainStage};
@@ -64,7 +63,7 @@ pub fn view(
         return Err(SqlError::unsupported(message)
             .with_hint("EXPLAIN (LOGICAL) CREATE MATERIALIZED VIEW … explains its query."));
     }
-    let Some((plan, statistics)) = ctx.engine.operators(CollectionId(view.id.0)) else {
+    let Some((plan, statistics)) = ctx.engine.operators(ctx.collection(view.id)) else {
         let message = format!("materialized view \"{}\" is not maintained", view.name);
         return Err(SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
     };

@@ -24,14 +24,16 @@ mod prepare;
 mod quarantine;
 mod query;
 mod rename;
+mod replace;
 mod set;
 mod start;
 mod transaction;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
-use tidemark_catalog::Catalog;
 use tidemark_catalog::durable::Durable;
+use tidemark_catalog::{Catalog, CommitTime, ObjectId};
 use tidemark_engine::{CollectionId, Engine, Timestamp};
 use tidemark_sql::context::ActivitySource;
 use tidemark_sql::error::{SqlError, state};
@@ -41,6 +43,7 @@ use tokio::runtime::Handle;
 use commit::Evaluated;
 pub use copy::{CopyIn, CopyOut};
 pub use prepare::prepare;
+pub use replace::Switch;
 pub use start::open;
 pub use transaction::{check_not_failed, end_implicit};
 
@@ -49,6 +52,11 @@ use crate::panic;
 use crate::rows::Rows;
 use crate::session::Session;
 use crate::sessions::Sessions;
+
+/// How often a replaced version of a view looks whether anybody may still read it.
+const RETIRE_INTERVAL: Duration = Duration::from_millis(20);
+/// How often a statement is planned again because definitions changed while it was.
+const REPLANS_MAX: u32 = 8;
 
 /// What all sessions of a server share.
 pub struct Coordinator {
@@ -60,6 +68,11 @@ pub struct Coordinator {
     /// Polls sockets, and does nothing that takes long.
     pub io: Handle,
     catalog: RwLock<Arc<Catalog>>,
+    /// Those before it, as far as somebody may still hold them.
+    former: Mutex<Vec<Weak<Catalog>>>,
+    /// Held for writing from before a commit that replaces definitions until it is published: who
+    /// then reads below its time has not seen it, who reads above finds the new catalog.
+    replacing: tokio::sync::RwLock<()>,
     durable: Mutex<Durable>,
     evaluated: Arc<Evaluated>,
 }
@@ -84,6 +97,39 @@ impl Coordinator {
     /// The names as of the last commit.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The catalogs before the present one, which a statement or transaction may still go by.
+    fn former_catalogs(&self) -> Vec<Weak<Catalog>> {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether what a statement was planned with is what holds at the time it reads at: `plan`'s
+    /// views and functions may have been replaced in between.
+    pub async fn holds_at(
+        &self,
+        at: Timestamp,
+        ctx: &PlanContext,
+        objects: impl IntoIterator<Item = &ObjectId>,
+        functions: &[ObjectId],
+    ) -> bool {
+        drop(self.replacing.read().await);
+        let (newest, at) = (self.catalog(), CommitTime(at.0));
+        if newest.version() == ctx.catalog.version() {
+            return true;
+        }
+        // What is gone is told otherwise.
+        let object_holds = |id: &ObjectId| match (newest.version_at(*id, at), ctx.catalog.get(*id))
+        {
+            (Some(then), Some(planned)) => then.object.view() == planned.view(),
+            _ => true,
+        };
+        let function_holds =
+            |id: &ObjectId| match (newest.function_at(*id, at), ctx.catalog.function(*id)) {
+                (Some(then), Some(planned)) => then == planned,
+                _ => true,
+            };
+        objects.into_iter().all(object_holds) && functions.iter().all(function_holds)
     }
 
     /// What a statement of `session` is planned in.
@@ -136,11 +182,16 @@ pub async fn execute(
     session.note_running(&parsed.text);
     check_not_failed(session, &parsed.statement)?;
     transaction::check_read_only(session, &parsed.statement)?;
-    // A panic may leave this statement half run, which is what a failed statement is.
-    let run = panic::contain_future(dispatch(session, parsed, portal));
-    match run.await {
-        Ok(outcome) => outcome,
-        Err(message) => Err(SqlError::internal(format!("internal error: {message}"))),
+    let mut replans = 0;
+    loop {
+        // A panic may leave this statement half run, which is what a failed statement is.
+        let run = panic::contain_future(dispatch(session, parsed, portal)).await;
+        let internal = |message| SqlError::internal(format!("internal error: {message}"));
+        let outcome = run.unwrap_or_else(|message| Err(internal(message)));
+        if !session.take_replan() || replans == REPLANS_MAX {
+            return outcome;
+        }
+        replans += 1;
     }
 }
 
@@ -204,6 +255,7 @@ async fn definition(session: &mut Session, statement: &Statement) -> Result<Outc
     let alone = !session.in_block();
     if alone {
         session.begin_implicit();
+        session.open_transaction()?.alone = true;
     }
     let outcome = define(session, statement).await?;
     if alone {

@@ -19,7 +19,10 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Notices for the views that could not compute rows of a commit at `at` that wrote `tables`.
 pub async fn tell(session: &mut Session, at: Timestamp, tables: &[CollectionId]) {
     let engine = session.coordinator.engine.clone();
-    let views = engine.views_that_can_fail(tables);
+    let catalog = session.coordinator.catalog();
+    let mut views = engine.views_that_can_fail(tables);
+    // One that is being filled is nobody's yet.
+    views.retain(|view| catalog.of_collection(ObjectId(view.0)).is_some());
     if views.is_empty() {
         return;
     }
@@ -30,10 +33,9 @@ pub async fn tell(session: &mut Session, at: Timestamp, tables: &[CollectionId])
         let of_view = failed.entry(row.view).or_insert((0, row.error));
         of_view.0 += row.count;
     }
-    let catalog = session.coordinator.catalog();
     let search_path = session.settings.search_path(&session.user);
     for (view, (count, error)) in failed {
-        let Some(object) = catalog.get(ObjectId(view.0)) else { continue };
+        let Some(object) = catalog.of_collection(ObjectId(view.0)) else { continue };
         let name = catalog.display_name(object, &search_path);
         let rows = if count == 1 { "1 row" } else { &format!("{count} rows") };
         let message = format!("materialized view \"{name}\" leaves out {rows}: {error}");

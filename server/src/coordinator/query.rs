@@ -76,11 +76,15 @@ pub async fn rows(
     plan: &QueryPlan,
     parameters: Vec<ScalarValue>,
 ) -> Result<Rows, SqlError> {
+    let (read, guard) = read_view(session, &plan.base_tables);
+    let named = plan.views.iter().chain(&plan.depends_on);
+    if !session.coordinator.holds_at(read.at, ctx, named, &plan.functions).await {
+        return Err(session.planned_too_early());
+    }
     for notice in &plan.notices {
         session.notice(notice.clone());
     }
-    let (read, guard) = read_view(session, &plan.base_tables);
-    wait(session, &plan.views, &read).await?;
+    wait(session, ctx, &plan.views, &read).await?;
     let run = tidemark_sql::run_query(ctx, plan, &read, parameters);
     let stream = session.cancel.clone().guard(run).await??;
     check_present(session, ctx, &plan.reads)?;
@@ -102,7 +106,7 @@ pub fn check_present(
         })
     };
     let gone = |id: &&ObjectId| {
-        let id = CollectionId(id.0);
+        let id = ctx.collection(**id);
         !is_own(id) && ctx.engine.relation(id).is_none()
     };
     match reads.iter().find(gone) {
@@ -134,12 +138,17 @@ pub fn read_view(session: &mut Session, tables: &[ObjectId]) -> (ReadView, Arc<R
 }
 
 /// Waits until the views are complete up to the read's time.
-pub async fn wait(session: &Session, views: &[ObjectId], read: &ReadView) -> Result<(), SqlError> {
+pub async fn wait(
+    session: &Session,
+    ctx: &PlanContext,
+    views: &[ObjectId],
+    read: &ReadView,
+) -> Result<(), SqlError> {
     // A view that this transaction created exists for nobody else yet, and is read as a plain one.
     let staged = session.transaction.as_ref().map(|transaction| &transaction.staged.create_views);
     let is_staged =
         |id: CollectionId| staged.is_some_and(|views| views.iter().any(|view| view.id == id));
-    let views = views.iter().map(|id| CollectionId(id.0)).filter(|id| !is_staged(*id));
+    let views = views.iter().map(|id| ctx.collection(*id)).filter(|id| !is_staged(*id));
     session.coordinator.wait_for_views(session, views, read.at).await
 }
 

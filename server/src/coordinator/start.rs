@@ -11,8 +11,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 
 use tidemark_catalog::durable::{self, Durable, Entry};
-use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, ObjectKind, View};
-use tidemark_engine::{Change, CollectionId, Engine, EngineConfig, Recovered, Timestamp, ViewDef};
+use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, ObjectKind};
+use tidemark_engine::{Change, Engine, EngineConfig, Recovered, Timestamp, ViewDef};
+use tidemark_sql::context::collection;
 use tidemark_sql::error::SqlError;
 use tidemark_sql::maintain::plan_stored_view;
 use tidemark_sql::{PlanContext, Settings};
@@ -44,6 +45,8 @@ pub fn open(config: &Config, runtime: Handle, io: Handle) -> Result<Arc<Coordina
         runtime: runtime.clone(),
         io,
         catalog: RwLock::new(Arc::new(catalog)),
+        former: Mutex::default(),
+        replacing: tokio::sync::RwLock::default(),
         durable: Mutex::new(durable),
         evaluated: Arc::default(),
     });
@@ -65,12 +68,12 @@ async fn recreate_views(coordinator: &Coordinator) {
         let Some(object) = catalog.get(id) else {
             continue;
         };
-        let ObjectKind::MaterializedView(view) = &object.kind else {
+        if !matches!(object.kind, ObjectKind::MaterializedView(_)) {
             continue;
-        };
-        match recreate(coordinator, &catalog, object, view).await {
+        }
+        match recreate(coordinator, &catalog, object).await {
             Ok(at) => {
-                created.push(CollectionId(id.0));
+                created.push(collection(&catalog, id));
                 last = Some(at);
             }
             Err(error) => tracing::error!(
@@ -90,34 +93,20 @@ async fn recreate(
     coordinator: &Coordinator,
     catalog: &Arc<Catalog>,
     object: &Object,
-    view: &View,
 ) -> Result<Timestamp, SqlError> {
-    let ctx = context_of(coordinator, catalog, view)?;
-    let plan = plan_stored_view(&ctx, object.id)?;
-    let create = ViewDef { id: CollectionId(object.id.0), plan: plan.plan, key: plan.key };
-    let change = Change { create_views: vec![create], ..Change::default() };
-    let submitted = coordinator.submit(move |_| Ok(change)).await;
-    submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))
-}
-
-/// The names and settings that a view's text was written under (S11).
-fn context_of(
-    coordinator: &Coordinator,
-    catalog: &Arc<Catalog>,
-    view: &View,
-) -> Result<PlanContext, SqlError> {
-    let mut settings = Settings::default();
-    let path = view.search_path.iter().map(|schema| format!("\"{schema}\""));
-    settings.set("search_path", &path.collect::<Vec<_>>().join(", "))?;
-    settings.set("TimeZone", &view.time_zone)?;
-    Ok(PlanContext {
+    let ctx = PlanContext {
         catalog: Arc::clone(catalog),
         engine: Arc::clone(&coordinator.engine),
-        settings,
+        settings: Settings::default(),
         user: USER.to_owned(),
         database: USER.to_owned(),
         activity: None,
-    })
+    };
+    let plan = plan_stored_view(&ctx, object)?;
+    let create = ViewDef { id: ctx.collection(object.id), plan: plan.plan, key: plan.key };
+    let change = Change { create_views: vec![create], ..Change::default() };
+    let submitted = coordinator.submit(move |_| Ok(change)).await;
+    submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))
 }
 
 /// Every object after those it reads; a replaced view may read what is younger than itself.

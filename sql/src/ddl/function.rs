@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 use sqlparser::ast::{self, Expr, Ident, SelectItem, SetExpr, Value};
-use tidemark_catalog::{Argument, Column, Function, PgType};
+use tidemark_catalog::{Argument, Column, Function, ObjectId, PgType};
 
 use super::{name_parts, target_name};
 use crate::context::PlanContext;
@@ -80,18 +80,21 @@ fn argument_type(data_type: &ast::DataType) -> Result<PgType, SqlError> {
     parsed.map(|(ty, _)| ty)
 }
 
-/// Plans the body of a function that is in the catalog.
+/// Plans the body of a function that is in the catalog; the functions it calls, also inside others.
 ///
 /// Errors: those of the body, without a position and with the function's name as context; 42P13
 /// where the result is of another type; 0A000 for bodies that are more than an expression.
-pub fn check_function(ctx: &PlanContext, function: &Function) -> Result<(), SqlError> {
+pub fn check_function(
+    ctx: &PlanContext,
+    function: &Function,
+) -> Result<BTreeSet<ObjectId>, SqlError> {
     on_large_stack(|| check_body(ctx, function)).map_err(|error| {
         let context = format!("SQL function \"{}\"", function.name);
         SqlError { position: None, ..error }.with_context(context)
     })
 }
 
-fn check_body(ctx: &PlanContext, function: &Function) -> Result<(), SqlError> {
+fn check_body(ctx: &PlanContext, function: &Function) -> Result<BTreeSet<ObjectId>, SqlError> {
     let session = session_state(ctx);
     let resolver = Resolver::new(ctx, &session);
     let null = |ty: PgType| cast_to(Expr::value(Value::Null), ast_type(ty));
@@ -111,7 +114,8 @@ fn check_body(ctx: &PlanContext, function: &Function) -> Result<(), SqlError> {
         let message = format!("return type mismatch in function declared to return {returns}");
         let detail = format!("Actual return type is {}.", type_name(actual));
         SqlError::new(state::INVALID_FUNCTION_DEFINITION, message).with_detail(detail)
-    })
+    })?;
+    Ok(resolver.resolved().functions)
 }
 
 /// Where the body stands, there is one row: an aggregate or a set would mean something else there.

@@ -8,7 +8,7 @@ use sqlparser::ast::{self, Expr, Ident, ObjectName, ObjectNamePart, TableAlias, 
 use tidemark_catalog::{Column, Object, PgType, Table};
 use tidemark_engine::CollectionId;
 
-use crate::context::{PlanContext, ReadView, collection};
+use crate::context::{PlanContext, ReadView};
 use crate::ddl::resolve_table;
 use crate::error::{SqlError, state};
 use crate::parse::fold;
@@ -68,7 +68,7 @@ impl Target {
     }
 
     pub fn collection(&self) -> CollectionId {
-        collection(self.object.id)
+        CollectionId(self.object.collection().0)
     }
 
     pub fn schema(&self) -> SchemaRef {

@@ -11,7 +11,7 @@ use tidemark_catalog::{Object, ObjectId};
 use tidemark_engine::{CommitError, RowId, TableWrite};
 
 use super::assign;
-use crate::context::{PlanContext, ReadView, collection};
+use crate::context::{PlanContext, ReadView};
 use crate::error::{SqlError, state};
 use crate::provider::RelationProvider;
 use crate::resolve::relation_schema;
@@ -91,7 +91,7 @@ pub fn stored(
     read: &ReadView,
 ) -> Vec<tidemark_engine::Rows> {
     let schema = relation_schema(table.columns());
-    let provider = RelationProvider::new(ctx, collection(table.id), schema, false, read);
+    let provider = RelationProvider::new(ctx, ctx.collection(table.id), schema, false, read);
     provider.lookup(key, &key_columns(rows, key)).unwrap_or_else(|| provider.scan_all())
 }
 

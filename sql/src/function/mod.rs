@@ -23,6 +23,7 @@ pub mod cast;
 mod catalog;
 mod date_arithmetic;
 mod encoding;
+mod expand_array;
 mod extract;
 mod float_arithmetic;
 mod format;
@@ -56,6 +57,7 @@ mod undefined;
 mod tests;
 
 pub use session::SessionInfo;
+pub(crate) use text::like_escape;
 pub use undefined::undefined;
 
 use std::sync::{Arc, LazyLock};
@@ -82,6 +84,7 @@ pub const FUNCTIONS: &[Family] = &[
     family("catalog", catalog::functions),
     family("date_arithmetic", date_arithmetic::functions),
     family("encoding", encoding::functions),
+    family("expand_array", expand_array::functions),
     family("extract", extract::functions),
     family("float_arithmetic", float_arithmetic::functions),
     family("format", format::functions),

@@ -247,6 +247,7 @@ fn made() -> Vec<ScalarUDF> {
         Scalar::new("translate")
             .overload(fn3::<Text, Text, Text, Text>(|s, from, to| Ok(translate(s, from, to))))
             .udf(),
+        Scalar::new("like_escape").overload(fn2::<Text, Text, Text>(like_escape)).udf(),
         Scalar::new("chr").overload(fn1::<Int4, Text>(chr)).udf(),
         Scalar::new("byteacat")
             .overload(fn2::<Bytea, Bytea, Bytea>(|a, b| Ok([a, b].concat())))
@@ -255,6 +256,29 @@ fn made() -> Vec<ScalarUDF> {
             .overload(fn2::<Text, Int4, Text>(|s, limit| Ok(chars(s, 0, limit.into()).into())))
             .udf(),
     ]
+}
+
+/// The LIKE pattern that means with the backslash what `pattern` means with `escape`, one character
+/// or none.
+pub(crate) fn like_escape(pattern: &str, escape: &str) -> Result<String, SqlError> {
+    let mut characters = escape.chars();
+    let (escape, None) = (characters.next(), characters.next()) else {
+        let error = SqlError::new("22025", "invalid escape string");
+        return Err(error.with_hint("Escape string must be empty or one character."));
+    };
+    let mut rewritten = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            c if Some(c) == escape => {
+                rewritten.push('\\');
+                rewritten.extend(characters.next());
+            }
+            '\\' => rewritten.push_str("\\\\"),
+            c => rewritten.push(c),
+        }
+    }
+    Ok(rewritten)
 }
 
 fn strpos(text: &str, needle: &str) -> i32 {

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
+use tidemark_engine::Plan;
 use tidemark_engine::plan::{
     AggregatePlan, ConstantPlan, FilterPlan, InputPlan, JoinPlan, ProjectPlan, RecursivePlan,
     SessionPlan, SetOperationPlan, TemporalMode, TemporalPlan, TopKPlan, UnionPlan, UnnestPlan,
     WindowPlan,
 };
-use tidemark_engine::{CollectionId, Plan};
 
 use super::fallible::is_fallible;
 use super::rel::{
@@ -72,7 +72,7 @@ impl Lowering<'_> {
             Rel::TopK(top) => return self.top_k(top),
             Rel::Window(window) => return self.window(window),
             Rel::Scan(scan) => Plan::Input(InputPlan {
-                id: CollectionId(scan.object.0),
+                id: scan.collection,
                 schema: scan.schema.clone(),
                 append_only: scan.append_only,
             }),
@@ -104,7 +104,7 @@ impl Lowering<'_> {
                 schema: nullable(&session.schema),
             })),
             Rel::Recursive(recursive) => Plan::Recursive(Box::new(RecursivePlan {
-                itself: CollectionId(recursive.itself.0),
+                itself: recursive.itself,
                 base: self.plan(&recursive.base)?,
                 step: self.plan(&recursive.step)?,
                 distinct: recursive.distinct,

@@ -24,6 +24,7 @@ mod prune;
 mod pushdown;
 mod refuse;
 mod rel;
+mod replayed;
 mod resolve;
 mod scalar;
 mod single_row;
@@ -38,10 +39,10 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use sqlparser::ast;
-use tidemark_catalog::{Catalog, Column, ObjectId, ObjectKind};
+use tidemark_catalog::{Catalog, Column, Object, ObjectId, ObjectKind};
 use tidemark_engine::{CollectionId, OperatorStatistics, Plan};
 
-use crate::context::PlanContext;
+use crate::context::{PlanContext, collection};
 use crate::error::{Notice, SqlError};
 use crate::plan::plan_query;
 use crate::resolve::{RelationSource, Resolver, ScannedRelation, relation_schema};
@@ -49,6 +50,7 @@ use crate::rewrite::postgres_semantics;
 use crate::session_state::session_state;
 pub(crate) use fallible::{can_fail, expression_can_fail};
 use rel::Scan;
+pub(crate) use replayed::{Replayed, ReplayedColumns, plan_replayed};
 use scalar::Scalars;
 
 /// What CREATE MATERIALIZED VIEW makes of a query.
@@ -103,15 +105,16 @@ pub fn plan_named_view(
     })
 }
 
-/// Plans a materialized view of the catalog again, from its text and by the names and settings it
-/// was created with.
+/// Plans a materialized view again, from its definition: its text, by the names and settings it was
+/// created with. What it reads is looked up in the catalog, itself it need not be there.
 ///
-/// Errors: whatever makes the text impossible by now; XX000 if `id` is no view.
-pub fn plan_stored_view(ctx: &PlanContext, id: ObjectId) -> Result<MaintainedPlan, SqlError> {
-    let view = ctx.catalog.get(id).and_then(|object| object.view());
-    let view = view.ok_or_else(|| SqlError::internal(format!("object {id} is no view")))?;
+/// Errors: whatever makes the text impossible by now; XX000 if it is no view.
+pub fn plan_stored_view(ctx: &PlanContext, object: &Object) -> Result<MaintainedPlan, SqlError> {
+    let view = object.view();
+    let view = view.ok_or_else(|| SqlError::internal(format!("\"{}\" is no view", object.name)))?;
+    let ctx = &ctx.under(view)?;
     let session = session_state(ctx);
-    let body = Resolver::new(ctx, &session).expand(id)?;
+    let (body, resolved) = Resolver::new(ctx, &session).expand_version(object)?;
     let logical = postgres_semantics(body, session.config_options())?;
     let names: Vec<String> = view.columns.iter().map(|column| column.name.clone()).collect();
     let options = Arc::clone(session.config_options());
@@ -121,7 +124,7 @@ pub fn plan_stored_view(ctx: &PlanContext, id: ObjectId) -> Result<MaintainedPla
         columns: maintained.columns,
         key: maintained.key,
         depends_on: view.depends_on.clone(),
-        functions: view.functions.clone(),
+        functions: resolved.functions.into_iter().collect(),
         bindings: view.bindings.clone(),
         notices: maintained.notices,
         optimized: maintained.optimized,
@@ -134,7 +137,7 @@ pub fn explain_plan(catalog: &Catalog, plan: &Plan) -> Vec<String> {
 }
 
 fn input_name(catalog: &Catalog) -> impl Fn(CollectionId) -> String {
-    |id| match catalog.get(ObjectId(id.0)) {
+    |id| match catalog.of_collection(ObjectId(id.0)) {
         Some(object) => relation_name(object),
         None => format!("#{}", id.0),
     }
@@ -206,8 +209,8 @@ pub(crate) fn plan_bound(
     let scalars = Scalars::for_session(options);
     let relation = |scan: &TableScan| {
         let Input { number, schema } = input(scan)?;
-        let (object, name) = (ObjectId(number), scan.table_name.to_string());
-        Ok(Scan { object, name, schema, types: vec![], key: None, append_only: false })
+        let (collection, name) = (CollectionId(number), scan.table_name.to_string());
+        Ok(Scan { collection, name, schema, types: vec![], key: None, append_only: false })
     };
     let resolved = resolve::resolve(logical, &relation, &scalars)?;
     lower::lower(&prune::prune(pushdown::push_down(resolved)?), &scalars)
@@ -231,7 +234,7 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.key.clone(),
     };
     Ok(Scan {
-        object: id,
+        collection: collection(catalog, id),
         name: relation_name(object),
         schema: relation_schema(object.columns()),
         types: object.columns().iter().map(|column| (column.ty, column.typmod)).collect(),
@@ -240,7 +243,7 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
     })
 }
 
-fn relation_name(object: &tidemark_catalog::Object) -> String {
+fn relation_name(object: &Object) -> String {
     match object.schema.as_str() {
         "public" => object.name.clone(),
         schema => format!("{schema}.{}", object.name),

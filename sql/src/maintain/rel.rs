@@ -14,7 +14,8 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::{Expr, ExprSchemable, lit};
-use tidemark_catalog::{ObjectId, PgType};
+use tidemark_catalog::PgType;
+use tidemark_engine::CollectionId;
 use tidemark_engine::plan::{AggregateCall, JoinKind, SetOperationKind, SortKey, WindowCall};
 
 use crate::error::SqlError;
@@ -45,7 +46,7 @@ pub(super) enum Rel {
 /// A table or materialized view, whole; in the step of a [`Recursive`], the rows so far.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
-    pub object: ObjectId,
+    pub collection: CollectionId,
     pub name: String,
     pub schema: SchemaRef,
     /// Each column's type and typmod; empty where the rows are not stored.
@@ -164,7 +165,7 @@ pub(super) struct Session {
 /// The least fixpoint of `base` and `step`, which scans `itself`.
 #[derive(Clone, Debug)]
 pub(super) struct Recursive {
-    pub itself: ObjectId,
+    pub itself: CollectionId,
     pub base: Box<Rel>,
     pub step: Box<Rel>,
     pub distinct: bool,

@@ -25,7 +25,7 @@ use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScan, Volatility, logical_plan};
 use datafusion::scalar::ScalarValue;
-use tidemark_catalog::ObjectId;
+use tidemark_engine::CollectionId;
 
 use super::interval::cast_of;
 use super::refuse;
@@ -35,6 +35,7 @@ use super::temporal::{is_now, normalized};
 use crate::error::{SqlError, state};
 use crate::plain_view;
 use crate::rewrite::names::shown;
+use crate::time_join::PointInTimeJoin;
 use widened::Resolved;
 
 /// What a relation of a plan is: the caller knows the catalog.
@@ -50,6 +51,20 @@ pub(super) fn resolve(
     let resolver =
         Resolver { relations, scalars, scopes: vec![], working: vec![], numbers: &numbers };
     resolver.rel(plan)
+}
+
+/// Expressions over the columns of a plan, over the positions of what was made of it.
+pub(super) fn over(
+    plan: &LogicalPlan,
+    rel: &Rel,
+    exprs: &[Expr],
+    scalars: &Scalars,
+) -> Result<Vec<Expr>, SqlError> {
+    let relations = |_: &TableScan| Err(SqlError::internal("an expression scans nothing"));
+    let numbers = Cell::new(0);
+    let (scopes, working) = (vec![], vec![]);
+    let resolver = Resolver { relations: &relations, scalars, scopes, working, numbers: &numbers };
+    resolver.exprs(exprs, plan.schema(), rel)
 }
 
 #[derive(Clone)]
@@ -75,7 +90,7 @@ struct QueryScope {
 #[derive(Clone)]
 struct Working {
     name: String,
-    object: ObjectId,
+    collection: CollectionId,
     schema: SchemaRef,
 }
 
@@ -133,6 +148,7 @@ impl Resolver<'_> {
                 match (node.downcast_ref(), node.downcast_ref()) {
                     (Some(Resolved { rel, .. }), _) => Ok(rel.as_ref().clone()),
                     (None, Some(join)) => self.as_of_join(join),
+                    (None, None) if node.is::<PointInTimeJoin>() => Err(refuse::point_in_time()),
                     (None, None) => Err(refuse::relation(extension.node.name())),
                 }
             }

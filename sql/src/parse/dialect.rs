@@ -3,6 +3,7 @@
 //! - `f(f(f(…)))`: names of arguments are identifiers, never expressions. sqlparser would parse
 //!   each argument twice to find out, which doubles the time with every level of nesting.
 //! - `a IS DISTINCT FROM b AND c`: b ends before AND.
+//! - `t FOR SYSTEM_TIME AS OF e`: a relation as of a time.
 //! - `-a ^ b`: a sign binds more tightly than any operator of two operands.
 
 use std::any::TypeId;
@@ -66,6 +67,10 @@ impl Dialect for TidemarkDialect {
             true => Expr::IsNotDistinctFrom(left, right),
             false => Expr::IsDistinctFrom(left, right),
         }))
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        true
     }
 
     fn identifier_quote_style(&self, identifier: &str) -> Option<char> {

@@ -6,7 +6,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use super::cursor::Cursor;
 use super::dialect::TidemarkDialect;
 use super::position::{Lines, syntax_error};
-use super::{ParsedStatement, Statement, as_of, limits, recognize, spelling};
+use super::{ParsedStatement, Statement, as_of, limits, recognize, spelling, time_clause};
 use crate::error::SqlError;
 
 pub(super) const DIALECT: TidemarkDialect = TidemarkDialect;
@@ -57,7 +57,7 @@ pub(super) fn with_parser<T>(
 ) -> Result<T, SqlError> {
     let mut parser = Parser::new(&DIALECT)
         .with_recursion_limit(limits::DEPTH_MAX)
-        .with_tokens_with_locations(as_of::spelled(tokens)?);
+        .with_tokens_with_locations(time_clause::spelled(as_of::spelled(tokens)?));
     let parsed = parse(&mut parser).and_then(|parsed| match parser.peek_token_ref().token {
         Token::EOF => Ok(parsed),
         _ => parser.expected_ref("end of statement", parser.peek_token_ref()),

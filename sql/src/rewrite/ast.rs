@@ -6,9 +6,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    self, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select,
-    SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, VisitorMut,
+    self, AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart,
+    Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, Value, VisitMut, VisitorMut,
 };
 use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
@@ -16,10 +16,11 @@ use tidemark_catalog::PgType;
 use super::rows::{self, compare_rows, row_in_subquery, rows_in_list};
 use super::table_function::{SERIES, subscripts, table_function, unnamed, unnest};
 use super::{
-    argument, as_of, from, grouping, literal, named_arguments, ties, time_window, using, values,
-    windows,
+    argument, as_of, from, grouping, literal, named_arguments, point_in_time, ties, time_window,
+    using, values, windows,
 };
 use crate::error::{SqlError, state};
+use crate::function::like_escape;
 use crate::parse::fold;
 use crate::parse::position::of_span;
 
@@ -42,14 +43,18 @@ impl VisitorMut for Rewriter {
         done(windows.and_then(|()| query_clauses(query)))
     }
 
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
-        done(rows::in_where(select).and_then(|()| grouping::multiply_out(select)))
-    }
-
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         literal::unwrap_query(query);
         values::align(&mut query.body);
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        done(rows::in_where(select).and_then(|()| grouping::multiply_out(select)))?;
+        done(select.from.iter_mut().try_for_each(|tables| {
+            point_in_time::refuse_first(tables)?;
+            point_in_time::spell(tables)
+        }))
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
@@ -60,6 +65,9 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            return done(point_in_time::spell(table_with_joins));
+        }
         done(time_window::expand(factor))
     }
 
@@ -225,6 +233,17 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = in_subquery(left, right, true);
             Ok(())
         }
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            escape_by_backslash(pattern, escape_char)
+        }
+        Expr::CompoundFieldAccess { root, access_chain }
+            if access_chain
+                .iter()
+                .all(|access| matches!(access, AccessExpr::Dot(Expr::Identifier(_)))) =>
+        {
+            *expr = field_of(root, access_chain);
+            Ok(())
+        }
         Expr::CompoundFieldAccess { root, access_chain } => {
             if let [
                 ast::AccessExpr::Subscript(ast::Subscript::Slice {
@@ -239,9 +258,6 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
                 *expr = call("array_between", vec![take(root), from, to]);
             }
             Ok(())
-        }
-        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
-            escape_by_backslash(pattern, escape_char)
         }
         Expr::InSubquery { expr: left, subquery, negated } if matches!(**left, Expr::Tuple(_)) => {
             let found = row_in_subquery(left, subquery)?;
@@ -289,45 +305,38 @@ fn in_subquery(left: &mut Expr, right: &mut Expr, negated: bool) -> Expr {
     }
 }
 
-/// A literal pattern with another escape character than the backslash, which alone the kernels
-/// know.
+/// A pattern with another escape character than the backslash, which alone the kernels know.
 fn escape_by_backslash(
     pattern: &mut Expr,
     escape: &mut Option<ast::ValueWithSpan>,
 ) -> Result<(), SqlError> {
     let Some(character) = escape.take() else { return Ok(()) };
-    let character = match character.value {
-        Value::SingleQuotedString(text) => text,
-        other => return Err(SqlError::unsupported(format!("ESCAPE {other} is not supported"))),
+    let literal = match pattern {
+        Expr::Value(value) => Some(&mut value.value),
+        _ => None,
     };
-    let mut characters = character.chars();
-    let (Some(escape), None) = (characters.next(), characters.next()) else {
-        let message = "ESCAPE takes a single character here";
-        return Err(SqlError::unsupported(message));
-    };
-    if escape == '\\' {
-        return Ok(());
-    }
-    let Expr::Value(value) = pattern else {
-        return Err(SqlError::unsupported("ESCAPE is supported for literal patterns only"));
-    };
-    let Value::SingleQuotedString(text) = &mut value.value else {
-        return Err(SqlError::unsupported("ESCAPE is supported for literal patterns only"));
-    };
-    let mut rewritten = String::new();
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            c if c == escape => {
-                rewritten.push('\\');
-                rewritten.extend(characters.next());
-            }
-            '\\' => rewritten.push_str("\\\\"),
-            c => rewritten.push(c),
+    match (literal, &character.value) {
+        (_, Value::SingleQuotedString(character)) if character == "\\" => {}
+        (Some(Value::SingleQuotedString(text)), Value::SingleQuotedString(character)) => {
+            *text = like_escape(text, character)?;
+        }
+        _ => {
+            let escape = Expr::value(character.value);
+            *pattern = call("like_escape", vec![take(pattern), escape]);
         }
     }
-    *text = rewritten;
     Ok(())
+}
+
+/// `(value).field`, a field of a composite value.
+fn field_of(root: &mut Expr, chain: &[AccessExpr]) -> Expr {
+    let fields = chain.iter().filter_map(|access| match access {
+        AccessExpr::Dot(Expr::Identifier(field)) => Some(fold(field)),
+        _ => None,
+    });
+    fields.fold(take(root), |value, field| {
+        call("get_field", vec![value, Expr::value(Value::SingleQuotedString(field))])
+    })
 }
 
 /// The operator of `OPERATOR(pg_catalog.~)`.

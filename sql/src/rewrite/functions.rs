@@ -80,6 +80,7 @@ pub(crate) fn applied(
     let mut inliner = Inliner::new(resolver);
     let mut body = inliner.body(function)?;
     outcome(VisitMut::visit(&mut body, &mut Substituter { function, arguments }))?;
+    resolver.note_functions(inliner.used);
     Ok(body)
 }
 

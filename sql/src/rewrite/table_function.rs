@@ -62,7 +62,8 @@ pub fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
 }
 
 /// Functions that give rows, and those that give them as an array.
-pub const SERIES: [(&str, &str); 10] = [
+pub const SERIES: [(&str, &str); 11] = [
+    ("_pg_expandarray", "expand_array"),
     ("generate_series", "generate_series"),
     ("jsonb_array_elements", "jsonb_elements"),
     ("jsonb_array_elements_text", "jsonb_elements_text"),

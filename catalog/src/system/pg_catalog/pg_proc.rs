@@ -329,6 +329,8 @@ pub(in crate::system) const FUNCTIONS: &[Function] = &[
     p(2297, "anyarray_out", 2275, &[2277], 's', 'f'),
     p(2298, "void_in", 2278, &[2275], 'i', 'f'),
     p(2299, "void_out", 2275, &[2278], 'i', 'f'),
+    p(2300, "trigger_in", 2279, &[2275], 'i', 'f'),
+    p(2301, "trigger_out", 2275, &[2279], 'i', 'f'),
     p(2304, "internal_in", 2281, &[2275], 'i', 'f'),
     p(2305, "internal_out", 2275, &[2281], 'i', 'f'),
     p(2312, "anyelement_in", 2283, &[2275], 'i', 'f'),

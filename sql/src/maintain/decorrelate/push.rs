@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Expr, lit};
-use tidemark_catalog::ObjectId;
+use tidemark_engine::CollectionId;
 use tidemark_engine::plan::JoinKind;
 
 use super::null_of;
@@ -31,7 +31,7 @@ pub(super) struct Push {
     /// The bindings themselves; `None`: equalities must give them.
     bindings: Option<Rel>,
     /// Rows so far of recursions that have the bindings.
-    working: Vec<ObjectId>,
+    working: Vec<CollectionId>,
 }
 
 /// `None` where equalities don't give the bindings.
@@ -103,7 +103,7 @@ impl Push {
 
     fn refers(&self, rel: &Rel) -> bool {
         rel.any(&|rel| match rel {
-            Rel::Scan(scan) => self.working.contains(&scan.object),
+            Rel::Scan(scan) => self.working.contains(&scan.collection),
             other => other.exprs().into_iter().any(|expr| self.has_outer(expr)),
         })
     }

@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{TableScan, logical_plan};
-use tidemark_catalog::ObjectId;
+use tidemark_engine::CollectionId;
 use tidemark_engine::plan::JoinKind;
 
 use super::{Resolver, Working, cast_columns, plain_schema};
@@ -24,7 +24,7 @@ const FIRST_WORKING: u64 = 1 << 62;
 impl Working {
     pub(super) fn scan(&self) -> Scan {
         Scan {
-            object: self.object,
+            collection: self.collection,
             name: self.name.clone(),
             schema: Arc::clone(&self.schema),
             types: vec![],
@@ -44,11 +44,11 @@ impl Resolver<'_> {
 
     pub(super) fn recursive(&self, query: &logical_plan::RecursiveQuery) -> Result<Rel, SqlError> {
         let schema: SchemaRef = plain_schema(&query.schema);
-        let itself = ObjectId(FIRST_WORKING + self.number() as u64);
+        let itself = CollectionId(FIRST_WORKING + self.number() as u64);
         let base = Box::new(cast_columns(self.rel(&query.static_term)?, &schema)?);
         let mut inside = self.clone();
         let name = query.name.clone();
-        inside.working.push(Working { name, object: itself, schema: Arc::clone(&schema) });
+        inside.working.push(Working { name, collection: itself, schema: Arc::clone(&schema) });
         let step = Box::new(cast_columns(inside.rel(&query.recursive_term)?, &schema)?);
         match references(&step, itself) {
             0 | 1 => {}
@@ -60,13 +60,13 @@ impl Resolver<'_> {
     }
 }
 
-fn references(rel: &Rel, itself: ObjectId) -> usize {
-    let own = usize::from(matches!(rel, Rel::Scan(scan) if scan.object == itself));
+fn references(rel: &Rel, itself: CollectionId) -> usize {
+    let own = usize::from(matches!(rel, Rel::Scan(scan) if scan.collection == itself));
     own + rel.inputs().into_iter().map(|input| references(input, itself)).sum::<usize>()
 }
 
 /// Whether each row so far gives rows of its own, whatever the others are.
-fn is_linear(join: &Join, itself: ObjectId) -> bool {
+fn is_linear(join: &Join, itself: CollectionId) -> bool {
     match join.kind {
         JoinKind::Inner => true,
         JoinKind::Left | JoinKind::Semi | JoinKind::Anti => references(&join.right, itself) == 0,
@@ -76,7 +76,7 @@ fn is_linear(join: &Join, itself: ObjectId) -> bool {
 }
 
 /// Refuses operators above the rows so far whose rows could become fewer.
-fn monotone(rel: &Rel, itself: ObjectId) -> Result<(), SqlError> {
+fn monotone(rel: &Rel, itself: CollectionId) -> Result<(), SqlError> {
     if references(rel, itself) == 0 {
         return Ok(());
     }

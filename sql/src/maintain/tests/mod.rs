@@ -44,6 +44,8 @@ fn view(sql: &str, of: &[(&str, PgType)], key: Option<Vec<usize>>) -> View {
         key,
         functions: vec![],
         version: 1,
+        collection: None,
+        widths: std::collections::BTreeMap::new(),
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),
         bindings: Default::default(),
