@@ -28,6 +28,7 @@ mod named_arguments;
 pub mod names;
 pub mod natural;
 pub mod now;
+pub mod outer_aggregate;
 pub mod parameters;
 mod point_in_time;
 mod reg;

@@ -21,6 +21,7 @@ mod exact;
 pub mod exact_float;
 mod exact_int;
 mod extremum;
+mod histogram;
 mod interval;
 mod jsonb_agg;
 mod max_by;
@@ -66,6 +67,7 @@ pub const AGGREGATES: &[&dyn AggregateFunction] = &[
     &covariance::REGR_SYY,
     &ordered::FIRST_VALUE,
     &ordered::LAST_VALUE,
+    &histogram::Histogram,
     &jsonb_agg::JsonbAgg,
     &jsonb_agg::JsonbObjectAgg,
     &extremum::MAX,
