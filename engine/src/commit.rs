@@ -70,6 +70,8 @@ pub struct Change {
     pub ddl: Vec<Vec<u8>>,
     pub create_tables: Vec<TableDef>,
     pub drop_tables: Vec<CollectionId>,
+    /// How long the pasts of these tables are kept from now on; `None`: for ever.
+    pub retentions: Vec<(CollectionId, Option<Duration>)>,
     /// Also of tables made here. Those of one table are one write: all deletes, then all inserts.
     pub writes: Vec<TableWrite>,
     /// Not logged; whoever made the `ddl` makes them again at the next start.
@@ -84,6 +86,18 @@ pub struct ViewDef {
     pub plan: Plan,
     /// Columns that identify a row of the output; no columns: there is at most one row.
     pub key: Option<Vec<usize>>,
+    /// How long before the present the store keeps what the view was.
+    pub history_retention: Duration,
+}
+
+/// How long a view's past is kept unless it says otherwise.
+pub const HISTORY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl ViewDef {
+    /// A view whose past is kept for a day.
+    pub fn new(id: CollectionId, plan: Plan, key: Option<Vec<usize>>) -> ViewDef {
+        ViewDef { id, plan, key, history_retention: HISTORY_RETENTION }
+    }
 }
 
 /// Why there is no commit.

@@ -20,8 +20,8 @@ use crate::maintenance::Maintenance;
 pub use crate::maintenance::ViewStatus;
 use crate::plan::Plan;
 use crate::quarantine::Quarantine;
-pub use crate::store::ReadGuard;
 use crate::store::{Horizon, Relation, Tables};
+pub use crate::store::{ReadAtError, ReadGuard};
 use crate::time::{Clock, CollectionId, SystemClock, Timestamp};
 
 /// How often due expiries are made when no read asks for them.
@@ -103,6 +103,12 @@ impl Engine {
     /// stays until the guard is dropped.
     pub fn begin_read(&self) -> ReadGuard {
         self.horizon.begin_read(&self.clock)
+    }
+
+    /// Holds a time of the past to read at, or one that is closed by it. Whether a relation reaches
+    /// back so far, [`Relation::check_readable`] says after this.
+    pub fn begin_read_at(&self, at: Timestamp) -> Result<ReadGuard, ReadAtError> {
+        self.horizon.begin_read_at(&self.clock, at)
     }
 
     /// The wall clock; closes nothing.

@@ -21,13 +21,15 @@ pub mod oracle;
 pub mod plan;
 mod quarantine;
 mod render;
+pub mod replay;
 mod state;
 pub mod store;
 pub mod time;
 mod updates;
 
 pub use commit::{
-    BoxError, Change, CommitError, Evaluate, EvaluateContext, TableDef, TableWrite, ViewDef,
+    BoxError, Change, CommitError, Evaluate, EvaluateContext, HISTORY_RETENTION, TableDef,
+    TableWrite, ViewDef,
 };
 pub use contain::is_contained;
 pub use engine::{
@@ -36,6 +38,6 @@ pub use engine::{
 pub use expression::Expr;
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
-pub use store::{Lookup, Relation, Rows, Spans};
+pub use store::{Lookup, ReadAtError, Relation, Rows, Spans};
 pub use time::{CollectionId, Diff, RowId, Timestamp};
 pub use updates::Updates;

@@ -22,8 +22,9 @@
 //!   8  4  format version, 1          4  4  crc32c of: salt (8), place of the record in the
 //!  12  8  number of the segment               file (8), bytes 8.. of the record
 //!  20  8  salt, random               8  8  length of the payload
-//!  28  8  length of the segment     16  1  kind: 1 group, 2 reservation
-//!         before, 0 for the first   17  …  payload
+//!  28  8  length of the segment     16  1  kind: 1 group, 2 reservation, 3 group with an
+//!         before, 0 for the first          extension
+//!                                  17  …  payload
 //!  36  4  crc32c of bytes 0..36
 //!  40  …  records
 //! ```
@@ -31,9 +32,10 @@
 //! The salt keeps user data that looks like a record from passing for one. The payload of a
 //! reservation is a time (8): readers may have been given times up to it. Of all reservations,
 //! those in groups included, the last one in the log holds; whoever opens it goes on above that.
-//! Group payloads stand in `group.rs`, the rows in them in `rows.rs`.
+//! Group payloads stand in `group.rs` and `extension.rs`, the rows in them in `rows.rs`.
 
 mod directory;
+mod extension;
 mod group;
 mod lock;
 mod memory;
@@ -45,6 +47,7 @@ mod tests;
 use std::io;
 
 pub use directory::Directory;
+pub use extension::{Extension, GroupLoad, ReplayLoad, Times};
 pub use group::{EncodedRows, Group, GroupWrite, ReplayGroup, ReplayWrite};
 pub use lock::{DirectoryLock, LockError};
 pub use memory::{Fault, MemoryStorage};

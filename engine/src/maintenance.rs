@@ -21,6 +21,9 @@ use crate::store::{Horizon, Relation};
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::Updates;
 
+/// What a view keeps of its past takes no more than this, however long it is to be kept.
+const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// A view's state as `Engine::views` tells it.
 #[derive(Clone, Copy, Debug)]
 pub struct ViewStatus {
@@ -223,6 +226,8 @@ impl Maintenance {
             self.workers.len(),
             &self.horizon,
         );
+        relation.limit_past(Some(def.history_retention), Some(HISTORY_BYTES_MAX));
+        relation.forget_before(time);
         let mut tables = BTreeMap::new();
         let mut upstream = BTreeSet::new();
         let mut below = BTreeSet::new();

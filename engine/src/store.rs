@@ -1,9 +1,9 @@
 //! The store: the rows of tables and of views' outputs, readable at every time that still matters.
 //!
 //! A [`Relation`] holds the rows; each shard of it is written by one [`Writer`] and read by anyone.
-//! A row is there at `at` iff begin ≤ at < end. The [`Horizon`] knows the oldest time that is still
-//! read: rows that ended at or before it are dropped. [`Tables`] is the list of the tables'
-//! relations.
+//! A row is there at `at` iff begin ≤ at < end. The [`Horizon`] knows the oldest time that is read
+//! as the present: rows that ended at or before it move into the past, which is kept within limits.
+//! [`Tables`] is the list of the tables' relations.
 
 mod chunk;
 mod compact;
@@ -11,6 +11,7 @@ mod horizon;
 mod index;
 mod key;
 mod load;
+mod past;
 mod relation;
 mod spans;
 mod tables;
@@ -23,7 +24,7 @@ mod tests;
 
 pub use chunk::Rows;
 pub(crate) use chunk::payload_bytes;
-pub use horizon::{Horizon, ReadGuard};
+pub use horizon::{Horizon, ReadAtError, ReadGuard};
 pub use load::Loader;
 pub use relation::{Lookup, Relation};
 pub use spans::Spans;

@@ -17,6 +17,7 @@ pub mod panic;
 pub mod rows;
 pub mod session;
 mod sessions;
+mod told;
 mod transaction;
 pub mod wire;
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use pgwire::messages::response::TransactionStatus;
+use tidemark_sql::context::Tell;
 use tidemark_sql::error::{SqlError, SqlState, state};
 use tidemark_sql::{ParsedStatement, PlanContext, QueryPlan, Settings};
 
@@ -17,6 +18,7 @@ use crate::cancel::Cancel;
 use crate::coordinator::Coordinator;
 use crate::rows::Rows;
 use crate::sessions::{Doing, Registered, activity, wall_clock};
+use crate::told::Told;
 use crate::transaction::{Transaction, serialization_failure};
 
 /// One connection's state.
@@ -36,6 +38,8 @@ pub struct Session {
     pub portals: HashMap<String, Portal>,
     /// Said, not yet sent.
     pub notices: Vec<Notice>,
+    /// Said by a statement while it runs, to be sent at once.
+    pub told: Arc<Told>,
     pub cancel: Cancel,
     /// What others see of it.
     pub doing: Doing,
@@ -124,6 +128,7 @@ impl Session {
             prepared: HashMap::new(),
             portals: HashMap::new(),
             notices: Vec::new(),
+            told: Arc::default(),
             cancel,
             replan: false,
         }
@@ -186,11 +191,25 @@ impl Session {
 
     pub fn notice(&mut self, notice: impl Into<Notice>) {
         let notice = notice.into();
-        let rank = |level: &str| LEVELS.iter().position(|l| l.eq_ignore_ascii_case(level));
-        let lowest = self.settings.get("client_min_messages").unwrap_or_default();
-        if rank(notice.severity) >= rank(&lowest) {
+        if self.wants(notice.severity) {
             self.notices.push(notice);
         }
+    }
+
+    /// Whether the client wants to be told something of this severity.
+    fn wants(&self, severity: &str) -> bool {
+        let rank = |level: &str| LEVELS.iter().position(|l| l.eq_ignore_ascii_case(level));
+        let lowest = self.settings.get("client_min_messages").unwrap_or_default();
+        rank(severity) >= rank(&lowest)
+    }
+
+    /// For what a statement says while it runs.
+    pub fn tell(&self) -> Tell {
+        if !self.wants("NOTICE") {
+            return Tell::default();
+        }
+        let told = Arc::clone(&self.told);
+        Tell(Some(Arc::new(move |notice| told.add(notice.into()))))
     }
 
     /// A statement failed: a block goes into the failed state, an implicit one is over.

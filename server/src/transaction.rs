@@ -260,6 +260,7 @@ impl Transaction {
             drop_tables: staged.drop_tables,
             drop_views: staged.drop_views,
             writes: writes.clone(),
+            ..Change::default()
         };
         Some(Commit {
             change,

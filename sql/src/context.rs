@@ -13,6 +13,7 @@ use tidemark_catalog::system::{
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, View};
 use tidemark_engine::{CollectionId, Engine, Timestamp};
 
+use crate::error::Notice;
 use crate::error::SqlError;
 use crate::overlay::Overlay;
 use crate::plan::base_tables;
@@ -28,6 +29,26 @@ pub struct PlanContext {
     pub database: String,
     /// What pg_stat_activity shows: the server's connections, fetched only when they are read.
     pub activity: Option<ActivitySource>,
+    /// Who is told what happens while a statement runs.
+    pub tell: Tell,
+}
+
+/// Takes notices of a statement in progress, from any thread; or nobody listens.
+#[derive(Clone, Default)]
+pub struct Tell(pub Option<Arc<dyn Fn(Notice) + Send + Sync>>);
+
+impl Tell {
+    pub fn tell(&self, notice: Notice) {
+        if let Some(listener) = &self.0 {
+            listener(notice);
+        }
+    }
+}
+
+impl std::fmt::Debug for Tell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tell")
+    }
 }
 
 /// Lists the server's connections.

@@ -33,7 +33,7 @@ use tidemark_engine::{RowId, TableWrite};
 use crate::context::{PlanContext, ReadView};
 use crate::error::SqlError;
 use crate::parse::Statement;
-use crate::plan::{base_tables, is_materialized, on_large_stack, scanned};
+use crate::plan::{base_tables, is_materialized, on_large_stack, replayed, scanned};
 use target::Target;
 
 /// What a statement changes and returns.
@@ -58,6 +58,8 @@ pub struct DmlPlan {
     pub views: Vec<ObjectId>,
     /// Tables under `reads` all the way down.
     pub base_tables: Vec<ObjectId>,
+    /// It replays the past, which takes long: not in the middle of a commit.
+    pub replays: bool,
     pub parameters: Vec<DataType>,
     /// Columns of RETURNING.
     pub returning: Option<SchemaRef>,
@@ -152,9 +154,10 @@ fn describe(
     returning: Option<SchemaRef>,
     param_types: &[Option<DataType>],
 ) -> Result<DmlPlan, SqlError> {
-    let mut reads = BTreeSet::new();
+    let (mut reads, mut replays) = (BTreeSet::new(), false);
     for plan in plans {
         reads.extend(scanned(plan)?);
+        replays |= !replayed(plan)?.is_empty();
     }
     let catalog = &ctx.catalog;
     Ok(DmlPlan {
@@ -162,6 +165,7 @@ fn describe(
         views: reads.iter().copied().filter(|id| is_materialized(catalog, *id)).collect(),
         base_tables: base_tables(catalog, &reads).into_iter().collect(),
         reads: reads.into_iter().filter(|id| *id != target).collect(),
+        replays,
         parameters: param_types.iter().flatten().cloned().collect(),
         returning,
     })

@@ -24,6 +24,7 @@ pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;
 pub use spelling::FRAME_EXCLUDE;
 pub use statement::*;
+pub use time_clause::CURRENT_VERSION;
 
 use crate::error::SqlError;
 

@@ -266,15 +266,14 @@ pub(crate) fn scanned(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError
     Ok(found)
 }
 
-/// Tables and materialized views whose past a plan joins. They are not read at its snapshot.
-fn replayed(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError> {
+/// Tables and views whose past a plan joins. They are not read at its snapshot.
+pub(crate) fn replayed(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError> {
     let mut found = BTreeSet::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Extension(extension) = node
             && let Some(join) = extension.node.as_any().downcast_ref::<PointInTimeJoin>()
         {
-            found.extend(scanned(&join.right)?);
-            found.extend(replayed(&join.right)?);
+            found.insert(join.relation()?.1);
         }
         Ok(TreeNodeRecursion::Continue)
     })?;

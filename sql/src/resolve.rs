@@ -23,14 +23,18 @@ use datafusion::logical_expr::{
 };
 use sqlparser::ast::{self, TableFactor};
 use tidemark_catalog::system::SystemTable;
-use tidemark_catalog::{CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, View};
+use tidemark_catalog::{
+    CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, VersionSelection, View,
+};
 
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
 use crate::function;
 use crate::plain_view;
 use crate::plan::plan_body;
+use crate::rewrite::version_clause::unmarked;
 use crate::rewrite::{argument, bpchar};
+use crate::version;
 
 /// Deepest nesting of plain views.
 const VIEW_DEPTH_MAX: usize = 64;
@@ -53,7 +57,13 @@ pub enum ScannedRelation {
     System(&'static SystemTable),
     /// Rows that a statement works on itself, like `excluded`, by name.
     Given(String),
+    /// A table or a view, not expanded, at times of its past: no snapshot has its rows. With the
+    /// version that is selected; `None`: at each time the one in force.
+    Past(ObjectId, Option<VersionSelection>),
 }
+
+/// Before a name in a query: what it means is read in its past.
+pub const PAST: char = '\u{2}';
 
 impl TableSource for RelationSource {
     fn schema(&self) -> SchemaRef {
@@ -151,6 +161,11 @@ impl<'a> Resolver<'a> {
 
     fn lookup(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {
         let (schema, table) = (name.schema(), name.table());
+        let (table, in_past) = match table.strip_prefix(PAST) {
+            Some(table) => (table, true),
+            None => (table, false),
+        };
+        let (table, version) = unmarked(table)?;
         if schema.is_none()
             && let Some(given) = self.given.get(table)
         {
@@ -170,8 +185,21 @@ impl<'a> Resolver<'a> {
         };
         match found {
             Some(Found::Object(object)) => {
-                self.note(written, object.id, matches!(object.kind, ObjectKind::View(_)));
-                self.object(object.id)
+                let id = object.id;
+                let expanded = matches!(object.kind, ObjectKind::View(_)) || version.is_some();
+                self.note(written, id, expanded);
+                if version.is_some() && object.view().is_none() {
+                    return Err(no_versions(object).into());
+                }
+                match version {
+                    _ if in_past => self.unexpanded(object, ScannedRelation::Past(id, version)),
+                    Some(which) => self.version(object, which),
+                    None => self.object(id),
+                }
+            }
+            Some(Found::System(system)) if in_past || version.is_some() => {
+                let message = format!("system table \"{}\" has no past", system.name);
+                Err(SqlError::unsupported(message).into())
             }
             Some(Found::System(system)) => Ok(Arc::new(RelationSource {
                 relation: ScannedRelation::System(system),
@@ -241,6 +269,16 @@ impl<'a> Resolver<'a> {
                 return self.narrowed(id, plain_view::bounded(self.expand(id)?));
             }
         };
+        self.unexpanded(object, relation)
+    }
+
+    /// A scan of an object's columns.
+    fn unexpanded(
+        &self,
+        object: &Object,
+        relation: ScannedRelation,
+    ) -> Result<Arc<dyn TableSource>> {
+        let id = object.id;
         let schema = bpchar::marked(relation_schema(object.columns()), object.columns());
         let source = Arc::new(RelationSource { relation, schema, with_row_ids: false });
         match self.width(id).is_some_and(|width| width < object.columns().len()) {
@@ -249,6 +287,15 @@ impl<'a> Resolver<'a> {
                 self.narrowed(id, scan.build()?)
             }
             false => Ok(source),
+        }
+    }
+
+    /// A version of a view: the rows that are kept if it is that of the present.
+    fn version(&self, object: &Object, which: VersionSelection) -> Result<Arc<dyn TableSource>> {
+        let selected = version::selected(&self.ctx.catalog, object.id, which)?;
+        match selected.until {
+            None if self.definitions.is_none() => self.object(object.id),
+            _ => self.narrowed(object.id, self.expand_at(object.id, which)?),
         }
     }
 
@@ -322,6 +369,12 @@ impl<'a> Resolver<'a> {
             relation_planners: self.relation_planners.clone(),
         })
     }
+}
+
+fn no_versions(object: &Object) -> SqlError {
+    let (noun, name) = (object.kind.noun(), &object.name);
+    let message = format!("{noun} \"{name}\" has no versions: only views do");
+    SqlError::new(sqlstate::WRONG_OBJECT_TYPE, message)
 }
 
 /// For a version of a view that read something which is gone (S22).

@@ -41,6 +41,7 @@ mod time_window;
 mod types;
 pub mod using;
 mod values;
+pub mod version_clause;
 mod windows;
 
 pub use checked::check_overflow;

@@ -261,6 +261,9 @@ impl Run<'_> {
                 let context = self.ctx.system_context(self.read.now);
                 Arc::new(GivenRows { batch: table.rows(&context) })
             }
+            ScannedRelation::Past(..) => {
+                return Err(SqlError::internal("a snapshot has no past").into());
+            }
             ScannedRelation::Given(name) => {
                 let batch = self.given.get(name).cloned();
                 let batch = batch.unwrap_or_else(|| RecordBatch::new_empty(source.schema.clone()));

@@ -56,6 +56,7 @@ impl Session {
             user: "me".to_string(),
             database: "db".to_string(),
             activity: None,
+            tell: crate::context::Tell::default(),
         }
     }
 
@@ -131,11 +132,11 @@ impl Session {
             Statement::CreateTable(create) => {
                 let table = ddl::define_table(&self.context(), create)?;
                 let id = self.catalog.next_id();
-                let def = TableDef {
-                    id: CollectionId(id.0),
-                    schema: relation_schema(&table.columns),
-                    primary_key: table.primary_key.clone(),
-                };
+                let def = TableDef::new(
+                    CollectionId(id.0),
+                    relation_schema(&table.columns),
+                    table.primary_key.clone(),
+                );
                 let kind = ObjectKind::Table(Table {
                     columns: table.columns,
                     primary_key: table.primary_key,
@@ -194,8 +195,7 @@ impl Session {
         };
         self.create(Object::new(id, &schema, &name, kind));
         if let Some(maintained) = maintained {
-            let def =
-                ViewDef { id: CollectionId(id.0), plan: maintained.plan, key: maintained.key };
+            let def = ViewDef::new(CollectionId(id.0), maintained.plan, maintained.key);
             self.commit(Change { create_views: vec![def], ..Change::default() });
         }
         Ok("CREATE VIEW".to_string())

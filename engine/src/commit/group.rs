@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -26,6 +27,7 @@ pub struct Group {
     creates: Vec<TableDef>,
     writes: BTreeMap<CollectionId, TableChange>,
     drops: Vec<CollectionId>,
+    retentions: Vec<(CollectionId, Option<Duration>)>,
     create_views: Vec<ViewDef>,
     drop_views: Vec<CollectionId>,
     bytes: usize,
@@ -57,7 +59,8 @@ impl Applied<'_> {
         {
             return Err(CommitError::Rejected("a table of that id exists".into()));
         }
-        for id in &change.drop_tables {
+        let altered = change.retentions.iter().map(|(id, _)| id);
+        for id in change.drop_tables.iter().chain(altered) {
             self.writer(*id, &created)?;
         }
         let mut prepared = vec![];
@@ -75,6 +78,10 @@ impl Applied<'_> {
         group.creates.extend(change.create_tables);
         for (table, prepared) in prepared {
             self.write(table, prepared, group);
+        }
+        for (id, retention) in change.retentions {
+            self.writers[&id].relation().limit_past(retention, None);
+            group.retentions.push((id, retention));
         }
         for id in change.drop_tables {
             self.writers.remove(&id);
@@ -134,6 +141,7 @@ impl Group {
             creates: vec![],
             writes: BTreeMap::new(),
             drops: vec![],
+            retentions: vec![],
             create_views: vec![],
             drop_views: vec![],
             bytes: 0,
@@ -177,6 +185,8 @@ impl Group {
             creates: self.creates,
             writes,
             drops: self.drops.clone(),
+            retentions: self.retentions,
+            ..log::Group::default()
         };
         let publication = Publication {
             time,
@@ -188,6 +198,7 @@ impl Group {
         let logged = !(record.ddl.is_empty()
             && record.creates.is_empty()
             && record.writes.is_empty()
+            && record.retentions.is_empty()
             && record.drops.is_empty());
         let published = !(publication.updates.is_empty()
             && publication.drop_tables.is_empty()

@@ -123,6 +123,11 @@ impl Recovery {
                 return Err(format!("table {} is made again", table.id));
             }
         }
+        for (id, retention) in group.extension.retentions {
+            let table = self.tables.get(&id);
+            let table = table.ok_or_else(|| format!("there is no table {id} to alter"))?;
+            table.loader.relation().limit_past(retention, None);
+        }
         for write in group.writes {
             self.replay_write(time, write)?;
         }

@@ -64,7 +64,7 @@ fn start(storage: &MemoryStorage) -> Running {
 /// A fresh engine with two tables of (key, value), keyed by key.
 fn fresh() -> Running {
     let running = start(&MemoryStorage::new());
-    let tables = [TABLE, OTHER].map(|id| TableDef { id, schema: schema(), primary_key: vec![0] });
+    let tables = [TABLE, OTHER].map(|id| TableDef::new(id, schema(), vec![0]));
     let change = Change {
         create_tables: tables.to_vec(),
         ddl: vec![b"create".to_vec()],
@@ -231,7 +231,7 @@ fn a_commit_that_fails_leaves_nothing_and_harms_no_other() {
     let nowhere = running.submit(|_| Ok(writes(vec![insert(CollectionId(9), &[(1, 1)])])));
     let made_for_nothing = running.submit(|_| {
         let id = CollectionId(5);
-        let table = TableDef { id, schema: schema(), primary_key: vec![] };
+        let table = TableDef::new(id, schema(), vec![]);
         let mut change = writes(vec![insert(TABLE, &[(1, 1)])]);
         change.create_tables = vec![table];
         Ok(change)

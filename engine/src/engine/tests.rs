@@ -48,7 +48,7 @@ fn views_equal_the_oracle_on_every_road() {
 fn a_duplicate_key_leaves_nothing() {
     let harness = Harness::open(2);
     let schema = table_schema(2);
-    let def = TableDef { id: CollectionId(9), schema: schema.clone(), primary_key: vec![0] };
+    let def = TableDef::new(CollectionId(9), schema.clone(), vec![0]);
     let change = Change { create_tables: vec![def], ..Change::default() };
     harness.commit(change).expect("a table");
     let mut random = StdRng::seed_from_u64(1);
@@ -66,11 +66,7 @@ fn a_duplicate_key_leaves_nothing() {
 #[test]
 fn what_stands_above_a_view_moves_with_it() {
     let mut harness = Harness::open(2);
-    let tables = [1, 2].map(|id| TableDef {
-        id: CollectionId(id),
-        schema: table_schema(id),
-        primary_key: vec![],
-    });
+    let tables = [1, 2].map(|id| TableDef::new(CollectionId(id), table_schema(id), vec![]));
     harness.commit(Change { create_tables: tables.into(), ..Change::default() }).expect("tables");
     harness.create_view(20, already(2, 3));
     let lower = &harness.views[&CollectionId(20)];
@@ -142,11 +138,7 @@ fn four_roads(seed: u64) {
     eprintln!("TIDEMARK_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut harness = Harness::open(1 + (seed % 4) as usize);
-    let tables = [1, 2].map(|id| TableDef {
-        id: CollectionId(id),
-        schema: table_schema(id),
-        primary_key: vec![],
-    });
+    let tables = [1, 2].map(|id| TableDef::new(CollectionId(id), table_schema(id), vec![]));
     let change = Change { create_tables: tables.into(), ..Change::default() };
     harness.commit(change).expect("tables");
     let plan = random_plan(&mut random, 1 + (seed % 3) as u32, harness.scale);
@@ -221,7 +213,7 @@ impl Harness {
     }
 
     fn create_view(&mut self, id: u64, plan: Plan) {
-        let def = ViewDef { id: CollectionId(id), plan: plan.clone(), key: None };
+        let def = ViewDef::new(CollectionId(id), plan.clone(), None);
         self.commit(Change { create_views: vec![def], ..Change::default() }).expect("a view");
         self.views.insert(CollectionId(id), plan);
     }

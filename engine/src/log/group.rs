@@ -18,15 +18,18 @@
 //!
 //! In this order it is applied: a row may be inserted and deleted in one group. A schema is an
 //! Arrow IPC schema message (flatbuffer), a batch is as in `rows.rs`. The deleted rows are there
-//! for `changes()` and for sealing; recovery skips them.
+//! for `changes()` and for sealing; recovery skips them. In a record of kind 3 what stands in
+//! `extension.rs` follows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::ipc::convert::try_schema_from_flatbuffer_bytes;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 
+use super::extension::{Extension, GroupLoad};
 use super::rows::{Reader, RowsBuilder, write_batch};
 use crate::store::TableDef;
 use crate::time::{CollectionId, RowId, Timestamp};
@@ -41,6 +44,11 @@ pub struct Group {
     pub creates: Vec<TableDef>,
     pub writes: Vec<GroupWrite>,
     pub drops: Vec<CollectionId>,
+    /// Of tables that were there already.
+    pub retentions: Vec<(CollectionId, Option<Duration>)>,
+    /// Applied before the writes.
+    pub loads: Vec<GroupLoad>,
+    pub closes: Vec<CollectionId>,
 }
 
 /// What it did to one table.
@@ -63,6 +71,7 @@ pub struct ReplayGroup<'a> {
     pub creates: Vec<TableDef>,
     pub writes: Vec<ReplayWrite<'a>>,
     pub drops: Vec<CollectionId>,
+    pub extension: Extension<'a>,
 }
 
 /// A write read back.
@@ -136,7 +145,8 @@ pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<ReplayGroup<'a>, String> {
     let creates = reader.many(decode_table)?;
     let writes = reader.many(decode_write)?;
     let drops = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
-    Ok(ReplayGroup { time, reserved, ddl, creates, writes, drops })
+    let extension = Extension::default();
+    Ok(ReplayGroup { time, reserved, ddl, creates, writes, drops, extension })
 }
 
 fn encode_write(write: &GroupWrite, bytes: &mut Vec<u8>) {
@@ -156,7 +166,7 @@ fn decode_table(reader: &mut Reader<'_>) -> Result<TableDef, String> {
     let schema = reader.bytes(length)?.to_vec();
     let schema = try_schema_from_flatbuffer_bytes(&schema);
     let schema = Arc::new(schema.map_err(|error| error.to_string())?);
-    Ok(TableDef { id, schema, primary_key })
+    Ok(TableDef::new(id, schema, primary_key))
 }
 
 fn decode_write<'a>(reader: &mut Reader<'a>) -> Result<ReplayWrite<'a>, String> {
@@ -168,7 +178,7 @@ fn decode_write<'a>(reader: &mut Reader<'a>) -> Result<ReplayWrite<'a>, String> 
     Ok(ReplayWrite { table, deleted_ids, deleted, first, inserted })
 }
 
-fn section<'a>(reader: &mut Reader<'a>) -> Result<EncodedRows<'a>, String> {
+pub(super) fn section<'a>(reader: &mut Reader<'a>) -> Result<EncodedRows<'a>, String> {
     let length = usize::try_from(reader.u64()?).map_err(|error| error.to_string())?;
     let mut reader = Reader::new(reader.bytes(length)?);
     let batches = reader.count()?;
@@ -182,7 +192,7 @@ fn encode_schema(schema: &Schema) -> Vec<u8> {
     generator.schema_to_bytes_with_dictionary_tracker(schema, &mut tracker, &options).ipc_message
 }
 
-fn put_section(bytes: &mut Vec<u8>, batches: &[RecordBatch]) {
+pub(super) fn put_section(bytes: &mut Vec<u8>, batches: &[RecordBatch]) {
     let begin = bytes.len();
     put_u64(bytes, 0);
     put_count(bytes, batches.len());
@@ -191,11 +201,11 @@ fn put_section(bytes: &mut Vec<u8>, batches: &[RecordBatch]) {
     bytes[begin..begin + 8].copy_from_slice(&length.to_le_bytes());
 }
 
-fn put_u64(bytes: &mut Vec<u8>, value: u64) {
+pub(super) fn put_u64(bytes: &mut Vec<u8>, value: u64) {
     bytes.extend(value.to_le_bytes());
 }
 
-fn put_count(bytes: &mut Vec<u8>, count: usize) {
+pub(super) fn put_count(bytes: &mut Vec<u8>, count: usize) {
     let count = u32::try_from(count).expect("fewer than four thousand million of anything");
     bytes.extend(count.to_le_bytes());
 }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::rows::Reader;
-use super::{LogError, Record, Replay, group};
+use super::{LogError, Record, Replay, extension, group};
 use crate::time::Timestamp;
 
 pub const HEADER_BYTES: usize = 40;
@@ -13,6 +13,7 @@ const VERSION: u32 = 1;
 const RECORD_MAGIC: [u8; 4] = [0xf7, b'T', b'M', b'R'];
 const GROUP: u8 = 1;
 const RESERVE: u8 = 2;
+const EXTENDED_GROUP: u8 = 3;
 
 /// The file of a segment.
 pub fn name(number: u64) -> String {
@@ -81,7 +82,10 @@ pub fn encode(record: &Record, salt: u64, offset: u64) -> Vec<u8> {
     bytes[16] = match record {
         Record::Group(group) => {
             group::encode(group, &mut bytes);
-            GROUP
+            match extension::encode(group, &mut bytes) {
+                true => EXTENDED_GROUP,
+                false => GROUP,
+            }
         }
         Record::Reserve(time) => {
             bytes.extend(time.0.to_le_bytes());
@@ -127,6 +131,11 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Replay<'_>, String> {
     let mut reader = Reader::new(payload);
     let record = match kind {
         GROUP => Replay::Group(group::decode(&mut reader)?),
+        EXTENDED_GROUP => {
+            let mut group = group::decode(&mut reader)?;
+            group.extension = extension::decode(&mut reader)?;
+            Replay::Group(group)
+        }
         RESERVE => Replay::Reserve(Timestamp(reader.u64()?)),
         other => return Err(format!("records of kind {other} are unknown")),
     };

@@ -54,7 +54,7 @@ fn every_type() -> RecordBatch {
 }
 
 fn table(id: u64, schema: SchemaRef) -> TableDef {
-    TableDef { id: CollectionId(id), schema, primary_key: vec![1, 3] }
+    TableDef::new(CollectionId(id), schema, vec![1, 3])
 }
 
 fn group(time: u64, rows: &RecordBatch, first: u64) -> Group {
@@ -110,8 +110,24 @@ fn decoded(
         });
     }
     let ddl = group.ddl.into_iter().map(<[u8]>::to_vec).collect();
-    let ReplayGroup { time, reserved, creates, drops, .. } = group;
-    Ok(Group { time, reserved, ddl, creates, writes, drops })
+    let ReplayGroup { time, reserved, mut creates, drops, extension, .. } = group;
+    for (id, retention) in extension.retentions {
+        creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.retention = retention);
+    }
+    let mut loads = vec![];
+    for load in extension.loads {
+        loads.push(GroupLoad {
+            table: load.table,
+            first: load.first,
+            rows: rows(load.table, load.rows)?,
+            begins: load.begins.iter().collect(),
+            ended: load.ended.iter().collect(),
+            ends: load.ends.iter().collect(),
+        });
+    }
+    let closes = extension.closes;
+    let retentions = vec![];
+    Ok(Group { time, reserved, ddl, creates, writes, drops, retentions, loads, closes })
 }
 
 /// A few records in segments of some size.

@@ -130,6 +130,15 @@ impl Nested {
         out
     }
 
+    /// How far a step should go that may go to `upper`, so that it stays short.
+    pub fn slice(&self, upper: u64) -> u64 {
+        let upper = match &self.kind {
+            Kind::Operator { operator, .. } => operator.slice(upper),
+            _ => upper,
+        };
+        self.inputs.iter().fold(upper, |upper, input| input.slice(upper))
+    }
+
     /// What all operators keep.
     pub fn state(&self) -> StateSize {
         let own = match &self.kind {

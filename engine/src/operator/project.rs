@@ -5,9 +5,11 @@
 //! State    none
 //! Errors   a row for which an expression fails leaves the output and is reported
 
+use std::any::Any;
 use std::fmt;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::physical_expr::expressions::Column;
 
 use super::{Operator, StepContext};
 use crate::expression::{Expr, evaluate};
@@ -20,6 +22,14 @@ pub struct ProjectPlan {
     pub input: Plan,
     pub exprs: Vec<Expr>,
     pub schema: SchemaRef,
+}
+
+impl ProjectPlan {
+    /// Which column of the input is column `at` as it is, if one is.
+    pub(crate) fn column_at(&self, at: usize) -> Option<usize> {
+        let expr: &dyn Any = self.exprs[at].as_ref();
+        expr.downcast_ref::<Column>().map(Column::index)
+    }
 }
 
 impl fmt::Display for ProjectPlan {

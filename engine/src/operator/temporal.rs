@@ -202,15 +202,15 @@ pub(crate) fn now_batch(times: &[u64]) -> RecordBatch {
 }
 
 /// When the bounds of a batch's rows change.
-struct Instants {
+pub(crate) struct Instants {
     /// Bound by bound, a value for each row that has them.
-    of_bounds: Vec<Vec<Option<u64>>>,
+    pub of_bounds: Vec<Vec<Option<u64>>>,
     /// The rows that have them; `None` = all.
-    rows: Option<Vec<u32>>,
+    pub rows: Option<Vec<u32>>,
     errors: Vec<RowError>,
 }
 
-fn instants_of(bounds: &[Bound], batch: &RecordBatch) -> Instants {
+pub(crate) fn instants_of(bounds: &[Bound], batch: &RecordBatch) -> Instants {
     let values: Vec<Expr> = bounds.iter().map(|bound| bound.value.clone()).collect();
     let evaluated = evaluate(&values, batch);
     let of_bounds =

@@ -52,12 +52,17 @@ pub(crate) struct Unnest {
     schema: SchemaRef,
 }
 
+/// The columns of the input that stay.
+pub(crate) fn kept(plan: &UnnestPlan) -> Vec<usize> {
+    let columns = 0..plan.input.schema().fields().len();
+    columns.filter(|column| !plan.lists.contains(column)).collect()
+}
+
 impl Unnest {
     pub fn new(plan: &UnnestPlan) -> Self {
-        let columns = 0..plan.input.schema().fields().len();
         Unnest {
             lists: plan.lists.clone(),
-            kept: columns.filter(|column| !plan.lists.contains(column)).collect(),
+            kept: kept(plan),
             ordinality: plan.ordinality,
             schema: plan.schema.clone(),
         }

@@ -202,14 +202,47 @@ fn random_predicate(random: &mut StdRng, schema: &SchemaRef, scale: Scale) -> Ex
     Arc::new(BinaryExpr::new(column(schema, any), operator, literal))
 }
 
+/// A plan whose rows at a key and a time can be found without a replay: rows of a table, or groups
+/// of them, that are there for a time.
+pub(crate) fn random_probed(random: &mut StdRng, scale: Scale) -> Plan {
+    let mut plan = random_plan(random, 0, scale);
+    for _ in 0..random.random_range(0..4) {
+        plan = match random.random_range(0..6) {
+            0 => filter_of(random, plan, scale),
+            1 => project_of(random, plan, scale),
+            2 => union_of(random, plan, scale),
+            _ => temporal_of(random, plan, scale),
+        };
+    }
+    if random.random_bool(0.7) {
+        plan = aggregate::aggregate_of(random, plan, scale);
+        for _ in 0..random.random_range(0..2) {
+            let plain = plan.schema().fields().iter().all(|field| is_plain(field.data_type()));
+            plan = match random.random_bool(0.5) && plain {
+                true => filter_of(random, plan, scale),
+                false => plan,
+            };
+        }
+    }
+    plan
+}
+
 fn random_filter(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let input = random_plan(random, depth - 1, scale);
+    filter_of(random, input, scale)
+}
+
+fn filter_of(random: &mut StdRng, input: Plan, scale: Scale) -> Plan {
     let predicate = random_predicate(random, &input.schema(), scale);
     Plan::Filter(Box::new(FilterPlan { input, predicate }))
 }
 
 fn random_project(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let input = random_plan(random, depth - 1, scale);
+    project_of(random, input, scale)
+}
+
+fn project_of(random: &mut StdRng, input: Plan, scale: Scale) -> Plan {
     let schema = input.schema();
     let mut exprs: Vec<Expr> = Vec::new();
     for i in 0..schema.fields().len() {
@@ -241,6 +274,10 @@ fn random_project(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
 
 fn random_temporal(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let input = random_plan(random, depth - 1, scale);
+    temporal_of(random, input, scale)
+}
+
+fn temporal_of(random: &mut StdRng, input: Plan, scale: Scale) -> Plan {
     let schema = input.schema();
     let stamps = columns_where(&schema, |ty| matches!(ty, DataType::Timestamp(..)));
     if stamps.is_empty() {
@@ -262,6 +299,10 @@ fn random_temporal(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
 
 fn random_union(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
     let first = random_plan(random, depth - 1, scale);
+    union_of(random, first, scale)
+}
+
+fn union_of(random: &mut StdRng, first: Plan, scale: Scale) -> Plan {
     let schema = first.schema();
     let predicate = random_predicate(random, &schema, scale);
     let second = Plan::Filter(Box::new(FilterPlan { input: first.clone(), predicate }));

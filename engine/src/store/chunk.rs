@@ -16,6 +16,7 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::DataType;
 
 use crate::time::Timestamp;
+use crate::updates::take_rows;
 
 /// Rows that are there at some time, and their ids (see [`crate::RowId`]), one for each.
 #[derive(Clone, Debug)]
@@ -67,8 +68,36 @@ impl Chunk {
         Chunk { batch, ids: Ids::Dense(first), begins, ends, ended: AtomicUsize::new(0) }
     }
 
+    /// Rows with rising ids and begins that never fall; at least one.
+    fn of(batch: RecordBatch, ids: Vec<u64>, begins: Vec<u64>, ends: Vec<u64>) -> Chunk {
+        let (first, last) = (ids[0], ids[ids.len() - 1]);
+        let dense = last - first == ids.len() as u64 - 1;
+        let one_begin = begins[0] == begins[begins.len() - 1];
+        let ended = ends.iter().filter(|&&end| end != u64::MAX).count();
+        Chunk {
+            batch,
+            ids: if dense { Ids::Dense(first) } else { Ids::Sparse(ids.into()) },
+            begins: if one_begin { Begins::One(begins[0]) } else { Begins::Each(begins.into()) },
+            ends: ends.into_iter().map(AtomicU64::new).collect(),
+            ended: AtomicUsize::new(ended),
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// When the last of them ends.
+    pub fn last_end(&self) -> u64 {
+        match self.ended() < self.len() {
+            true => u64::MAX,
+            false => self.ends.iter().map(|end| end.load(Ordering::Relaxed)).max().unwrap_or(0),
+        }
+    }
+
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.batch.get_array_memory_size() + 24 * self.len()
     }
 
     /// About how many bytes its values of no fixed width take.
@@ -197,42 +226,63 @@ impl Chunk {
 /// The rows of neighbouring chunks in one, without those that ended at or before `since`; none if
 /// nothing is left.
 pub(super) fn merge(chunks: &[Arc<Chunk>], since: Timestamp) -> Option<Chunk> {
-    let masks: Vec<Option<BooleanBuffer>> = chunks.iter().map(|c| kept(c, since)).collect();
+    gather(chunks, |chunk| kept(chunk, since))
+}
+
+/// The rows that such a merge leaves out, in one: those that were there at some time at or after
+/// `forgotten`.
+pub(super) fn ended_by(
+    chunks: &[Arc<Chunk>],
+    since: Timestamp,
+    forgotten: Timestamp,
+) -> Option<Chunk> {
+    gather(chunks, |chunk| {
+        let gone = |row: usize| {
+            let end = chunk.end(row);
+            end <= since.0 && end > chunk.begin(row).max(forgotten.0)
+        };
+        match chunk.dead(since) {
+            0 => Some(BooleanBuffer::new_unset(chunk.len())),
+            _ => Some(BooleanBuffer::collect_bool(chunk.len(), gone)),
+        }
+    })
+}
+
+/// The rows of `chunks` that `which` picks (all of them where it is `None`), in order of id.
+fn gather(chunks: &[Arc<Chunk>], which: impl Fn(&Chunk) -> Option<BooleanBuffer>) -> Option<Chunk> {
     let mut batches = vec![];
     let (mut ids, mut begins, mut ends) = (vec![], vec![], vec![]);
-    for (chunk, mask) in chunks.iter().zip(masks) {
+    for chunk in chunks {
         let mut keep = |row: usize| {
             ids.push(chunk.id(row));
             begins.push(chunk.begin(row));
-            ends.push(AtomicU64::new(chunk.end(row)));
+            ends.push(chunk.end(row));
         };
-        match mask {
+        match which(chunk) {
             None => {
                 (0..chunk.len()).for_each(&mut keep);
                 batches.push(chunk.batch.clone());
             }
+            Some(mask) if mask.count_set_bits() == 0 => {}
             Some(mask) => {
                 mask.set_indices().for_each(&mut keep);
                 batches.push(filter(&chunk.batch, mask));
             }
         }
     }
-    let (&first, &last) = (ids.first()?, ids.last()?);
-    let schema = chunks[0].batch.schema();
     let batch = match &batches[..] {
+        [] => return None,
         [one] => one.clone(),
-        many => concat_batches(&schema, many).expect("chunks of one shard have one schema"),
+        many => concat_batches(&many[0].schema(), many).expect("chunks of one shard are alike"),
     };
-    let dense = last - first == ids.len() as u64 - 1;
-    let one_begin = begins.iter().all(|&begin| begin == begins[0]);
-    let ended = ends.iter().filter(|end| end.load(Ordering::Relaxed) != u64::MAX).count();
-    Some(Chunk {
-        batch,
-        ids: if dense { Ids::Dense(first) } else { Ids::Sparse(ids.into()) },
-        begins: if one_begin { Begins::One(begins[0]) } else { Begins::Each(begins.into()) },
-        ends: ends.into(),
-        ended: AtomicUsize::new(ended),
-    })
+    if ids.is_sorted() {
+        return Some(Chunk::of(batch, ids, begins, ends));
+    }
+    let mut order: Vec<u32> = (0..ids.len() as u32).collect();
+    order.sort_unstable_by_key(|&row| ids[row as usize]);
+    let ordered = |values: &[u64]| order.iter().map(|&row| values[row as usize]).collect();
+    let (ids, begins, ends) = (ordered(&ids), ordered(&begins), ordered(&ends));
+    Some(Chunk::of(take_rows(&batch, &order), ids, begins, ends))
 }
 
 /// Which rows did not end at or before `since`; `None` for all of them.

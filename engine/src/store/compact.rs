@@ -2,7 +2,7 @@
 //!
 //! Law
 //! - What a reader sees does not change: rows keep their ids, their order and their spans of time,
-//!   and only rows that ended at or before [`super::Horizon::since`] go.
+//!   and only rows that ended at or before [`super::Horizon::since`] go, into the past (`past.rs`).
 //! - A chunk is of a level by its size, a factor of 8 from one to the next. Eight chunks at the end
 //!   that are of no higher level than the last are merged, so that a row is copied once per level:
 //!   five times until its chunk is full. There are at most seven chunks per level at the end.
@@ -21,9 +21,9 @@ use super::writer::{CHUNK_ROWS, Writer};
 use crate::time::Timestamp;
 
 /// Chunks of one level at the end that are merged.
-const FAN_IN: usize = 8;
+pub(super) const FAN_IN: usize = 8;
 /// From this level on (rows = 8^level) a chunk is full.
-const LEVEL_FULL: u32 = 5;
+pub(super) const LEVEL_FULL: u32 = 5;
 /// A chunk with this much text, say, is full however few its rows are.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 /// Dead rows are looked for after this many have ended, or a quarter of all if that is less.
@@ -41,6 +41,7 @@ impl Writer {
         if self.ended >= ENDED_MAX || self.ended > 64 && self.ended > self.stored() / 4 {
             self.compact(since);
         }
+        self.maintain_past(since);
     }
 
     /// Rewrites the chunks that are dead to a third.
@@ -80,6 +81,7 @@ impl Writer {
         let old: Vec<Arc<Chunk>> = shard.read().chunks[run.clone()].to_vec();
         let new: Vec<Arc<Chunk>> =
             groups(&old).filter_map(|group| merge(group, since)).map(Arc::new).collect();
+        let leaving = self.leaving(&old, since);
         let gone: Vec<_> = match &self.relation.encoder {
             Some(encoder) => old
                 .iter()
@@ -88,8 +90,10 @@ impl Writer {
                 .collect(),
             None => vec![],
         };
-        let ShardState { chunks, index } = &mut *shard.write();
+        let ShardState { chunks, index, past, settled } = &mut *shard.write();
         Arc::make_mut(chunks).splice(run, new);
+        past.push(leaving);
+        *settled = (*settled).max(since.0);
         for keys in gone {
             for row in 0..keys.len() {
                 prune(index, chunks, keys.word(row), usize::MAX, since);
@@ -100,7 +104,7 @@ impl Writer {
 
 /// 0 for less than 8 rows, 1 for less than 64 and so on; `LEVEL_FULL` for a chunk that is not
 /// merged any more.
-fn level(chunk: &Chunk) -> u32 {
+pub(super) fn level(chunk: &Chunk) -> u32 {
     let by_rows = chunk.len().ilog2() / 3;
     if by_rows >= LEVEL_FULL || chunk.payload_bytes() >= CHUNK_BYTES {
         return LEVEL_FULL;

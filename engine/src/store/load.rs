@@ -2,12 +2,13 @@
 //! the commits they came in, and the index is built once, at the end.
 //!
 //! Law: afterwards the relation is as if every write had been made by [`Writer::write`], with the
-//! same row ids, except that rows ended by the end of the load are gone. No one reads meanwhile.
+//! same row ids, and rows that ended by the end of the load are in the past. No one reads
+//! meanwhile.
 
 use std::sync::Arc;
 
 use super::chunk::{Begins, Chunk, merge};
-use super::relation::{ShardState, locate};
+use super::relation::{Relation, ShardState, locate};
 use super::writer::{CHUNK_ROWS, Writer};
 use crate::log::{EncodedRows, RowsBuilder};
 use crate::time::{RowId, Timestamp};
@@ -36,6 +37,10 @@ impl Loader {
         let pending = RowsBuilder::new(&writer.relation.schema())?;
         let (begins, ends) = (vec![], vec![]);
         Ok(Loader { writer, pending, begins, ends, time: Timestamp::MIN })
+    }
+
+    pub fn relation(&self) -> &Arc<Relation> {
+        self.writer.relation()
     }
 
     /// Rows begin at `time`, under the ids from `first` on.
@@ -85,9 +90,10 @@ impl Loader {
         self.flush()?;
         self.writer.compact(self.time);
         self.writer.ended = 0;
+        self.writer.maintain_past(self.time);
         let relation = Arc::clone(&self.writer.relation);
         if let Some(encoder) = &relation.encoder {
-            let ShardState { chunks, index } = &mut *relation.shards[self.writer.shard].write();
+            let ShardState { chunks, index, .. } = &mut *relation.shards[self.writer.shard].write();
             for chunk in chunks.iter() {
                 let keys = encoder.keys_of(&chunk.batch);
                 for row in (0..chunk.len()).filter(|&row| chunk.is_live(row)) {
@@ -130,12 +136,17 @@ impl Loader {
             chunk.set_end(row, Timestamp(end));
             ended = true;
         }
-        let chunk = match ended {
-            true => merge(&[Arc::new(chunk)], self.time),
-            false => Some(chunk),
-        };
+        let (mut chunk, mut leaving) = (Some(chunk), None);
+        if let Some(all) = chunk.take_if(|_| ended).map(|chunk| [Arc::new(chunk)]) {
+            leaving = self.writer.leaving(&all, self.time);
+            chunk = merge(&all, self.time);
+        }
         let mut state = self.writer.relation.shards[self.writer.shard].write();
         Arc::make_mut(&mut state.chunks).extend(chunk.map(Arc::new));
+        state.past.push(leaving);
+        state.settled = state.settled.max(self.time.0);
+        drop(state);
+        self.writer.maintain_past(self.time);
         Ok(())
     }
 }

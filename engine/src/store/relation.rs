@@ -2,8 +2,9 @@
 //!
 //! Law
 //! - [`Relation::scan`], [`Relation::lookup`] and [`Relation::count`] at t give the rows with
-//!   begin ≤ t < end: what was written at times ≤ t. That holds for t ≥ [`Horizon::since`] and
-//!   below the time that its writers write at.
+//!   begin ≤ t < end: what was written at times ≤ t. That holds for t ≥
+//!   [`Relation::readable_from`] and below the time that its writers write at. At times before
+//!   [`Horizon::since`] it costs a look at the past.
 //! - Readers take a lock only to copy the list of chunks or to follow an index; a writer holds it
 //!   for as long as one piece of its work takes. No reader waits for another.
 //!
@@ -19,6 +20,7 @@ use super::chunk::{Chunk, Rows};
 use super::horizon::Horizon;
 use super::index::Index;
 use super::key::{KeyEncoder, Keys};
+use super::past::{Limits, Past, find_ended};
 use super::writer::Writer;
 use crate::time::{CollectionId, RowId, Timestamp};
 use crate::updates::batch_of;
@@ -38,6 +40,7 @@ pub struct Relation {
     pub(super) encoder: Option<KeyEncoder>,
     pub(super) shards: Vec<Shard>,
     pub(super) horizon: Arc<Horizon>,
+    pub(super) limits: Limits,
 }
 
 /// The part of a relation that one writer writes.
@@ -52,6 +55,9 @@ pub(super) struct ShardState {
     pub chunks: Arc<Vec<Arc<Chunk>>>,
     /// By the relation's key, if it has one.
     pub index: Index,
+    pub past: Past,
+    /// Reads at this time or later find all their rows in the chunks, and by the index.
+    pub settled: u64,
 }
 
 /// A row that a lookup found: row `row` of `batch`.
@@ -62,6 +68,8 @@ pub struct Lookup {
     pub id: RowId,
     pub batch: RecordBatch,
     pub row: usize,
+    /// The commit that it came with.
+    pub begin: Timestamp,
 }
 
 impl Relation {
@@ -80,6 +88,7 @@ impl Relation {
             schema,
             shards: (0..shards).map(|_| Shard::default()).collect(),
             horizon: Arc::clone(horizon),
+            limits: Limits::default(),
         });
         let writers = (0..shards).map(|shard| Writer::new(Arc::clone(&relation), shard)).collect();
         (relation, writers)
@@ -95,23 +104,23 @@ impl Relation {
 
     /// The rows at `at`, batch by batch. Chunks all of whose rows are there are not copied.
     pub fn scan(&self, at: Timestamp) -> Vec<Rows> {
-        self.chunks().iter().filter_map(|chunk| chunk.rows_at(at)).collect()
+        self.chunks_over(at, at).iter().filter_map(|chunk| chunk.rows_at(at)).collect()
     }
 
     /// The same of the part that one writer wrote.
     pub fn scan_shard(&self, shard: usize, at: Timestamp) -> Vec<Rows> {
-        let chunks = Arc::clone(&self.shards[shard].read().chunks);
+        let chunks = self.shards[shard].chunks_over(at, at);
         chunks.iter().filter_map(|chunk| chunk.rows_at(at)).collect()
     }
 
     /// The same without ids, each batch made when it is asked for.
     pub fn batches(&self, at: Timestamp) -> impl Iterator<Item = RecordBatch> + Send + 'static {
-        self.chunks().into_iter().filter_map(move |chunk| chunk.batch_at(at))
+        self.chunks_over(at, at).into_iter().filter_map(move |chunk| chunk.batch_at(at))
     }
 
     /// How many rows there are at `at`.
     pub fn count(&self, at: Timestamp) -> usize {
-        self.chunks().iter().map(|chunk| chunk.count(at)).sum()
+        self.chunks_over(at, at).iter().map(|chunk| chunk.count(at)).sum()
     }
 
     /// The sets of columns that [`Relation::lookup`] knows an index on.
@@ -147,7 +156,12 @@ impl Relation {
                 }
             }
         }
-        if self.shards.len() > 1 {
+        // After the index: what has left it by now is among what has ended.
+        let ended: Vec<_> = self.shards.iter().flat_map(|shard| shard.ended_over(at)).collect();
+        if !ended.is_empty() {
+            find_ended(ended.iter(), encoder, &keys, at, &mut found);
+        }
+        if self.shards.len() > 1 || !ended.is_empty() {
             found.sort_by_key(|lookup| lookup.key);
         }
         Some(found)
@@ -169,14 +183,9 @@ impl Relation {
         Rows { batch, ids }
     }
 
-    /// The oldest time that it can be read at.
-    pub fn readable_from(&self) -> Timestamp {
-        self.horizon.since()
-    }
-
-    pub(super) fn chunks(&self) -> Vec<Arc<Chunk>> {
-        let lists: Vec<_> = self.shards.iter().map(|s| Arc::clone(&s.read().chunks)).collect();
-        lists.iter().flat_map(|list| list.iter().cloned()).collect()
+    /// Where the rows are that are there at some time of [from, to].
+    pub(super) fn chunks_over(&self, from: Timestamp, to: Timestamp) -> Vec<Arc<Chunk>> {
+        self.shards.iter().flat_map(|shard| shard.chunks_over(from, to)).collect()
     }
 }
 
@@ -187,6 +196,28 @@ impl Shard {
 
     pub fn write(&self) -> RwLockWriteGuard<'_, ShardState> {
         self.state.write().expect("a panic while writing ends the process")
+    }
+}
+
+impl Shard {
+    fn chunks_over(&self, from: Timestamp, to: Timestamp) -> Vec<Arc<Chunk>> {
+        let state = self.read();
+        if from.0 >= state.settled {
+            let chunks = Arc::clone(&state.chunks);
+            drop(state);
+            return chunks.to_vec();
+        }
+        state.past.over(from, to).chain(state.chunks.iter()).cloned().collect()
+    }
+
+    /// Where rows may be that are there at `at` and that the index does not know any more.
+    fn ended_over(&self, at: Timestamp) -> Vec<Arc<Chunk>> {
+        let state = self.read();
+        if at.0 >= state.settled {
+            return vec![];
+        }
+        let ended = state.chunks.iter().filter(|chunk| chunk.ended() > 0);
+        state.past.over(at, at).chain(ended).cloned().collect()
     }
 }
 
@@ -207,7 +238,8 @@ impl ShardState {
         for id in self.index.chain(keys.word(key)) {
             let Some((chunk, row)) = self.locate(id) else { continue };
             if chunk.is_visible(row, at) && has_key(encoder, chunk, row, keys, key) {
-                found.push(Lookup { key, id: RowId(id), batch: chunk.batch.clone(), row });
+                let (batch, begin) = (chunk.batch.clone(), Timestamp(chunk.begin(row)));
+                found.push(Lookup { key, id: RowId(id), batch, row, begin });
                 return; // of the rows with one key at most one is there
             }
         }

@@ -28,7 +28,7 @@ pub struct Spans {
 impl Relation {
     /// The rows that are there at some time of [from, to].
     pub fn spans(&self, from: Timestamp, to: Timestamp) -> Vec<Spans> {
-        self.chunks().iter().filter_map(|chunk| chunk.spans(from, to)).collect()
+        self.chunks_over(from, to).iter().filter_map(|chunk| chunk.spans(from, to)).collect()
     }
 
     /// The net changes with from < time ≤ to, in order of time; at one time retractions first.

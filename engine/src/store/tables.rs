@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 
@@ -20,6 +21,8 @@ pub struct TableDef {
     pub schema: SchemaRef,
     /// Indexes of columns; none: no primary key.
     pub primary_key: Vec<usize>,
+    /// How long before the present its past can be read; `None`: for ever.
+    pub retention: Option<Duration>,
 }
 
 /// All tables, shared by the committer, who writes, and all readers.
@@ -36,10 +39,17 @@ struct Table {
 }
 
 impl TableDef {
+    /// A table whose past is kept for ever.
+    pub fn new(id: CollectionId, schema: SchemaRef, primary_key: Vec<usize>) -> TableDef {
+        TableDef { id, schema, primary_key, retention: None }
+    }
+
     /// The empty relation of the table and its one writer.
     pub(crate) fn relation(&self, horizon: &Arc<Horizon>) -> Writer {
         let key = (!self.primary_key.is_empty()).then(|| self.primary_key.clone());
-        let (_, mut writers) = Relation::new(self.id, Arc::clone(&self.schema), key, 1, horizon);
+        let schema = Arc::clone(&self.schema);
+        let (relation, mut writers) = Relation::new(self.id, schema, key, 1, horizon);
+        relation.limit_past(self.retention, None);
         writers.pop().expect("one shard has one writer")
     }
 }

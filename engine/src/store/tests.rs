@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
@@ -13,6 +14,8 @@ use rand::{Rng, SeedableRng};
 use super::{Horizon, ReadGuard, Relation, WriteError, Writer};
 use crate::time::{CollectionId, RowId, Timestamp};
 use crate::updates::Updates;
+
+mod past;
 
 /// A row: key, text, and the bits of a float with one zero and one NaN.
 type Row = (Option<i64>, String, u64);
@@ -135,7 +138,12 @@ fn hold(horizon: &Arc<Horizon>, held: &mut Vec<ReadGuard>, time: u64, random: &m
     }
 }
 
-fn table(seed: u64, key: Option<Vec<usize>>, keys: i64, writes: usize) {
+fn table(
+    seed: u64,
+    key: Option<Vec<usize>>,
+    keys: i64,
+    writes: usize,
+) -> (Arc<Relation>, Model, Vec<Writer>) {
     let mut random = StdRng::seed_from_u64(seed);
     let horizon = Horizon::new();
     let (relation, mut writers) = Relation::new(CollectionId(1), schema(), key, 1, &horizon);
@@ -176,6 +184,7 @@ fn table(seed: u64, key: Option<Vec<usize>>, keys: i64, writes: usize) {
     }
     drop(held);
     bounded(&relation, writer, &model);
+    (relation, model, writers)
 }
 
 /// The row of `insert` that a primary key on column 0 refuses. Existing rows first, as they are
@@ -211,20 +220,26 @@ fn bounded(relation: &Relation, writer: &mut Writer, model: &Model) {
 
 #[test]
 fn tables_without_a_key() {
-    (0..4).for_each(|seed| table(seed, None, 50, 2000));
+    (0..4).for_each(|seed| drop(table(seed, None, 50, 2000)));
 }
 
 #[test]
 fn tables_with_a_key() {
-    (0..4).for_each(|seed| table(seed, Some(vec![0]), 300, 2000));
-    (0..4).for_each(|seed| table(seed, Some(vec![1, 0]), 300, 2000));
+    (0..4).for_each(|seed| drop(table(seed, Some(vec![0]), 300, 2000)));
+    (0..4).for_each(|seed| drop(table(seed, Some(vec![1, 0]), 300, 2000)));
 }
 
-fn view(seed: u64, key: Option<Vec<usize>>, batches: usize) {
+fn view(
+    seed: u64,
+    key: Option<Vec<usize>>,
+    batches: usize,
+    retention: Option<u64>,
+) -> (Arc<Relation>, Model, u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let horizon = Horizon::new();
     let keyed = key.is_some();
     let (relation, mut writers) = Relation::new(CollectionId(1), schema(), key, 1, &horizon);
+    relation.limit_past(retention.map(Duration::from_micros), None);
     let (mut model, mut held, mut time) = (Model::default(), vec![], 0);
     for round in 0..batches {
         let mut updates: Vec<(Row, u64, i64)> = vec![];
@@ -276,16 +291,17 @@ fn view(seed: u64, key: Option<Vec<usize>>, batches: usize) {
             check(&relation, &model, &held, 20);
         }
     }
+    (relation, model, time)
 }
 
 #[test]
 fn views_without_a_key() {
-    (0..6).for_each(|seed| view(seed, None, 600));
+    (0..6).for_each(|seed| drop(view(seed, None, 600, None)));
 }
 
 #[test]
 fn views_with_a_key() {
-    (0..6).for_each(|seed| view(seed, Some(vec![0]), 1500));
+    (0..6).for_each(|seed| drop(view(seed, Some(vec![0]), 1500, None)));
 }
 
 #[test]

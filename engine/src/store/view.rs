@@ -121,6 +121,7 @@ impl Writer {
         let shard = &self.relation.shards[self.shard];
         if self.relation.encoder.is_some() {
             let state = &mut *shard.write();
+            state.settled = state.settled.max(since.0);
             let (index, chunks) = (&mut state.index, &state.chunks[..]);
             return Pass { index, chunks, live_only: false, since }.run(added, first, retracted);
         }

@@ -203,8 +203,9 @@ impl Writer {
             self.next += rows as u64;
             let mut state = self.relation.shards[self.shard].write();
             Arc::make_mut(&mut state.chunks).push(chunk);
-            let ShardState { chunks, index } = &mut *state;
+            let ShardState { chunks, index, settled, .. } = &mut *state;
             if let Some(keys) = keys {
+                *settled = (*settled).max(since.0);
                 for row in 0..rows {
                     push(index, chunks, keys.word(from + row), first + row as u64, since);
                 }

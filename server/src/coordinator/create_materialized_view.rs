@@ -60,7 +60,7 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
     }
     let transaction = session.open_transaction()?;
     transaction.stage(Op::CreateObject(object))?;
-    let view = ViewDef { id: CollectionId(id.0), plan: plan.plan, key: plan.key };
+    let view = ViewDef::new(CollectionId(id.0), plan.plan, plan.key);
     transaction.staged.create_views.push(view);
     Outcome::done(TAG)
 }

@@ -78,11 +78,11 @@ fn stage(
     let transaction = session.open_transaction()?;
     transaction.stage(Op::CreateObject(object))?;
     let collection = CollectionId(id.0);
-    transaction.staged.create_tables.push(TableDef {
-        id: collection,
-        schema: Arc::clone(&schema),
-        primary_key: definition.primary_key.clone(),
-    });
+    transaction.staged.create_tables.push(TableDef::new(
+        collection,
+        Arc::clone(&schema),
+        definition.primary_key.clone(),
+    ));
     Arc::make_mut(&mut transaction.staged.overlay).create_table(collection, Arc::clone(&schema));
     Ok((collection, schema))
 }

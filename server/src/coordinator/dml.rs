@@ -114,7 +114,7 @@ async fn alone(
         if !still_holds(session, &ctx, &plan) {
             continue;
         }
-        let (at, result) = if plan.views.is_empty() {
+        let (at, result) = if is_brief(&plan) {
             on_committer(session, ctx, parsed, plan.reads, parameters).await?
         } else {
             over_views(session, ctx, parsed, &plan, parameters).await?
@@ -126,11 +126,17 @@ async fn alone(
     }
 }
 
-/// Shared locks on what is written; with views, exclusive ones on what is under them as well.
+/// Whether the committer may run it: it waits for no view, and replays nothing.
+fn is_brief(plan: &DmlPlan) -> bool {
+    plan.views.is_empty() && !plan.replays
+}
+
+/// Shared locks on what is written; where the committer cannot run it, exclusive ones on what is
+/// under what it reads as well.
 async fn lock_alone(session: &Session, plan: &DmlPlan) -> Result<LockSet, SqlError> {
     let locks = LockSet::new(&session.coordinator.locks);
     let mut tables: BTreeSet<ObjectId> = plan.targets.iter().copied().collect();
-    let mode = if plan.views.is_empty() { Mode::Shared } else { Mode::Exclusive };
+    let mode = if is_brief(plan) { Mode::Shared } else { Mode::Exclusive };
     if mode == Mode::Exclusive {
         tables.extend(&plan.base_tables);
     }

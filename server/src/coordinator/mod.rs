@@ -141,6 +141,7 @@ impl Coordinator {
             user: session.user.clone(),
             database: session.database.clone(),
             activity: Some(self.activity()),
+            tell: session.tell(),
         }
     }
 

@@ -87,7 +87,7 @@ impl Versions {
             view.collection = Some(collection);
             view.key.clone_from(&plan.key);
             let id = CollectionId(collection.0);
-            self.create.push(ViewDef { id, plan: plan.plan, key: plan.key });
+            self.create.push(ViewDef::new(id, plan.plan, plan.key));
             self.retire.push(CollectionId(transaction.staged.catalog.collection(object.id).0));
         }
         transaction.stage(Op::ReplaceObject(object))

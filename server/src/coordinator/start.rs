@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use tidemark_catalog::durable::{self, Durable, Entry};
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, ObjectKind};
 use tidemark_engine::{Change, Engine, EngineConfig, Recovered, Timestamp, ViewDef};
+use tidemark_sql::context::Tell;
 use tidemark_sql::context::collection;
 use tidemark_sql::error::SqlError;
 use tidemark_sql::maintain::plan_stored_view;
@@ -101,9 +102,10 @@ async fn recreate(
         user: USER.to_owned(),
         database: USER.to_owned(),
         activity: None,
+        tell: Tell::default(),
     };
     let plan = plan_stored_view(&ctx, object)?;
-    let create = ViewDef { id: ctx.collection(object.id), plan: plan.plan, key: plan.key };
+    let create = ViewDef::new(ctx.collection(object.id), plan.plan, plan.key);
     let change = Change { create_views: vec![create], ..Change::default() };
     let submitted = coordinator.submit(move |_| Ok(change)).await;
     submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use pgwire::messages::startup::{ParameterStatus, SecretKey, Startup};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
+use tidemark_sql::ParsedStatement;
 use tidemark_sql::error::{SqlError, state};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -18,7 +19,7 @@ use super::output::{Output, Severity};
 use super::startup::{self, Greeting};
 use super::{extended, simple};
 use crate::cancel::Cancel;
-use crate::coordinator::Coordinator;
+use crate::coordinator::{self, Coordinator, Outcome};
 use crate::session::Session;
 
 /// One client: what it sends, what it is sent, and what it has said.
@@ -171,8 +172,19 @@ impl Connection {
         self.output.flush().await
     }
 
+    /// Runs a statement; what it says meanwhile is sent at once.
+    pub async fn execute(
+        &mut self,
+        statement: &Arc<ParsedStatement>,
+        portal: Option<&str>,
+    ) -> std::io::Result<Result<Outcome, SqlError>> {
+        let told = Arc::clone(&self.session.told);
+        let work = coordinator::execute(&mut self.session, statement, portal);
+        self.output.telling(&told, work).await
+    }
+
     pub fn send_notices(&mut self) {
-        for notice in self.session.notices.drain(..) {
+        for notice in self.session.notices.drain(..).chain(self.session.told.take()) {
             self.output.notice(&notice);
         }
     }

@@ -4,6 +4,8 @@
 //!          client still sends of it is skipped by the connection's loop. A client that vanishes in
 //!          between leaves nothing.
 
+use std::sync::Arc;
+
 use pgwire::api::results::FieldFormat;
 use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
@@ -113,8 +115,10 @@ pub async fn send(
     let start = CopyOutResponse::new(binary as i8, columns as i16, vec![binary; columns]);
     connection.output.put(PgWireBackendMessage::CopyOutResponse(start));
     writer.begin(&mut connection.output.buffer);
+    let told = Arc::clone(&connection.session.told);
     loop {
-        let batch = match copy.rows.next(usize::MAX, &cancel).await {
+        let next = copy.rows.next(usize::MAX, &cancel);
+        let batch = match connection.output.telling(&told, next).await? {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(error) => return Ok(Err(error)),

@@ -210,8 +210,7 @@ async fn execute(connection: &mut Connection, message: Execute) -> Handled {
             if !alone {
                 connection.session.begin_implicit();
             }
-            let run = coordinator::execute(&mut connection.session, statement, Some(&name)).await;
-            match run {
+            match connection.execute(statement, Some(&name)).await? {
                 Ok(outcome) => outcome,
                 Err(error) => return Ok(Err(error)),
             }

@@ -5,6 +5,9 @@
 //!          in the buffer and leaves with the next flush, so the client never sees half a message
 //!          followed by another.
 
+use std::future::Future;
+use std::pin::pin;
+
 use bytes::BytesMut;
 use pgwire::error::ErrorInfo;
 use pgwire::messages::PgWireBackendMessage;
@@ -16,6 +19,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::session::Notice;
+use crate::told::Told;
 
 /// Flushed when this many bytes are waiting.
 const FULL_BYTES: usize = 32 << 10;
@@ -60,6 +64,25 @@ impl<S: AsyncWrite + Unpin> Output<S> {
 
     pub fn is_full(&self) -> bool {
         self.buffer.len() >= FULL_BYTES
+    }
+
+    /// Does some work of a statement, and sends at once what it says meanwhile.
+    pub async fn telling<T>(
+        &mut self,
+        told: &Told,
+        work: impl Future<Output = T>,
+    ) -> std::io::Result<T> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = told.more() => {
+                    told.take().iter().for_each(|notice| self.notice(notice));
+                    self.flush().await?;
+                }
+            }
+        }
     }
 
     pub async fn flush(&mut self) -> std::io::Result<()> {

@@ -3,6 +3,8 @@
 //! A cancel, or the disappearance of the client, ends the wait for rows and the wait for the
 //! socket.
 
+use std::sync::Arc;
+
 use pgwire::api::results::FieldFormat;
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::RowDescription;
@@ -55,9 +57,11 @@ pub async fn send(
 ) -> std::io::Result<Result<usize, SqlError>> {
     let settings = OutputSettings::default();
     let cancel = connection.session.cancel.clone();
+    let told = Arc::clone(&connection.session.told);
     let mut sent = 0;
     while sent < rows_max {
-        let batch = match rows.next(rows_max - sent, &cancel).await {
+        let next = rows.next(rows_max - sent, &cancel);
+        let batch = match connection.output.telling(&told, next).await? {
             Ok(Some(batch)) => batch,
             Ok(None) => break,
             Err(error) => return Ok(Err(error)),

@@ -58,8 +58,7 @@ async fn answer(
     connection: &mut Connection,
     statement: &Arc<ParsedStatement>,
 ) -> std::io::Result<Result<(), SqlError>> {
-    let outcome = coordinator::execute(&mut connection.session, statement, None).await;
-    let outcome = match outcome {
+    let outcome = match connection.execute(statement, None).await? {
         Ok(outcome) => outcome,
         Err(error) => return Ok(Err(error)),
     };

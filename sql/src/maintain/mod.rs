@@ -223,6 +223,7 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
     };
     let id = match &source.relation {
         ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) => *id,
+        ScannedRelation::Past(..) => return Err(refuse::point_in_time()),
         ScannedRelation::System(_) | ScannedRelation::Given(_) => {
             return Err(refuse::system_table(scan.table_name.table()));
         }

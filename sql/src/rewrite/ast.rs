@@ -17,7 +17,7 @@ use super::rows::{self, compare_rows, row_in_subquery, rows_in_list};
 use super::table_function::{SERIES, subscripts, table_function, unnamed, unnest};
 use super::{
     argument, as_of, from, grouping, literal, named_arguments, point_in_time, ties, time_window,
-    using, values, windows,
+    using, values, version_clause, windows,
 };
 use crate::error::{SqlError, state};
 use crate::function::like_escape;
@@ -52,6 +52,7 @@ impl VisitorMut for Rewriter {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         done(rows::in_where(select).and_then(|()| grouping::multiply_out(select)))?;
         done(select.from.iter_mut().try_for_each(|tables| {
+            version_clause::mark(tables)?;
             point_in_time::refuse_first(tables)?;
             point_in_time::spell(tables)
         }))
@@ -66,7 +67,8 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
         if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
-            return done(point_in_time::spell(table_with_joins));
+            let marked = version_clause::mark(table_with_joins);
+            return done(marked.and_then(|()| point_in_time::spell(table_with_joins)));
         }
         done(time_window::expand(factor))
     }

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::utils::split_conjunction_owned;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Expr, Extension, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Projection,
+    UserDefinedLogicalNodeCore,
 };
 use sqlparser::ast::{
     self, Expr as AstExpr, Ident, JoinConstraint, JoinOperator, Query, SelectItem, SetExpr,
@@ -26,6 +27,8 @@ use sqlparser::parser::Parser;
 use super::as_of::is_as_of;
 use super::ast::cast_to;
 use crate::error::SqlError;
+use crate::parse::fold;
+use crate::resolve::PAST;
 use crate::time_join::{Clock, PointInTimeJoin};
 
 /// Names of the two relations inside the LATERAL.
@@ -105,6 +108,10 @@ fn lateral(factor: &mut TableFactor, clock: Clock, time: AstExpr) -> Result<Tabl
     *version = None;
     let own = name.0.last().and_then(|part| part.as_ident()).cloned();
     let own = own.ok_or_else(|| SqlError::internal("a relation without a name"))?;
+    let of_past = format!("{PAST}{}", fold(&own));
+    let of_past = Ident { value: of_past, quote_style: Some('"'), span: own.span };
+    name.0.pop();
+    name.0.push(ast::ObjectNamePart::Identifier(of_past));
     let named = |name| TableAlias { explicit: true, name, columns: vec![], at: None };
     let outer = alias.take().unwrap_or_else(|| named(own));
     *alias = Some(named(Ident::with_quote('"', RELATION)));
@@ -168,6 +175,7 @@ pub fn place(plan: LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Join(join) => point_in_time_join(join),
         node => Ok(node),
     })?;
+    let plan = filter_first(plan)?;
     // What is left would be read as of now.
     plan.apply_with_subqueries(|node| match node {
         LogicalPlan::SubqueryAlias(alias)
@@ -180,6 +188,55 @@ pub fn place(plan: LogicalPlan) -> Result<LogicalPlan> {
         _ => Ok(TreeNodeRecursion::Continue),
     })?;
     Ok(plan)
+}
+
+/// Puts conditions of the left side alone below the joins: rows that WHERE leaves out ask for
+/// nothing, and may have a time in the future.
+fn filter_first(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let above_join = |node: &LogicalPlan| match node {
+        LogicalPlan::Filter(filter) => joined(&filter.input).is_some(),
+        _ => false,
+    };
+    super::map_marked(plan, &above_join, &mut |node| match node {
+        LogicalPlan::Filter(filter) => {
+            let conjuncts = split_conjunction_owned(filter.predicate);
+            filtered(Arc::unwrap_or_clone(filter.input), conjuncts)
+        }
+        node => Ok(node),
+    })
+}
+
+fn joined(plan: &LogicalPlan) -> Option<&PointInTimeJoin> {
+    match plan {
+        LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
+        _ => None,
+    }
+}
+
+fn filtered(plan: LogicalPlan, conjuncts: Vec<Expr>) -> Result<LogicalPlan> {
+    let (mut first, mut rest) = (Vec::new(), conjuncts);
+    let mut below = None;
+    if let Some(join) = joined(&plan) {
+        let left = join.left.schema();
+        let of_left = |expr: &Expr| {
+            expr.column_refs().into_iter().all(|column| left.has_column(column))
+                && refuse_subqueries(expr, "").is_ok()
+        };
+        (first, rest) = rest.into_iter().partition(of_left);
+        below = Some(join.clone());
+    }
+    let plan = match below {
+        Some(join) if !first.is_empty() => {
+            let left = filtered(join.left.as_ref().clone(), first)?;
+            let node = join.with_exprs_and_inputs(join.expressions(), vec![left])?;
+            LogicalPlan::Extension(Extension { node: Arc::new(node) })
+        }
+        _ => plan,
+    };
+    match conjunction(rest) {
+        Some(rest) => LogicalPlanBuilder::from(plan).filter(rest)?.build(),
+        None => Ok(plan),
+    }
 }
 
 /// What [`lateral`] wrote, in a plan.

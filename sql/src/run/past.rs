@@ -1,6 +1,7 @@
 //! Relations that a statement reads in the past: planned down to the tables, to be replayed.
 //!
-//! Law: a materialized view is its definition here; nothing of the snapshot is in what is replayed.
+//! Law: at each time a view is its version in force then, and so is everything below it (S12);
+//! nothing of the statement's snapshot is in what is replayed.
 
 use std::sync::Arc;
 
@@ -8,14 +9,16 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use tidemark_catalog::{CommitTime, ObjectId, VersionSelection};
 use tidemark_engine::Timestamp;
 
 use crate::context::PlanContext;
 use crate::error::{SqlError, state};
-use crate::maintain::{explain_plan, plan_replayed};
+use crate::maintain::{Replayed, explain_plan, plan_replayed};
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
-use crate::time_join::{Bound, Past, PointInTimeJoin, Replay};
+use crate::time_join::{Bound, Past, PointInTimeJoin, Replay, ReplayedSpan};
+use crate::version;
 
 /// The join with what it replays, for a statement that reads at `at`.
 pub fn bind(
@@ -24,66 +27,106 @@ pub fn bind(
     join: &PointInTimeJoin,
     at: Timestamp,
 ) -> Result<PointInTimeJoin> {
-    let name = relation_name(&join.right);
-    let relation = down_to_tables(ctx, state, join.right.as_ref().clone())?;
+    let (name, id, version) = join.relation()?;
+    let name = name.table().to_owned();
     let equalities = join.equalities();
     let keys: Vec<Expr> = equalities.iter().map(|(_, _, key)| key.clone()).collect();
-    let options = Arc::clone(state.config_options());
-    let replayed = plan_replayed(&relation, &keys, options, &ctx.catalog)
-        .map_err(|error| not_replayed(&name, error))?;
+    let mut spans = Vec::new();
+    for (which, from, until) in definitions(ctx, id, version, at)? {
+        let relation = at_version(ctx, state, join, which);
+        let planned = relation.map_err(SqlError::from).and_then(|relation| {
+            let options = Arc::clone(state.config_options());
+            plan_replayed(&relation, &keys, options, &ctx.catalog)
+                .map_err(|error| not_replayed(&name, error))
+        });
+        spans.push(ReplayedSpan { from, until, planned });
+    }
+    let shown = match spans.last().map(|span| &span.planned) {
+        Some(Ok(replayed)) => shown(ctx, replayed, spans.len()),
+        Some(Err(error)) => return Err(error.clone().into()),
+        None => return Err(SqlError::internal("a relation is never without a version").into()),
+    };
     let mut bound = join.clone();
-    let mut taken = Vec::new();
-    for ((place, sought, _), key) in equalities.into_iter().zip(&replayed.keys) {
-        if key.is_some() {
+    let (mut taken, mut by_key) = (Vec::new(), Vec::new());
+    for (number, (place, sought, _)) in equalities.into_iter().enumerate() {
+        let found = |span: &ReplayedSpan| {
+            span.planned.as_ref().map_or(true, |replayed| replayed.keys[number].is_some())
+        };
+        if spans.iter().all(found) {
             bound.keys.push(sought);
             taken.push(place);
+            by_key.push(number);
         }
     }
     let mut place = 0..;
     bound.conditions.retain(|_| !place.next().is_some_and(|place| taken.contains(&place)));
-    let shown = explain_plan(&ctx.catalog, &replayed.plan);
-    let shown = shown.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" <- ");
     let history = Past(Arc::clone(&ctx.engine));
-    bound.bound = Some(Bound(Arc::new(Replay { replayed, history, at, name, shown })));
+    let replay = Replay {
+        spans,
+        keys: by_key,
+        history,
+        at,
+        name,
+        object: id,
+        catalog: Arc::clone(&ctx.catalog),
+        tell: ctx.tell.clone(),
+        shown,
+    };
+    bound.bound = Some(Bound(Arc::new(replay)));
     Ok(bound)
 }
 
-/// What the user calls it.
-fn relation_name(right: &LogicalPlan) -> String {
-    let mut name = String::new();
-    let found = right.apply(|node| {
-        if let LogicalPlan::SubqueryAlias(alias) = node
-            && !alias.alias.table().starts_with('\u{2}')
-        {
-            name = alias.alias.table().to_owned();
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    found.map(|_| name).unwrap_or_default()
+/// The versions of a relation up to `at`, each with the first of its times and the first after it.
+fn definitions(
+    ctx: &PlanContext,
+    id: ObjectId,
+    version: Option<VersionSelection>,
+    at: Timestamp,
+) -> Result<Vec<(VersionSelection, u64, u64)>> {
+    let in_force = version.unwrap_or(VersionSelection::InForce(CommitTime(0)));
+    if ctx.catalog.get(id).is_some_and(|object| object.view().is_none()) {
+        return Ok(vec![(in_force, 0, u64::MAX)]);
+    }
+    let spans = version::spans(&ctx.catalog, id, in_force, CommitTime(0), CommitTime(at.0))?;
+    Ok(spans.into_iter().map(|span| (span.which, span.from.0, span.until.0)).collect())
 }
 
-/// The plan with the definitions of materialized views in their place.
-fn down_to_tables(
+/// The right side with one version of its relation, down to the tables.
+fn at_version(
     ctx: &PlanContext,
     state: &SessionState,
-    plan: LogicalPlan,
+    join: &PointInTimeJoin,
+    which: VersionSelection,
 ) -> Result<LogicalPlan> {
-    let expanded = plan.transform_down_with_subqueries(|node| {
-        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+    let plan = join.right.as_ref().clone().transform_down(|node| {
+        let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
         let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
-            return Ok(Transformed::no(node));
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
         };
-        let ScannedRelation::MaterializedView(id) = source.relation else {
-            return Ok(Transformed::no(node));
+        let ScannedRelation::Past(id, _) = source.relation else {
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
         };
-        let body = Resolver::new(ctx, state).expand(id)?;
+        if ctx.catalog.get(id).is_some_and(|object| object.view().is_none()) {
+            let relation = ScannedRelation::Table(id);
+            scan.source = Arc::new(RelationSource { relation, ..source.clone() });
+            return Ok(Transformed::yes(LogicalPlan::TableScan(scan)));
+        }
+        let body = Resolver::new(ctx, state).expand_at(id, which)?;
         let body = rewrite::postgres_semantics(body, state.config_options())?;
-        let body = down_to_tables(ctx, state, body)?;
-        let aliased = LogicalPlanBuilder::from(body).alias(scan.table_name.clone())?.build()?;
-        Ok(Transformed::new(aliased, true, TreeNodeRecursion::Jump))
+        let view = LogicalPlanBuilder::from(body).alias(scan.table_name)?.build()?;
+        Ok(Transformed::new(view, true, TreeNodeRecursion::Jump))
     })?;
-    Ok(expanded.data)
+    plan.data.recompute_schema()
+}
+
+/// The last version's plan in one line.
+fn shown(ctx: &PlanContext, replayed: &Replayed, versions: usize) -> String {
+    let lines = explain_plan(&ctx.catalog, &replayed.plan);
+    let plan = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" <- ");
+    match versions {
+        1 => plan,
+        versions => format!("{versions} definitions, now {plan}"),
+    }
 }
 
 /// Why a relation cannot be replayed, in the words of who asked for that.

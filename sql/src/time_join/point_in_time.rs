@@ -10,13 +10,17 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::common::{DFSchemaRef, Result};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchemaRef, Result, TableReference};
 use datafusion::logical_expr::builder::build_join_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, JoinType, LogicalPlan, Operator, UserDefinedLogicalNodeCore,
 };
+use tidemark_catalog::{ObjectId, VersionSelection};
 
 use super::replay::Replay;
+use crate::error::SqlError;
+use crate::resolve::{RelationSource, ScannedRelation};
 
 /// By what time the past is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +35,7 @@ pub enum Clock {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PointInTimeJoin {
     pub left: Arc<LogicalPlan>,
-    /// The relation, under the name it has in the query, over relations that are not bound.
+    /// The relation, under the name it has in the query: a scan of [`ScannedRelation::Past`].
     pub right: Arc<LogicalPlan>,
     /// A left row that meets none stands beside NULLs.
     pub outer: bool,
@@ -73,6 +77,26 @@ impl PointInTimeJoin {
             bound: None,
             schema,
         })
+    }
+
+    /// The name and the object whose past it joins, and the version that is selected.
+    pub fn relation(&self) -> Result<(TableReference, ObjectId, Option<VersionSelection>)> {
+        let mut found = None;
+        self.right.apply(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Some(source) = scan.source.downcast_ref::<RelationSource>()
+                && let ScannedRelation::Past(id, version) = source.relation
+            {
+                found = Some((id, version));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        match (self.right.as_ref(), found) {
+            (LogicalPlan::SubqueryAlias(alias), Some((id, version))) => {
+                Ok((alias.alias.clone(), id, version))
+            }
+            _ => Err(SqlError::internal("a point-in-time join of no relation").into()),
+        }
     }
 
     /// The equalities of ON by which a right row can be looked for: its place among the conditions,

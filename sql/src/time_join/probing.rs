@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array,
@@ -15,6 +16,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::PhysicalExpr;
+use tidemark_catalog::{CommitTime, VersionSelection};
 use tidemark_engine::Timestamp;
 use tidemark_engine::batch::evaluate;
 use tidemark_engine::plan::{ConstantPlan, Plan, ProjectPlan};
@@ -22,10 +24,14 @@ use tidemark_engine::plan::{ConstantPlan, Plan, ProjectPlan};
 use super::point_in_time::{Bound, PointInTimeJoin};
 use super::replay::{Replay, point_in_time};
 use super::whole::Whole;
-use crate::error::{SqlError, state};
-use crate::maintain::ReplayedColumns;
+use crate::error::{Notice, SqlError, state};
+use crate::maintain::{Replayed, ReplayedColumns};
 use crate::text_io::Zone;
 use crate::text_io::datetime::format_timestamptz;
+use crate::version;
+
+/// How often a long replay says how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
 
 type Physical<'a> = &'a dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>>;
 
@@ -37,9 +43,8 @@ pub struct Probing {
     left_width: usize,
     outer: bool,
     time: Arc<dyn PhysicalExpr>,
-    /// What the columns `key_columns` of the plan equal.
+    /// What the keys of the replay equal.
     keys: Vec<Arc<dyn PhysicalExpr>>,
-    key_columns: Vec<usize>,
     /// Of pairs.
     filter: Option<Arc<dyn PhysicalExpr>>,
     replay: Arc<Replay>,
@@ -59,10 +64,27 @@ impl Probing {
             outer: join.outer,
             time: physical(&join.time, left)?,
             keys: join.keys.iter().map(|key| physical(key, left)).collect::<Result<_>>()?,
-            key_columns: replay.replayed.keys.iter().copied().flatten().collect(),
             filter: filter.map(|filter| physical(&filter, both)).transpose()?,
             replay: Arc::clone(replay),
         })
+    }
+}
+
+/// Says every few seconds how far a replay is.
+struct Reporter<'a> {
+    replay: &'a Replay,
+    last: Instant,
+}
+
+impl Reporter<'_> {
+    fn report(&mut self, done: f64, rows: usize) {
+        if self.last.elapsed() < PROGRESS_INTERVAL {
+            return;
+        }
+        self.last = Instant::now();
+        let name = &self.replay.name;
+        let message = format!("replaying \"{name}\" for {rows} rows: {:.0} % done", done * 100.0);
+        self.replay.tell.tell(Notice::new(message));
     }
 }
 
@@ -80,31 +102,70 @@ impl Whole for Probing {
             return Err(SqlError::internal("a point-in-time join has a left side").into());
         };
         let times = self.times(&left)?;
+        self.tell_of(&times);
         let keys = self.keys.iter().map(|key| key.evaluate(&left)?.into_array(left.num_rows()));
         let keys = keys.collect::<Result<Vec<_>>>()?;
-        let replay = &self.replay;
-        let found = point_in_time(
-            &replay.replayed.plan,
-            &replay.history,
-            &self.key_columns,
-            &keys,
-            &times,
-            &|| cancelled.load(Ordering::Relaxed),
-        )?;
-        let mut parts = Vec::with_capacity(found.len());
-        let mut numbers: Vec<u64> = Vec::new();
-        for (requests, rows) in found {
-            let (requests, right) = self.at_time(requests, rows, &times)?;
-            let pairs = self.pairs(&left, &requests, right)?;
-            let (requests, pairs) = self.filtered(requests, pairs)?;
-            numbers.extend(requests.values());
-            parts.push(pairs);
+        let (mut numbers, mut parts) = (Vec::new(), Vec::new());
+        for span in &self.replay.spans {
+            let within = |time: &u64| span.from <= *time && *time < span.until;
+            let times: Vec<_> = times.iter().map(|time| time.filter(within)).collect();
+            if times.iter().all(Option::is_none) {
+                continue;
+            }
+            let replayed = span.planned.as_ref().map_err(|error| error.clone())?;
+            for (requests, rows) in self.found(replayed, &keys, &times, cancelled)? {
+                let (requests, right) = at_time(&replayed.columns, requests, rows, &times)?;
+                let pairs = self.pairs(&left, &requests, right)?;
+                let (requests, pairs) = self.filtered(requests, pairs)?;
+                numbers.extend(requests.values());
+                parts.push(pairs);
+            }
         }
         self.in_order(&left, numbers, parts)
     }
 }
 
 impl Probing {
+    /// What the relation answers, by one of its definitions.
+    fn found(
+        &self,
+        replayed: &Replayed,
+        keys: &[ArrayRef],
+        times: &[Option<u64>],
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<(UInt64Array, RecordBatch)>> {
+        let column = |key: &usize| replayed.keys[*key].expect("only such keys are looked for");
+        let columns: Vec<usize> = self.replay.keys.iter().map(column).collect();
+        let cancelled = || cancelled.load(Ordering::Relaxed);
+        let mut reporter = Reporter { replay: &self.replay, last: Instant::now() };
+        let mut progress = |done| reporter.report(done, times.len());
+        let (plan, past) = (&replayed.plan, &self.replay.history);
+        point_in_time(plan, past, &columns, keys, times, &cancelled, &mut progress)
+    }
+
+    /// Says what is special about reading the relation at these times.
+    fn tell_of(&self, times: &[Option<u64>]) {
+        let Replay { catalog, object, tell, .. } = self.replay.as_ref();
+        let known = || times.iter().copied().flatten();
+        let (Some(from), Some(to)) = (known().min(), known().max()) else { return };
+        let (from, to) = (CommitTime(from), CommitTime(to));
+        let in_force = VersionSelection::InForce(from);
+        for notice in version::notices(catalog, *object, in_force, from, to) {
+            tell.tell(notice);
+        }
+        let Some(object) = catalog.get(*object).filter(|object| object.table().is_some()) else {
+            return;
+        };
+        let created = catalog.created(object.id).unwrap_or(CommitTime(0));
+        let early = known().filter(|time| *time < created.0).count();
+        if early > 0 {
+            let name = &object.name;
+            let message = format!("table \"{name}\" did not exist yet at the time of {early} rows");
+            let hint = "It is empty then.".to_owned();
+            tell.tell(Notice { hint: Some(hint), ..Notice::new(message) });
+        }
+    }
+
     /// The left rows' times, none of which is in the future.
     fn times(&self, left: &RecordBatch) -> Result<Vec<Option<u64>>> {
         let times = self.time.evaluate(left)?.into_array(left.num_rows())?;
@@ -128,52 +189,6 @@ impl Probing {
         }
         // Before the epoch there was nothing.
         Ok(times.iter().map(|time| time.map(|time| time.max(0) as u64)).collect())
-    }
-
-    /// The relation's columns: what depends on the moment is computed for each request.
-    fn at_time(
-        &self,
-        requests: UInt64Array,
-        rows: RecordBatch,
-        times: &[Option<u64>],
-    ) -> Result<(UInt64Array, Vec<ArrayRef>)> {
-        let (exprs, schema) = match &self.replay.replayed.columns {
-            ReplayedColumns::Plain(columns) => {
-                let columns = columns.iter().map(|&column| Arc::clone(rows.column(column)));
-                return Ok((requests, columns.collect()));
-            }
-            ReplayedColumns::AtTime { exprs, schema } => (exprs, schema),
-        };
-        let time = requests.values().iter().map(|&request| {
-            times[request as usize].expect("a request without a time meets nothing") as i64
-        });
-        let time = arrow::array::TimestampMicrosecondArray::from_iter_values(time);
-        let time: ArrayRef = Arc::new(time.with_timezone("+00:00"));
-        let number: ArrayRef = Arc::new(requests);
-        let with = |own: &Schema, more: &[(&str, &ArrayRef)]| -> SchemaRef {
-            let more = more
-                .iter()
-                .map(|(name, array)| Arc::new(Field::new(*name, array.data_type().clone(), true)));
-            Arc::new(Schema::new(own.fields().iter().cloned().chain(more).collect::<Vec<_>>()))
-        };
-        let input_schema = with(&rows.schema(), &[("time", &time), ("request", &number)]);
-        let columns = rows.columns().iter().cloned().chain([time, Arc::clone(&number)]);
-        let input = batch(&input_schema, columns.collect(), rows.num_rows())?;
-        let place = input_schema.fields().len() - 1;
-        let request: Arc<dyn PhysicalExpr> =
-            Arc::new(datafusion::physical_expr::expressions::Column::new("request", place));
-        let project = ProjectPlan {
-            input: Plan::Constant(ConstantPlan { rows: input }),
-            exprs: exprs.iter().cloned().chain([request]).collect(),
-            schema: with(schema, &[("request", &number)]),
-        };
-        // A row that fails is not in the relation (S10).
-        let computed = evaluate(&Plan::Project(Box::new(project)), Timestamp(0), &|_| {
-            unreachable!("a constant reads nothing")
-        });
-        let mut columns = computed.rows.columns().to_vec();
-        let requests = columns.pop().expect("the request's number is its last column");
-        Ok((requests.as_primitive().clone(), columns))
     }
 
     fn pairs(
@@ -230,6 +245,52 @@ impl Probing {
         let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
         batch(&self.schema, columns, order.len())
     }
+}
+
+/// The relation's columns: what depends on the moment is computed for each request.
+fn at_time(
+    columns: &ReplayedColumns,
+    requests: UInt64Array,
+    rows: RecordBatch,
+    times: &[Option<u64>],
+) -> Result<(UInt64Array, Vec<ArrayRef>)> {
+    let (exprs, schema) = match columns {
+        ReplayedColumns::Plain(columns) => {
+            let columns = columns.iter().map(|&column| Arc::clone(rows.column(column)));
+            return Ok((requests, columns.collect()));
+        }
+        ReplayedColumns::AtTime { exprs, schema } => (exprs, schema),
+    };
+    let time = requests.values().iter().map(|&request| {
+        times[request as usize].expect("a request without a time meets nothing") as i64
+    });
+    let time = arrow::array::TimestampMicrosecondArray::from_iter_values(time);
+    let time: ArrayRef = Arc::new(time.with_timezone("+00:00"));
+    let number: ArrayRef = Arc::new(requests);
+    let with = |own: &Schema, more: &[(&str, &ArrayRef)]| -> SchemaRef {
+        let more = more
+            .iter()
+            .map(|(name, array)| Arc::new(Field::new(*name, array.data_type().clone(), true)));
+        Arc::new(Schema::new(own.fields().iter().cloned().chain(more).collect::<Vec<_>>()))
+    };
+    let input_schema = with(&rows.schema(), &[("time", &time), ("request", &number)]);
+    let columns = rows.columns().iter().cloned().chain([time, Arc::clone(&number)]);
+    let input = batch(&input_schema, columns.collect(), rows.num_rows())?;
+    let place = input_schema.fields().len() - 1;
+    let request: Arc<dyn PhysicalExpr> =
+        Arc::new(datafusion::physical_expr::expressions::Column::new("request", place));
+    let project = ProjectPlan {
+        input: Plan::Constant(ConstantPlan { rows: input }),
+        exprs: exprs.iter().cloned().chain([request]).collect(),
+        schema: with(schema, &[("request", &number)]),
+    };
+    // A row that fails is not in the relation (S10).
+    let computed = evaluate(&Plan::Project(Box::new(project)), Timestamp(0), &|_| {
+        unreachable!("a constant reads nothing")
+    });
+    let mut columns = computed.rows.columns().to_vec();
+    let requests = columns.pop().expect("the request's number is its last column");
+    Ok((requests.as_primitive().clone(), columns))
 }
 
 fn shown(time: i64) -> String {

@@ -8,22 +8,41 @@ use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::row::{RowConverter, SortField};
 use datafusion::error::{DataFusionError, Result};
+use tidemark_catalog::{Catalog, ObjectId};
 use tidemark_engine::batch::evaluate;
 use tidemark_engine::{CollectionId, Engine, Plan, Timestamp};
 
+use crate::context::Tell;
+use crate::error::SqlError;
 use crate::maintain::Replayed;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Replay {
-    pub replayed: Replayed,
+    /// In order of time; together they are all of it up to `at`.
+    pub spans: Vec<ReplayedSpan>,
+    /// Which of the keys that the plans have are looked for.
+    pub keys: Vec<usize>,
     pub history: Past,
     /// The statement's time: what comes after it is the future.
     pub at: Timestamp,
-    /// The relation as the query names it.
+    /// The relation as the query names it, and what it is.
     pub name: String,
+    pub object: ObjectId,
+    pub catalog: Arc<Catalog>,
+    pub tell: Tell,
     /// The plan, printed.
     pub shown: String,
+}
+
+/// A stretch of time in which the relation's definition is the same.
+#[derive(Debug)]
+pub struct ReplayedSpan {
+    /// µs since the Unix epoch: the first of its times, and the first after it.
+    pub from: u64,
+    pub until: u64,
+    /// Or why it cannot be read at these times.
+    pub planned: std::result::Result<Replayed, SqlError>,
 }
 
 impl fmt::Display for Replay {
@@ -63,7 +82,7 @@ fn input_schema(plan: &Plan, id: CollectionId) -> arrow::datatypes::SchemaRef {
 
 /// For each request (a row of `keys`, and of `times`): the plan's rows whose `key_columns` equal
 /// its key, as they stood at its time, beside the request's number. A request with a NULL meets
-/// nothing.
+/// nothing. `progress` is told how much of the work is done, from 0 to 1.
 pub fn point_in_time(
     plan: &Plan,
     past: &Past,
@@ -71,6 +90,7 @@ pub fn point_in_time(
     keys: &[ArrayRef],
     times: &[Option<u64>],
     cancelled: &dyn Fn() -> bool,
+    progress: &mut dyn FnMut(f64),
 ) -> Result<Vec<(UInt64Array, RecordBatch)>> {
     let types = keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
     let converter = RowConverter::new(types)?;
@@ -83,7 +103,9 @@ pub fn point_in_time(
         }
     }
     let mut found = Vec::new();
-    for (time, requests) in by_time {
+    let all = by_time.len() as f64;
+    for (number, (time, requests)) in by_time.into_iter().enumerate() {
+        progress(number as f64 / all);
         if cancelled() {
             return Err(DataFusionError::External("cancelled".into()));
         }

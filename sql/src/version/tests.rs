@@ -69,6 +69,7 @@ fn fixture() -> Fixture {
         user: "tester".to_owned(),
         database: "tidemark".to_owned(),
         activity: None,
+        tell: crate::context::Tell::default(),
     };
     Fixture { context, _data: data }
 }

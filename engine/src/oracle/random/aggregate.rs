@@ -16,7 +16,12 @@ use crate::expression::Expr;
 use crate::plan::{AggregateCall, AggregatePlan, Plan, ProjectPlan, SortKey, schema_of};
 
 pub(super) fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
-    let mut input = random_plan(random, depth - 1, scale);
+    let input = random_plan(random, depth - 1, scale);
+    aggregate_of(random, input, scale)
+}
+
+/// An aggregate over `input`.
+pub(super) fn aggregate_of(random: &mut StdRng, mut input: Plan, scale: Scale) -> Plan {
     let own = input.schema().fields().len();
     if random.random_bool(0.6) {
         input = widened(random, input, scale);

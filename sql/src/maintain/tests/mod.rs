@@ -120,6 +120,7 @@ impl Fixture {
             user: "tester".to_owned(),
             database: "tidemark".to_owned(),
             activity: None,
+            tell: crate::context::Tell::default(),
         };
         Fixture { context, _data: data }
     }

@@ -1,0 +1,140 @@
+//! What a group of commits did beside changing the present: the second part of a record's payload.
+//!
+//! ```text
+//! 1  version, 1
+//! 4  count, then each: 8 table, 8 retention in µs     tables made or altered; MAX: for ever
+//! 4  count, then each: load                           applied before the group's writes
+//! 4  count, then each: 8 table                        tables whose past was closed by request
+//!
+//! load
+//! 8  table
+//! 8  id of the first row; the others follow
+//! 8  length of the section: 4 count of batches, then each: batch         the rows
+//! 8  count, then 8 each                               when each row begins; never falls
+//! 8  count, then 8 id each                            the rows that the load ended, and when:
+//!    then 8 each                                      rows of the load itself and of earlier ones
+//! ```
+//!
+//! A group that has none of it is written without this part, as a record of kind 1.
+
+use super::group::{EncodedRows, Group, put_count, put_section, put_u64, section};
+use super::rows::Reader;
+use crate::time::{CollectionId, RowId};
+use arrow::array::RecordBatch;
+use std::time::Duration;
+
+const VERSION: u8 = 1;
+
+/// Rows that came with times of their own.
+#[derive(Clone, Debug, Default)]
+pub struct GroupLoad {
+    pub table: CollectionId,
+    pub first: RowId,
+    pub rows: Vec<RecordBatch>,
+    /// When each row begins; never falls.
+    pub begins: Vec<u64>,
+    /// Which rows ended, and when each.
+    pub ended: Vec<u64>,
+    pub ends: Vec<u64>,
+}
+
+/// A load read back.
+#[derive(Clone, Debug)]
+pub struct ReplayLoad<'a> {
+    pub table: CollectionId,
+    pub first: RowId,
+    pub rows: EncodedRows<'a>,
+    pub begins: Times<'a>,
+    pub ended: Times<'a>,
+    pub ends: Times<'a>,
+}
+
+/// Numbers of eight bytes as they stand in the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times<'a>(&'a [u8]);
+
+impl<'a> Times<'a> {
+    pub fn count(&self) -> usize {
+        self.0.len() / 8
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = u64> + 'a {
+        let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        self.0.chunks_exact(8).map(number)
+    }
+
+    fn read(reader: &mut Reader<'a>, count: usize) -> Result<Self, String> {
+        Ok(Times(reader.bytes(count.checked_mul(8).ok_or("too many rows")?)?))
+    }
+}
+
+/// The second part read back.
+#[derive(Clone, Debug, Default)]
+pub struct Extension<'a> {
+    pub retentions: Vec<(CollectionId, Option<Duration>)>,
+    pub loads: Vec<ReplayLoad<'a>>,
+    pub closes: Vec<CollectionId>,
+}
+
+/// Appends the second part of a group's payload; says whether there is one.
+pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
+    let made = group.creates.iter().filter(|table| table.retention.is_some());
+    let made = made.map(|table| (table.id, table.retention));
+    let retentions: Vec<_> = made.chain(group.retentions.iter().copied()).collect();
+    if retentions.is_empty() && group.loads.is_empty() && group.closes.is_empty() {
+        return false;
+    }
+    bytes.push(VERSION);
+    put_count(bytes, retentions.len());
+    for (table, retention) in retentions {
+        put_u64(bytes, table.0);
+        let micros = retention.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        put_u64(bytes, micros.unwrap_or(u64::MAX));
+    }
+    put_count(bytes, group.loads.len());
+    for load in &group.loads {
+        put_u64(bytes, load.table.0);
+        put_u64(bytes, load.first.0);
+        put_section(bytes, &load.rows);
+        put_u64(bytes, load.begins.len() as u64);
+        put_all(bytes, &load.begins);
+        put_u64(bytes, load.ended.len() as u64);
+        put_all(bytes, &load.ended);
+        put_all(bytes, &load.ends);
+    }
+    put_count(bytes, group.closes.len());
+    group.closes.iter().for_each(|table| put_u64(bytes, table.0));
+    true
+}
+
+/// Reads it.
+pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
+    let version = reader.bytes(1)?[0];
+    if version != VERSION {
+        return Err(format!("a group has an extension of version {version}"));
+    }
+    let retentions = reader.many(|reader| {
+        let (table, micros) = (CollectionId(reader.u64()?), reader.u64()?);
+        Ok((table, (micros != u64::MAX).then(|| Duration::from_micros(micros))))
+    })?;
+    let loads = reader.many(decode_load)?;
+    let closes = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
+    Ok(Extension { retentions, loads, closes })
+}
+
+fn decode_load<'a>(reader: &mut Reader<'a>) -> Result<ReplayLoad<'a>, String> {
+    let count =
+        |reader: &mut Reader<'a>| usize::try_from(reader.u64()?).map_err(|error| error.to_string());
+    let (table, first) = (CollectionId(reader.u64()?), RowId(reader.u64()?));
+    let rows = section(reader)?;
+    let begun = count(reader)?;
+    let begins = Times::read(reader, begun)?;
+    let over = count(reader)?;
+    let (ended, ends) = (Times::read(reader, over)?, Times::read(reader, over)?);
+    Ok(ReplayLoad { table, first, rows, begins, ended, ends })
+}
+
+fn put_all(bytes: &mut Vec<u8>, numbers: &[u64]) {
+    bytes.reserve(8 * numbers.len());
+    numbers.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+}

@@ -1,0 +1,119 @@
+//! Replay: what a plan gave in the past, from the history of its tables.
+//!
+//! Law      [`replay`]: the updates add up, at every t of [from, to], to V(t): the plan evaluated
+//!          from scratch over the tables as they stood at t, with now() = t. What is there at
+//!          `from` comes first, as updates at `from`; what expires does so at its exact time
+//!          [`point_in_time`]: for each request the rows of V(its time) that have its key
+//! Delta    a table's spans are a +1 at their begin and a −1 at their end; the plan's own operators
+//!          take them in batches of many times, so that a view and its replay cannot differ
+//! State    that of the operators, the spans, and a slice of about a million changes. Only rows
+//!          whose key is among the requests' are replayed for those
+//! Errors   a row that an operator cannot compute is left out, as in a view, and told
+//!
+//! Plans here read tables only. It runs on the caller's thread.
+
+mod keys;
+mod merge;
+mod requests;
+mod restrict;
+mod slices;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+
+use self::requests::Requests;
+use self::slices::Slices;
+use crate::plan::Plan;
+use crate::quarantine::QuarantinedRow;
+use crate::state::consolidate::consolidate;
+use crate::store::Spans;
+use crate::time::{CollectionId, Timestamp};
+use crate::updates::Updates;
+
+/// Where a plan's tables come from.
+pub trait History {
+    /// The rows that are there at some time of [from, to], with the columns that the plan's input
+    /// has. Ends above `to` may be given as they are by now.
+    fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans>;
+}
+
+/// Someone who waits for a replay: asked and told between its slices.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Whether to give up.
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
+    /// All before this time is done.
+    pub progress: &'a (dyn Fn(Timestamp) + Sync),
+}
+
+impl<'a> Watch<'a> {
+    /// No one wants to know how far it is.
+    pub fn cancelled_by(cancelled: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Watch { cancelled, progress: &|_| {} }
+    }
+
+    fn check(&self) -> Result<(), Cancelled> {
+        if (self.cancelled)() { Err(Cancelled) } else { Ok(()) }
+    }
+}
+
+/// A replay was given up because its [`Watch`] wanted it so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("replay was cancelled")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+/// Gives `out` the plan's updates over [from, to], slice by slice: those of a slice in order of
+/// time, one for each row and time. Returns the rows that fail at `to`.
+pub fn replay(
+    plan: &Plan,
+    history: &dyn History,
+    from: Timestamp,
+    to: Timestamp,
+    watch: Watch<'_>,
+    out: &mut dyn FnMut(Updates),
+) -> Result<Vec<QuarantinedRow>, Cancelled> {
+    let tables = |id| history.spans(id, from, to);
+    let mut slices = Slices::new(plan, &tables, from, to);
+    while let Some(slice) = slices.next(watch)? {
+        let updates = consolidate(slice.updates);
+        if !updates.is_empty() {
+            out(updates);
+        }
+    }
+    Ok(slices.failed())
+}
+
+/// For each request, a row of `keys` and a time of `times` (µs since the Unix epoch): the plan's
+/// rows whose `key_columns` equal its key, as they stood at its time, beside the request's number.
+/// Keys have the types of the columns. A request with NULL as its time or in its key meets nothing.
+pub fn point_in_time(
+    plan: &Plan,
+    history: &dyn History,
+    key_columns: &[usize],
+    keys: &[ArrayRef],
+    times: &[Option<u64>],
+    watch: Watch<'_>,
+) -> Result<Vec<(UInt64Array, RecordBatch)>, Cancelled> {
+    let schema = plan.schema();
+    let typed =
+        |(&column, key): (&usize, &ArrayRef)| schema.field(column).data_type() == key.data_type();
+    assert!(
+        key_columns.len() == keys.len() && key_columns.iter().zip(keys).all(typed),
+        "keys are of the types of the key columns"
+    );
+    let requests = Requests::new(keys, times);
+    if requests.is_empty() {
+        return Ok(vec![]);
+    }
+    merge::run(plan, history, key_columns, &requests, watch)
+}

@@ -1,0 +1,177 @@
+//! Restrict: the keys that are asked for, pushed down through a plan to the tables.
+//!
+//! Law      of the restricted plan those rows are right that have a key which is asked for; others
+//!          may be there or not. So only such rows of a table are replayed as can matter to one:
+//!          an aggregate's groups, a window's partitions and a join's pairs are of one key each,
+//!          or nothing is pushed below them
+
+use arrow::array::ArrayRef;
+
+use super::keys::{Keys, NONE};
+use crate::operator::unnest::kept;
+use crate::plan::{InputPlan, JoinPlan, Plan};
+use crate::store::Spans;
+use crate::time::CollectionId;
+use crate::updates::take_rows;
+
+/// A column, and which part of the key it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyColumn {
+    pub part: usize,
+    pub column: usize,
+}
+
+/// A plan whose inputs are [`Leaf`]s, by place.
+pub(super) struct Restricted {
+    pub plan: Plan,
+    pub leaves: Vec<Leaf>,
+}
+
+/// A table, at one of the places where the plan reads it.
+pub(super) struct Leaf {
+    /// What the restricted plan calls it.
+    pub id: CollectionId,
+    pub table: CollectionId,
+    pub keys: Vec<KeyColumn>,
+}
+
+impl Restricted {
+    pub fn new(plan: &Plan, key_columns: &[usize]) -> Self {
+        let mut restricted = Restricted { plan: plan.clone(), leaves: Vec::new() };
+        let mut next = last_id(plan) + 1;
+        let keys = key_columns.iter().enumerate();
+        let keys = keys.map(|(part, &column)| KeyColumn { part, column }).collect();
+        push(&mut restricted.plan, keys, &mut next, &mut restricted.leaves);
+        restricted
+    }
+}
+
+/// The last id that stands in the plan, recursions' own ones included.
+fn last_id(plan: &Plan) -> u64 {
+    let own = if let Plan::Input(input) = plan { input.id.0 } else { 0 };
+    plan.inputs().into_iter().map(last_id).fold(own, u64::max)
+}
+
+impl Leaf {
+    /// The rows that can matter to one of the keys (a column for each part).
+    pub fn select(&self, spans: Vec<Spans>, keys: &[ArrayRef]) -> Vec<Spans> {
+        if self.keys.is_empty() {
+            return spans;
+        }
+        let wanted: Vec<ArrayRef> =
+            self.keys.iter().map(|key| ArrayRef::clone(&keys[key.part])).collect();
+        let (wanted, _) = Keys::new(&wanted, keys[0].len());
+        let select = |spans: Spans| {
+            let columns: Vec<ArrayRef> = self
+                .keys
+                .iter()
+                .map(|key| ArrayRef::clone(spans.batch.column(key.column)))
+                .collect();
+            let found = wanted.find(&columns, spans.batch.num_rows());
+            let rows = (0..found.len() as u32).filter(|&row| found[row as usize] != NONE);
+            take_spans(&spans, &rows.collect::<Vec<_>>())
+        };
+        spans.into_iter().map(select).filter(|spans| spans.batch.num_rows() > 0).collect()
+    }
+}
+
+/// The rows at `rows`.
+pub(super) fn take_spans(spans: &Spans, rows: &[u32]) -> Spans {
+    if rows.len() == spans.begins.len() && rows.is_sorted() {
+        return spans.clone();
+    }
+    Spans {
+        batch: take_rows(&spans.batch, rows),
+        begins: rows.iter().map(|&row| spans.begins[row as usize]).collect(),
+        ends: rows.iter().map(|&row| spans.ends[row as usize]).collect(),
+    }
+}
+
+fn push(plan: &mut Plan, keys: Vec<KeyColumn>, next: &mut u64, leaves: &mut Vec<Leaf>) {
+    if let Plan::Input(InputPlan { id, .. }) = plan {
+        let own = CollectionId(*next);
+        *next += 1;
+        leaves.push(Leaf { id: own, table: *id, keys });
+        *id = own;
+        return;
+    }
+    if let Plan::Recursive(_) = plan {
+        return keep(plan, leaves);
+    }
+    let below = below(plan, &keys);
+    for (input, keys) in plan.inputs_mut().into_iter().zip(below) {
+        push(input, keys, next, leaves);
+    }
+}
+
+/// A plan that is left as it is, with its tables whole and by their own names.
+fn keep(plan: &Plan, leaves: &mut Vec<Leaf>) {
+    for id in plan.reads() {
+        if leaves.iter().all(|leaf| leaf.id != id) {
+            leaves.push(Leaf { id, table: id, keys: vec![] });
+        }
+    }
+}
+
+/// The columns of an operator's inputs that hold the same parts of the key: of each input, those by
+/// which it may be restricted.
+pub(super) fn below(plan: &Plan, keys: &[KeyColumn]) -> Vec<Vec<KeyColumn>> {
+    let moved = |place: &dyn Fn(usize) -> Option<usize>| -> Vec<KeyColumn> {
+        let key = |key: &KeyColumn| Some(KeyColumn { column: place(key.column)?, ..*key });
+        keys.iter().filter_map(key).collect()
+    };
+    let within = |columns: &[usize]| moved(&|at| columns.contains(&at).then_some(at));
+    let width = |plan: &Plan| plan.schema().fields().len();
+    match plan {
+        Plan::Input(_) | Plan::Constant(_) => vec![],
+        Plan::Project(plan) => vec![moved(&|at| plan.column_at(at))],
+        Plan::Filter(_) => vec![keys.to_vec()],
+        Plan::Temporal(plan) => {
+            let width = width(&plan.input);
+            vec![moved(&|at| (at < width).then_some(at))]
+        }
+        Plan::Join(plan) => join(plan, keys),
+        Plan::Aggregate(plan) => vec![moved(&|at| plan.keys.get(at).copied())],
+        Plan::Union(plan) => vec![keys.to_vec(); plan.inputs.len()],
+        Plan::SetOperation(_) => vec![keys.to_vec(); 2],
+        Plan::TopK(plan) => vec![within(&plan.keys)],
+        Plan::Window(plan) => vec![within(&plan.partition)],
+        Plan::Session(plan) => vec![within(&plan.keys)],
+        Plan::Unnest(plan) => {
+            let kept = kept(plan);
+            vec![moved(&|at| kept.get(at).copied())]
+        }
+        Plan::Recursive(_) => vec![vec![]; 2],
+    }
+}
+
+/// A side is restricted by its own columns, and by those of the other side that they are joined on.
+/// That holds of outer joins too: a row without a partner has NULL there, which is no one's key.
+fn join(plan: &JoinPlan, keys: &[KeyColumn]) -> Vec<Vec<KeyColumn>> {
+    let width = plan.left.schema().fields().len();
+    let mut sides = [Vec::new(), Vec::new()];
+    let mut add = |side: usize, key: KeyColumn| {
+        if sides[side].iter().all(|other: &KeyColumn| other.part != key.part) {
+            sides[side].push(key);
+        }
+    };
+    for key in keys {
+        let (own, side) = match key.column < width {
+            true => (key.column, 0),
+            false => (key.column - width, 1),
+        };
+        add(side, KeyColumn { column: own, ..*key });
+    }
+    for key in keys {
+        let (own, side) = match key.column < width {
+            true => (key.column, 0),
+            false => (key.column - width, 1),
+        };
+        let pairs = [(&plan.left_keys, &plan.right_keys), (&plan.right_keys, &plan.left_keys)];
+        let (here, there) = pairs[side];
+        if let Some(place) = here.iter().position(|&column| column == own) {
+            add(1 - side, KeyColumn { column: there[place], ..*key });
+        }
+    }
+    sides.into()
+}
