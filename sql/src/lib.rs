@@ -19,6 +19,7 @@ pub mod function;
 pub mod maintain;
 pub mod overlay;
 pub mod parse;
+mod plain_view;
 pub mod plan;
 mod point_read;
 mod provider;

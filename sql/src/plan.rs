@@ -173,7 +173,14 @@ fn to_rel_once(
     mark_all: bool,
 ) -> Result<LogicalPlan> {
     let mut query = Box::new(query.clone());
+    let columns = |query: &ast::Query| {
+        let plan = to_rel_or_again(resolver, query, param_types)?;
+        Ok(shown_schema(&plan).fields().iter().map(|field| field.name().clone()).collect())
+    };
+    rewrite::natural::expand(&mut query, &columns)?;
+    rewrite::outer_aggregate::lift(&mut query);
     rewrite::names::name_columns(&mut query, mark_all);
+    rewrite::shadow::rename(&mut query);
     rewrite::functions::inline(&mut query, resolver)?;
     rewrite::ast::rewrite(query.as_mut())?;
     let fields = param_types

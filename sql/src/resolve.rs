@@ -31,6 +31,7 @@ use tidemark_engine::Timestamp;
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
 use crate::function;
+use crate::plain_view;
 use crate::plan::plan_body;
 use crate::rewrite::version_clause::unmarked;
 use crate::rewrite::{argument, bpchar};
@@ -277,7 +278,7 @@ impl<'a> Resolver<'a> {
                 ScannedRelation::MaterializedView(id)
             }
             ObjectKind::View(_) | ObjectKind::MaterializedView(_) => {
-                return self.narrowed(id, self.expand(id)?);
+                return self.narrowed(id, plain_view::bounded(self.expand(id)?));
             }
         };
         self.unexpanded(object, relation)

@@ -28,6 +28,7 @@ use tidemark_engine::Timestamp;
 use crate::by_operators;
 use crate::context::{PlanContext, ReadView};
 use crate::error::SqlError;
+use crate::plain_view;
 use crate::plan::{QueryPlan, base_tables, on_large_stack, scanned};
 use crate::provider::{GivenRows, RelationProvider};
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
@@ -132,18 +133,18 @@ pub(crate) async fn optimized(
     Ok((state, optimized))
 }
 
-/// Optimizes; correlated subqueries that DataFusion can't turn into joins are evaluated row by row
-/// instead.
+/// Optimizes; what DataFusion would get wrong is refused.
 fn optimize(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
     on_large_stack(|| {
-        let plan = rewrite::ties::refuse(plan)?;
+        let plan = rewrite::exclude::refuse(rewrite::ties::refuse(plan)?)?;
         let plan = rewrite::complete_order(rewrite::keep_count(plan)?)?;
         let plan = rewrite::one_zero(rewrite::check_overflow(plan)?)?;
-        let plan = subquery::by_row(plan, state)?;
+        let plan = subquery::refuse(plan)?;
         state.optimize(&plan)
     })
 }
 
+/// What runs a part of a bound plan by itself.
 pub(crate) async fn physical(
     state: &SessionState,
     plan: LogicalPlan,
@@ -231,7 +232,8 @@ impl Run<'_> {
         on_large_stack(|| {
             let plan = rewrite::parameters::substitute(plan.clone(), params)?;
             let plan = self.bind_relations(state, plan)?;
-            Ok(rewrite::now::substitute(plan, self.read.now)?)
+            let plan = rewrite::now::substitute(plan, self.read.now)?;
+            Ok(plain_view::bind(plan, state, self.read.now)?)
         })
     }
 

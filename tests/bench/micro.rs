@@ -41,7 +41,12 @@ struct Case {
 
 fn table(id: u64) -> Plan {
     let columns = [("k", DataType::Int64), ("id", DataType::Int64), ("v", DataType::Int64)];
-    Plan::Input(InputPlan { id: CollectionId(id), schema: schema_of(columns), append_only: false })
+    Plan::Input(InputPlan {
+        id: CollectionId(id),
+        schema: schema_of(columns),
+        append_only: false,
+        arrived_at: false,
+    })
 }
 
 fn cases() -> Vec<Case> {

@@ -133,7 +133,12 @@ impl Data {
 }
 
 fn input() -> Plan {
-    Plan::Input(InputPlan { id: CollectionId(1), schema: event_schema(), append_only: false })
+    Plan::Input(InputPlan {
+        id: CollectionId(1),
+        schema: event_schema(),
+        append_only: false,
+        arrived_at: false,
+    })
 }
 
 /// `SELECT k, avg(amount) FROM e WHERE ts > now() - '30 min' AND ts <= now() GROUP BY k`.

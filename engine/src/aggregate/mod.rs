@@ -22,6 +22,7 @@ pub mod exact_float;
 mod exact_int;
 mod extreme;
 mod extremum;
+mod histogram;
 mod interval;
 mod jsonb_agg;
 mod max_by;
@@ -68,6 +69,7 @@ pub const AGGREGATES: &[&dyn AggregateFunction] = &[
     &covariance::REGR_SYY,
     &ordered::FIRST_VALUE,
     &ordered::LAST_VALUE,
+    &histogram::Histogram,
     &jsonb_agg::JsonbAgg,
     &jsonb_agg::JsonbObjectAgg,
     &extremum::MAX,

@@ -141,9 +141,23 @@ impl Nested {
         context: &StepContext<'_>,
         feed: &mut dyn FnMut(CollectionId) -> Option<Updates>,
     ) -> Updates {
+        self.step_unless(context, feed, &|| false)
+    }
+
+    /// The same, or anything once `cancelled` says that nobody needs it.
+    pub fn step_unless(
+        &mut self,
+        context: &StepContext<'_>,
+        feed: &mut dyn FnMut(CollectionId) -> Option<Updates>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Updates {
+        let inputs = self.inputs.iter_mut();
         let inputs: Vec<Updates> =
-            self.inputs.iter_mut().map(|input| input.step(context, feed)).collect();
+            inputs.map(|input| input.step_unless(context, feed, cancelled)).collect();
         let empty = || Updates::empty(self.schema.clone());
+        if cancelled() {
+            return empty();
+        }
         let out = match &mut self.kind {
             Kind::Input(id) => {
                 feed(*id).map_or_else(empty, |updates| updates.first_columns(&self.schema))

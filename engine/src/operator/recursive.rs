@@ -44,8 +44,8 @@ const COUNT_MAX: i64 = 1 << 31;
 pub(crate) const ENDLESS: &str = "recursion does not end";
 
 /// What was decided. `step` reads R as `Plan::Input` with id `itself`; it is monotone in R and
-/// refers to it once: between R and it stand filters (of now() too), projections, inner joins,
-/// unions, unnests.
+/// refers to it once: between R and it stand filters (of now() too), projections, unions, unnests,
+/// inner joins, and left, semi and anti joins that have it on their left.
 #[derive(Clone, Debug)]
 pub struct RecursivePlan {
     pub itself: CollectionId,

@@ -112,6 +112,7 @@ impl Relation {
             schema,
             shards,
             horizon: Arc::clone(&narrow.horizon),
+            written: narrow.written.clone(),
             limits: narrow.limits.clone(),
         }
     }

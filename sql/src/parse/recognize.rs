@@ -11,8 +11,7 @@ use sqlparser::tokenizer::Token;
 use super::cursor::{Cursor, fold};
 use super::statement::{
     AddColumn, CommentTarget, CreateView, CursorSource, Declare, Drop, Explain, ExplainStage,
-    FetchDirection,
-    ObjectClass, Statement, TransactionModes,
+    FetchDirection, ObjectClass, Statement, TransactionModes,
 };
 use super::subscribe::subscribe;
 use super::{copy, function, set};

@@ -125,24 +125,26 @@ fn a_closure_is_what_everything_below_was() {
         W,
         &[first, at(49), at(5)],
         expect![[r#"
-        Projection: v.a AS a
-          Projection: v.a
-            SubqueryAlias: v
-              Projection: t.a AS a
-                Projection: t.a
-                  TableScan: t"#]],
+            Projection: v.a AS a
+              Projection: v.a
+                SubqueryAlias: v
+                  PlainView
+                    Projection: t.a AS a
+                      Projection: t.a
+                        TableScan: t"#]],
     );
     fixture.expanded(
         W,
         &[second, at(50), VersionSelection::Current],
         expect![[r#"
-        Projection: v.a AS a
-          Projection: v.a
-            SubqueryAlias: v
-              Projection: a
-                Projection: a AS a, t.b AS b
-                  Projection: t.a + t.b AS a, t.b
-                    TableScan: t"#]],
+            Projection: v.a AS a
+              Projection: v.a
+                SubqueryAlias: v
+                  Projection: a
+                    PlainView
+                      Projection: a AS a, t.b AS b
+                        Projection: t.a + t.b AS a, t.b
+                          TableScan: t"#]],
     );
     fixture.expanded(
         W,

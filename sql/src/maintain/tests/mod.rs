@@ -1,5 +1,6 @@
 //! Text in, plan out; and plans against the text they came from.
 
+mod by_row;
 mod generator;
 mod lowering;
 mod oracle;
