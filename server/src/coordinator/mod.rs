@@ -121,7 +121,8 @@ impl Coordinator {
     }
 
     /// Whether what a statement was planned with is what holds at the time it reads at: `plan`'s
-    /// views and functions may have been replaced in between.
+    /// views and functions may have been replaced in between. A transaction that has changed names
+    /// itself need not ask: nobody else can meanwhile.
     pub async fn holds_at(
         &self,
         at: Timestamp,
