@@ -12,6 +12,7 @@
 
 mod bind;
 mod clause;
+mod log;
 mod told;
 mod view_at;
 
@@ -25,7 +26,7 @@ use tidemark_catalog::{ObjectId, VersionSelection};
 use crate::time_join::Clock;
 
 pub(crate) use bind::{statement_view, travel};
-pub(crate) use clause::{TimeClauses, as_of, spell};
+pub(crate) use clause::{TimeClauses, as_of, log_of, spell};
 pub use told::Told;
 
 /// See the module.
@@ -37,9 +38,21 @@ pub struct TimeTravel {
     pub clock: Clock,
     /// Which definition of a view; `None`: the one in force at the time.
     pub version: Option<VersionSelection>,
-    /// A timestamptz without columns.
-    pub time: Expr,
+    pub what: What,
+    /// Timestamptz without columns: of the state, its time; of a log, from and to, as far as given.
+    pub times: Vec<Expr>,
     schema: DFSchemaRef,
+}
+
+/// What is read of a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum What {
+    /// Its rows at a time.
+    State,
+    /// `changes('x')`: its rows with `_time` and `_diff`.
+    Changes,
+    /// `history('x')`: its rows with `valid_from` and `valid_to`.
+    History,
 }
 
 impl PartialOrd for TimeTravel {
@@ -60,7 +73,13 @@ impl fmt::Display for TimeTravel {
             Clock::System => "system",
             Clock::Event => "event",
         };
-        write!(f, " {clock} time=[{}]", self.time)
+        let what = match self.what {
+            What::State => "time",
+            What::Changes => "changes",
+            What::History => "history",
+        };
+        let times: Vec<String> = self.times.iter().map(ToString::to_string).collect();
+        write!(f, " {clock} {what}=[{}]", times.join(", "))
     }
 }
 
@@ -78,18 +97,15 @@ impl UserDefinedLogicalNodeCore for TimeTravel {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        vec![self.time.clone()]
+        self.times.clone()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
 
-    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
-        match <[Expr; 1]>::try_from(exprs) {
-            Ok([time]) => Ok(TimeTravel { time, ..self.clone() }),
-            Err(_) => datafusion::common::internal_err!("a relation is read at one time"),
-        }
+    fn with_exprs_and_inputs(&self, times: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
+        Ok(TimeTravel { times, ..self.clone() })
     }
 }
 
