@@ -209,6 +209,7 @@ folder, view, runs = sys.argv[1], sys.argv[2], int(sys.argv[3])
 c = duckdb.connect()
 c.execute(f"SET threads = {sys.argv[4]}")
 c.execute("SET TimeZone = 'UTC'")
+c.execute("SET enable_progress_bar = false")
 for name in ("e", "r"):
     c.execute(f"CREATE TABLE {name} AS SELECT * FROM '{folder}/{name}.parquet'")
 c.execute("CREATE TABLE q AS SELECT row_number() OVER () AS id, * FROM r")
