@@ -10,9 +10,9 @@ use sqlparser::ast::{
 };
 
 use super::ast::{call, cast_to, empty_query, number};
-use super::time_travel;
 use crate::error::SqlError;
 use crate::parse::fold;
+use crate::time_travel;
 
 /// `FROM f(…)`: a set-returning function as a derived table, so that its arguments may refer
 /// outwards.
