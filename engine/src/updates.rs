@@ -82,8 +82,8 @@ impl Updates {
         Updates::new(data, self.times.clone(), self.diffs.clone())
     }
 
-    /// The columns of `schema`, which are the first; with the rows' arrival as the last column, if it
-    /// is the last of both.
+    /// The columns of `schema`, which are the first; with the rows' arrival as the last column, if
+    /// it is the last of both.
     pub(crate) fn first_columns(self, schema: &SchemaRef) -> Self {
         let columns = schema.fields().len();
         if columns == self.data.num_columns() {

@@ -1,7 +1,7 @@
 //! How fast a feature view is read by its key, idle and while rows come in.
 //!
-//! `cargo bench --bench serve [SECONDS]`: point reads through the extended protocol from 1, 8 and 64
-//! connections, prepared; then the same view through `pgbench -M prepared` with a script of one
+//! `cargo bench --bench serve [SECONDS]`: point reads through the extended protocol from 1, 8 and
+//! 64 connections, prepared; then the same view through `pgbench -M prepared` with a script of one
 //! SELECT, if Debian's `postgresql` is installed, to hold beside `pgbench -S -M prepared` against
 //! that. 100,000 keys; 50,000 rows a second come in where it says so.
 

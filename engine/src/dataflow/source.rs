@@ -86,8 +86,8 @@ impl SourceQueue {
 }
 
 /// The source as a stream. Updates before the dataflow's beginning count as of its beginning: the
-/// state then, however it came to be. With a `schema`, columns that it has not are left out: what is
-/// read may have got more.
+/// state then, however it came to be. With a `schema`, columns that it has not are left out: what
+/// is read may have got more.
 pub(crate) fn stream<'s>(
     scope: Scope<'s, u64>,
     name: &str,
