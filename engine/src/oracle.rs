@@ -87,7 +87,14 @@ impl Oracle<'_> {
         match plan {
             Plan::Input(plan) => {
                 let mut rows = rows_of(&(self.input)(plan.id));
-                rows.iter_mut().for_each(|row| row.truncate(plan.schema.fields().len()));
+                let columns = plan.schema.fields().len();
+                for row in &mut rows {
+                    if plan.arrived_at {
+                        let last = row.len() - 1;
+                        row.swap(columns - 1, last);
+                    }
+                    row.truncate(columns);
+                }
                 rows
             }
             Plan::Constant(plan) => rows_of(&plan.rows),

@@ -136,10 +136,13 @@ impl<'s> Renderer<'s> {
         self.scope.index() == 0
     }
 
+    /// The columns of a table that the plan knows: it may get more while the view is kept up.
     fn input(&mut self, input: &InputPlan) -> UpdateStream<'s> {
         let as_of = self.context.as_of;
         let source = SourceQueue::new(as_of);
-        let stream = source::stream(self.scope, &format!("Input {}", input.id.0), &source, as_of);
+        let width = input.schema.fields().len();
+        let name = format!("Input {}", input.id.0);
+        let stream = source::stream(self.scope, &name, &source, as_of, Some(width));
         self.sources.push((input.clone(), source));
         stream
     }
@@ -150,7 +153,7 @@ impl<'s> Renderer<'s> {
         if self.is_first() {
             source.borrow_mut().push(crate::updates::Updates::at(rows.clone(), as_of, 1));
         }
-        let stream = source::stream(self.scope, "Constant", &source, as_of);
+        let stream = source::stream(self.scope, "Constant", &source, as_of, None);
         self.constants.push(source);
         stream
     }

@@ -20,6 +20,7 @@ mod tables;
 mod ttl;
 mod value;
 mod view;
+mod widen;
 mod writer;
 
 #[cfg(test)]
@@ -34,4 +35,5 @@ pub use load::Loader;
 pub use relation::{Lookup, Relation};
 pub use spans::Spans;
 pub use tables::{TableDef, Tables};
+pub use widen::AddedColumn;
 pub use writer::{Prepared, TableWrite, WriteError, Writer, Written};

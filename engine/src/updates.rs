@@ -74,18 +74,31 @@ impl Updates {
         }
     }
 
+    /// Leaves out the columns behind the first `width`.
+    pub fn narrow(&mut self, width: usize) {
+        if self.data.num_columns() > width {
+            let kept: Vec<usize> = (0..width).collect();
+            self.data = self.data.project(&kept).expect("there are more columns than that");
+        }
+    }
+
     /// The same times and diffs beside other columns of the same rows.
     pub fn with_data(&self, data: RecordBatch) -> Self {
         Updates::new(data, self.times.clone(), self.diffs.clone())
     }
 
-    /// The first columns only, as many as `schema` has.
-    pub(crate) fn first_columns(self, schema: &SchemaRef) -> Self {
+    /// The first columns only, as many as `schema` has; with `arrived_at` the last of them is the
+    /// last there is.
+    pub(crate) fn first_columns(self, schema: &SchemaRef, arrived_at: bool) -> Self {
         let columns = schema.fields().len();
         if columns == self.data.num_columns() {
             return self;
         }
         let (_, mut all, rows) = self.data.into_parts();
+        if arrived_at {
+            let last = all.len() - 1;
+            all.swap(columns - 1, last);
+        }
         all.truncate(columns);
         let data = batch_of(Arc::clone(schema), all, rows);
         Updates { data, times: self.times, diffs: self.diffs }

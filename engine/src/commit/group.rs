@@ -8,7 +8,9 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
-use super::{Change, CommitError, Publication, TableDef, TableLoad, TableWrite, ViewDef};
+use super::{
+    AddedColumn, Change, CommitError, Publication, TableDef, TableLoad, TableWrite, ViewDef,
+};
 use crate::log;
 use crate::store::{
     Horizon, Loaded, Prepared, PreparedLoad, Relation, Tables, WriteError, Writer, Written,
@@ -34,6 +36,7 @@ pub struct Group {
     closes: Vec<CollectionId>,
     drops: Vec<CollectionId>,
     retentions: Vec<(CollectionId, Option<Duration>)>,
+    added: Vec<AddedColumn>,
     create_views: Vec<ViewDef>,
     drop_views: Vec<CollectionId>,
     bytes: usize,
@@ -66,6 +69,10 @@ impl Applied<'_> {
         {
             return Err(CommitError::Rejected("a table of that id exists".into()));
         }
+        for column in &change.add_columns {
+            let widened = self.writer(column.table, &created)?.widened(column);
+            created.insert(column.table, widened);
+        }
         let altered = change.retentions.iter().map(|(id, _)| id).chain(&change.close_history);
         for id in change.drop_tables.iter().chain(altered) {
             self.writer(*id, &created)?;
@@ -79,11 +86,15 @@ impl Applied<'_> {
         }
         // From here on nothing fails.
         for (id, writer) in created.drain() {
-            self.tables.create(writer.relation(), group.time);
+            match self.writers.contains_key(&id) {
+                true => self.tables.replace(writer.relation(), group.time),
+                false => self.tables.create(writer.relation(), group.time),
+            }
             self.writers.insert(id, writer);
         }
         group.ddl.extend(change.ddl);
         group.creates.extend(change.create_tables);
+        group.added.extend(change.add_columns);
         for (table, prepared) in loads {
             self.load(table, prepared, group);
         }
@@ -113,7 +124,7 @@ impl Applied<'_> {
         id: CollectionId,
         created: &'w Writers,
     ) -> Result<&'w Writer, CommitError> {
-        let writer = self.writers.get(&id).or_else(|| created.get(&id));
+        let writer = created.get(&id).or_else(|| self.writers.get(&id));
         writer.ok_or_else(|| CommitError::Rejected(format!("there is no table {id}").into()))
     }
 
@@ -210,6 +221,7 @@ impl Group {
             closes: vec![],
             drops: vec![],
             retentions: vec![],
+            added: vec![],
             create_views: vec![],
             drop_views: vec![],
             bytes: 0,
@@ -261,6 +273,7 @@ impl Group {
             retentions: self.retentions,
             loads: self.loads,
             closes: self.closes,
+            added: self.added,
         };
         let publication = Publication {
             time,
@@ -276,6 +289,7 @@ impl Group {
             && record.retentions.is_empty()
             && record.loads.is_empty()
             && record.closes.is_empty()
+            && record.added.is_empty()
             && record.drops.is_empty());
         let published = !(publication.updates.is_empty()
             && publication.loaded.is_empty()

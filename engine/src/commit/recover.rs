@@ -133,6 +133,12 @@ impl Recovery {
             let table = table.ok_or_else(|| format!("there is no table {id} with a ttl"))?;
             table.loader.limit_lives(ttl);
         }
+        for column in group.extension.added {
+            let table = self.tables.get_mut(&column.table);
+            let table = table.ok_or_else(|| format!("there is no table {}", column.table))?;
+            table.last_changed = time;
+            table.loader.widen(&column)?;
+        }
         for load in group.extension.loads {
             let (id, table) = (load.table, self.tables.get_mut(&load.table));
             let table = table.ok_or_else(|| format!("there is no table {id} to load"))?;

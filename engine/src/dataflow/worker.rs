@@ -238,7 +238,9 @@ impl WorkerState {
             }
             let sources = self.dataflows.values().flat_map(|dataflow| &dataflow.table_sources);
             for (input, source) in sources.filter(|(input, _)| input.id == *table) {
-                source.borrow_mut().push(part.clone().first_columns(&input.schema));
+                source
+                    .borrow_mut()
+                    .push(part.clone().first_columns(&input.schema, input.arrived_at));
             }
         }
     }
@@ -282,7 +284,7 @@ fn backfill(
             (0..ids.len() as u32).filter(|&row| is_mine(ids[row as usize])).collect();
         let batch =
             if mine.len() == ids.len() { rows.batch } else { take_rows(&rows.batch, &mine) };
-        source.push(Updates::at(batch, as_of.0, 1).first_columns(&input.schema));
+        source.push(Updates::at(batch, as_of.0, 1).first_columns(&input.schema, input.arrived_at));
     }
     source.advance(as_of.0 + 1);
 }

@@ -37,7 +37,8 @@ pub(crate) struct Nested {
 }
 
 enum Kind {
-    Input(CollectionId),
+    /// Which, and whether its last column is the time of arrival.
+    Input(CollectionId, bool),
     /// Until it was given out.
     Constant(Option<RecordBatch>),
     Union,
@@ -51,7 +52,7 @@ impl Nested {
     pub fn new(plan: &Plan) -> Self {
         let mut inputs: Vec<Nested> = Vec::new();
         let operator: Box<dyn Operator> = match plan {
-            Plan::Input(input) => return Self::leaf(Kind::Input(input.id), plan),
+            Plan::Input(input) => return Self::leaf(Kind::Input(input.id, input.arrived_at), plan),
             Plan::Constant(constant) => {
                 return Self::leaf(Kind::Constant(Some(constant.rows.clone())), plan);
             }
@@ -97,9 +98,8 @@ impl Nested {
             self.inputs.iter_mut().map(|input| input.step(context, feed)).collect();
         let empty = || Updates::empty(self.schema.clone());
         let out = match &mut self.kind {
-            Kind::Input(id) => {
-                feed(*id).map_or_else(empty, |updates| updates.first_columns(&self.schema))
-            }
+            Kind::Input(id, arrived_at) => feed(*id)
+                .map_or_else(empty, |updates| updates.first_columns(&self.schema, *arrived_at)),
             Kind::Constant(rows) => {
                 rows.take().map_or_else(empty, |rows| Updates::at(rows, context.lower, 1))
             }

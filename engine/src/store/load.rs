@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::chunk::{Begins, Chunk, merge};
 use super::relation::{Relation, ShardState, locate};
+use super::widen::AddedColumn;
 use super::writer::{CHUNK_ROWS, Writer};
 use crate::log::{EncodedRows, ReplayLoad, RowsBuilder};
 use crate::time::{RowId, Timestamp};
@@ -38,6 +39,14 @@ impl Loader {
         let pending = RowsBuilder::new(&writer.relation.schema())?;
         let (begins, ends) = (vec![], vec![]);
         Ok(Loader { writer, pending, begins, ends, time: Timestamp::MIN })
+    }
+
+    /// Goes on with a column more.
+    pub fn widen(&mut self, column: &AddedColumn) -> Result<(), String> {
+        self.flush()?;
+        self.writer = self.writer.widened(column);
+        self.pending = RowsBuilder::new(&self.writer.relation.schema())?;
+        Ok(())
     }
 
     pub fn relation(&self) -> &Arc<Relation> {

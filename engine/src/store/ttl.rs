@@ -11,7 +11,7 @@ use super::writer::Writer;
 use crate::time::{RowId, Timestamp};
 
 /// When the rows of a shard go.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ttl {
     /// How long rows live, in µs.
     length: u64,
