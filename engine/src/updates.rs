@@ -74,6 +74,14 @@ impl Updates {
         }
     }
 
+    /// Leaves out the columns behind the first `width`.
+    pub fn narrow(&mut self, width: usize) {
+        if self.data.num_columns() > width {
+            let kept: Vec<usize> = (0..width).collect();
+            self.data = self.data.project(&kept).expect("there are more columns than that");
+        }
+    }
+
     /// The same times and diffs beside other columns of the same rows.
     pub fn with_data(&self, data: RecordBatch) -> Self {
         Updates::new(data, self.times.clone(), self.diffs.clone())

@@ -40,6 +40,11 @@ pub enum Statement {
         to: String,
         if_exists: bool,
     },
+    AlterTable {
+        name: ObjectName,
+        if_exists: bool,
+        add: Vec<AddColumn>,
+    },
     Comment {
         on: CommentTarget,
         comment: Option<String>,
@@ -183,6 +188,13 @@ pub struct DroppedFunction {
     pub types: Option<Vec<ast::DataType>>,
 }
 
+/// ADD COLUMN [IF NOT EXISTS].
+#[derive(Debug, Clone)]
+pub struct AddColumn {
+    pub if_not_exists: bool,
+    pub column: ast::ColumnDef,
+}
+
 /// What a DROP, ALTER or COMMENT names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectClass {
@@ -305,6 +317,7 @@ impl Statement {
                 | Statement::CreateIndex(_)
                 | Statement::Drop(_)
                 | Statement::AlterRename { .. }
+                | Statement::AlterTable { .. }
                 | Statement::Comment { .. }
                 | Statement::RefreshMaterializedView { .. }
         )
