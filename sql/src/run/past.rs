@@ -80,8 +80,8 @@ pub fn bind(
     Ok(bound)
 }
 
-/// The versions of a relation up to `at`, by event time the newest alone, each with the first of its
-/// times and the first after it.
+/// The versions of a relation up to `at`, by event time the newest alone, each with the first of
+/// its times and the first after it.
 fn definitions(
     ctx: &PlanContext,
     join: &PointInTimeJoin,
