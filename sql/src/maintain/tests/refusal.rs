@@ -101,7 +101,8 @@ fn operators() {
                 from.
             SELECT * FROM t FOR SYSTEM_TIME AS OF now()
               0A000
-                FOR SYSTEM_TIME AS OF is not supported
+                a relation as of a time is not maintained
+                Use a plain view (CREATE VIEW), or keep its rows with CREATE TABLE … AS.
         "#]],
     );
 }
