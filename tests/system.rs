@@ -19,6 +19,8 @@ mod replace;
 mod subscribe;
 #[path = "system/support.rs"]
 mod support;
+#[path = "system/train_serve.rs"]
+mod train_serve;
 #[path = "system/transactions.rs"]
 mod transactions;
 #[path = "system/values.rs"]

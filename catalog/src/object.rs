@@ -145,6 +145,9 @@ pub struct Table {
     /// `WITH (append_only = true)`: rows are inserted, never changed or deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub append_only: bool,
+    /// `WITH (event_time = 'ts')`: the column that says when a row happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,6 +171,9 @@ pub struct View {
     pub depends_on: Vec<ObjectId>,
     /// Columns that identify a row, where that could be derived.
     pub key: Option<Vec<usize>>,
+    /// Of a materialized view: its rows never leave it, by its plan.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub append_only: bool,
     /// Functions that the text uses, also inside other functions: a name in it means one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<ObjectId>,

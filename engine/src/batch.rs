@@ -4,7 +4,8 @@
 //!          operators as in a view, in one step, so that a query asked once and a view that keeps
 //!          its answer cannot differ
 //!
-//! For queries that nothing else here can execute. It runs on the caller's thread.
+//! For queries that nothing else here can execute. It runs on the caller's thread; an operator that
+//! has begun is not interrupted.
 
 use std::sync::Arc;
 
@@ -33,6 +34,16 @@ pub fn evaluate(
     at: Timestamp,
     input: &dyn Fn(CollectionId) -> RecordBatch,
 ) -> Evaluated {
+    evaluate_unless(plan, at, input, &|| false).expect("it is not cancelled")
+}
+
+/// The same; `None` if `cancelled` says so, which is asked before each operator.
+pub fn evaluate_unless(
+    plan: &Plan,
+    at: Timestamp,
+    input: &dyn Fn(CollectionId) -> RecordBatch,
+    cancelled: &dyn Fn() -> bool,
+) -> Option<Evaluated> {
     let quarantine = Arc::new(Quarantine::default());
     let context = StepContext {
         lower: at.0,
@@ -41,11 +52,15 @@ pub fn evaluate(
         quarantine: &quarantine,
     };
     let mut feed = |id| Some(Updates::at(input(id), at.0, 1));
-    let updates = consolidate(Nested::new(plan).step(&context, &mut feed));
+    let updates = Nested::new(plan).step_unless(&context, &mut feed, cancelled);
+    if cancelled() {
+        return None;
+    }
+    let updates = consolidate(updates);
     let mut rows = Vec::with_capacity(updates.len());
     for (row, &count) in updates.diffs.iter().enumerate() {
         let count = usize::try_from(count).expect("a collection holds no negative rows");
         rows.extend(std::iter::repeat_n(row as u32, count));
     }
-    Evaluated { rows: take_rows(&updates.data, &rows), failed: quarantine.rows() }
+    Some(Evaluated { rows: take_rows(&updates.data, &rows), failed: quarantine.rows() })
 }

@@ -23,6 +23,7 @@ mod quarantine;
 mod render;
 pub mod replay;
 mod state;
+pub mod stepping;
 pub mod store;
 pub mod time;
 mod updates;
@@ -38,6 +39,9 @@ pub use engine::{
 pub use expression::Expr;
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
-pub use store::{Lookup, ReadAtError, Relation, Rows, Spans};
+pub use store::{
+    ARRIVED_AT, LoadError, LoadPart, Lookup, ReadAtError, Relation, Rows, Spans, TableLoad,
+    arrival_column, with_arrived_at,
+};
 pub use time::{CollectionId, Diff, RowId, Timestamp};
 pub use updates::Updates;

@@ -86,7 +86,7 @@ pub enum Record {
 /// What a record says, read back.
 #[derive(Clone, Debug)]
 pub enum Replay<'a> {
-    Group(ReplayGroup<'a>),
+    Group(Box<ReplayGroup<'a>>),
     Reserve(Timestamp),
 }
 

@@ -62,13 +62,16 @@ pub enum Plan {
     Recursive(Box<RecursivePlan>),
 }
 
-/// See [`Plan::Input`].
+/// See [`Plan::Input`]. What gives it its rows may have more columns than `schema`: those after are
+/// left out.
 #[derive(Clone, Debug)]
 pub struct InputPlan {
     pub id: CollectionId,
     pub schema: SchemaRef,
     /// Its rows never leave and never change.
     pub append_only: bool,
+    /// Whether the last column is the time of arrival (S18); only of a table.
+    pub arrived_at: bool,
 }
 
 /// See [`Plan::Constant`].
@@ -166,12 +169,10 @@ impl Plan {
                     && plan.bounds.iter().all(|bound| bound.edge == Edge::From)
             }
             Plan::Join(plan) => matches!(plan.kind, JoinKind::Inner | JoinKind::Semi),
-            Plan::Aggregate(_)
-            | Plan::SetOperation(_)
-            | Plan::TopK(_)
-            | Plan::Window(_)
-            | Plan::Session(_)
-            | Plan::Recursive(_) => false,
+            // A row each for what only comes; with values a group's row would be replaced.
+            Plan::Aggregate(plan) => plan.calls.is_empty(),
+            Plan::SetOperation(plan) => plan.kind.grows(),
+            Plan::TopK(_) | Plan::Window(_) | Plan::Session(_) | Plan::Recursive(_) => false,
         };
         grows && self.inputs().into_iter().all(Plan::append_only)
     }

@@ -21,22 +21,21 @@ use crate::operator::aggregate::Aggregate;
 use crate::operator::filter::Filter;
 use crate::operator::join::Join;
 use crate::operator::project::Project;
-use crate::operator::recursive::Recursive;
+use crate::operator::recursive::{CutInput, Recursive};
 use crate::operator::session::Session;
 use crate::operator::set_operation::SetOperation;
 use crate::operator::temporal::Temporal;
 use crate::operator::top_k::TopK;
 use crate::operator::unnest::Unnest;
 use crate::operator::window::Window;
-use crate::plan::{Plan, RecursivePlan};
-use crate::time::CollectionId;
+use crate::plan::{InputPlan, Plan, RecursivePlan};
 
 /// What renders one dataflow.
 pub(crate) struct Renderer<'s> {
     pub scope: Scope<'s, u64>,
     pub context: DataflowContext,
     /// The sources made so far, one for each place that reads a collection.
-    pub sources: Vec<(CollectionId, Source)>,
+    pub sources: Vec<(InputPlan, Source)>,
     pub constants: Vec<Source>,
     /// Told the next time of every temporal operator after each of its steps.
     pub next_times: Rc<NextTimes>,
@@ -66,7 +65,7 @@ impl<'s> Renderer<'s> {
 
     fn render_here(&mut self, plan: &Plan) -> UpdateStream<'s> {
         match plan {
-            Plan::Input(input) => self.input(input.id, input.schema.fields().len()),
+            Plan::Input(input) => self.input(input),
             Plan::Constant(constant) => self.constant(&constant.rows),
             Plan::Project(project) => {
                 self.unary("Project", &project.input, Box::new(Project::new(project)))
@@ -125,8 +124,12 @@ impl<'s> Renderer<'s> {
     /// All of it on one worker; what doesn't depend on the recursion is rendered as ever.
     fn recursive(&mut self, plan: &RecursivePlan) -> UpdateStream<'s> {
         let cut = plan.cut();
-        let inputs: Vec<_> =
-            cut.inputs.iter().map(|input| self.routed(input, Routing::ByKey(vec![]))).collect();
+        let own = self.places.last().copied().expect("the recursion's own");
+        let input = |input: &CutInput| {
+            self.next_place = own + input.place;
+            self.routed(&input.plan, Routing::ByKey(vec![]))
+        };
+        let inputs: Vec<_> = cut.inputs.iter().map(input).collect();
         let operator = Box::new(Recursive::new(plan, &cut));
         let temporal = cut.step.is_temporal();
         let on_advance = temporal.then(|| NextTimes::register(&self.next_times));
@@ -137,13 +140,12 @@ impl<'s> Renderer<'s> {
         self.scope.index() == 0
     }
 
-    /// The first `width` columns of a collection: a table may get more while the view is kept up.
-    fn input(&mut self, id: CollectionId, width: usize) -> UpdateStream<'s> {
+    fn input(&mut self, input: &InputPlan) -> UpdateStream<'s> {
         let as_of = self.context.as_of;
         let source = SourceQueue::new(as_of);
-        let name = format!("Input {}", id.0);
-        let stream = source::stream(self.scope, &name, &source, as_of, Some(width));
-        self.sources.push((id, source));
+        let (name, schema) = (format!("Input {}", input.id.0), Some(Arc::clone(&input.schema)));
+        let stream = source::stream(self.scope, &name, &source, as_of, schema);
+        self.sources.push((input.clone(), source));
         stream
     }
 

@@ -10,10 +10,14 @@
 //!          whose key is among the requests' are replayed for those
 //! Errors   a row that an operator cannot compute is left out, as in a view, and told
 //!
-//! Plans here read tables only. It runs on the caller's thread.
+//! Plans here read tables only. A replay runs on the caller's thread; a probe takes all
+//! cores.
 
+mod chain;
+mod event_time;
 mod keys;
 mod merge;
+mod probe;
 mod requests;
 mod restrict;
 mod slices;
@@ -24,6 +28,7 @@ use std::fmt;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 
+pub use self::event_time::{EventTime, EventTimeHistory};
 use self::requests::Requests;
 use self::slices::Slices;
 use crate::plan::Plan;
@@ -45,7 +50,7 @@ pub trait History {
 pub struct Watch<'a> {
     /// Whether to give up.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
-    /// All before this time is done.
+    /// All before this time is done. Probes, which go by key, do not tell.
     pub progress: &'a (dyn Fn(Timestamp) + Sync),
 }
 
@@ -115,5 +120,8 @@ pub fn point_in_time(
     if requests.is_empty() {
         return Ok(vec![]);
     }
-    merge::run(plan, history, key_columns, &requests, watch)
+    match probe::Probe::of(plan, key_columns) {
+        Some(probe) => probe.run(history, &requests, watch),
+        None => merge::run(plan, history, key_columns, &requests, watch),
+    }
 }

@@ -10,6 +10,9 @@ use arrow::buffer::ScalarBuffer;
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{Schema, SchemaRef};
 
+use crate::state::consolidate::consolidate;
+use crate::store::ARRIVED_AT;
+
 static EMPTY_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::empty()));
 
 /// Rows with a time (µs since the Unix epoch) and a signed multiplicity each; three columns of one
@@ -74,17 +77,25 @@ impl Updates {
         }
     }
 
-    /// Leaves out the columns behind the first `width`.
-    pub fn narrow(&mut self, width: usize) {
-        if self.data.num_columns() > width {
-            let kept: Vec<usize> = (0..width).collect();
-            self.data = self.data.project(&kept).expect("there are more columns than that");
-        }
-    }
-
     /// The same times and diffs beside other columns of the same rows.
     pub fn with_data(&self, data: RecordBatch) -> Self {
         Updates::new(data, self.times.clone(), self.diffs.clone())
+    }
+
+    /// The columns of `schema`, which are the first; with the rows' arrival as the last column, if
+    /// it is the last of both.
+    pub(crate) fn first_columns(self, schema: &SchemaRef) -> Self {
+        let columns = schema.fields().len();
+        if columns == self.data.num_columns() {
+            return self;
+        }
+        let (_, mut all, rows) = self.data.into_parts();
+        let arrived = schema.fields().last().filter(|field| field.name() == ARRIVED_AT);
+        let arrived = arrived.and_then(|_| all.pop());
+        all.truncate(columns - usize::from(arrived.is_some()));
+        all.extend(arrived);
+        let data = batch_of(Arc::clone(schema), all, rows);
+        Updates { data, times: self.times, diffs: self.diffs }
     }
 
     /// One after the other; all of `parts` have the columns of `schema`.
@@ -111,6 +122,11 @@ impl Updates {
         let mut order: Vec<u32> = (0..self.len() as u32).collect();
         order.sort_by_key(|&i| self.times[i as usize]);
         Some(order)
+    }
+
+    /// The net of each row and time, in order of time; at one time retractions first.
+    pub fn consolidated(self) -> Self {
+        consolidate(self)
     }
 
     /// The same updates in order of time.

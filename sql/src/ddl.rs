@@ -30,6 +30,8 @@ pub struct TableDefinition {
     pub primary_key_name: Option<String>,
     /// WITH (append_only = true).
     pub append_only: bool,
+    /// WITH (event_time = 'ts').
+    pub event_time: Option<String>,
     /// CREATE TABLE … AS: plan it, take its columns if `columns` is empty, and insert its rows.
     pub query: Option<Box<ast::Query>>,
     pub notices: Vec<Notice>,
@@ -51,6 +53,7 @@ pub fn define_table(
         primary_key: Vec::new(),
         primary_key_name: None,
         append_only: false,
+        event_time: None,
         query: create.query.clone(),
         notices: Vec::new(),
     };
@@ -103,12 +106,32 @@ impl TableDefinition {
             };
             match name.as_str() {
                 "append_only" => self.append_only = boolean_option(&name, value)?,
+                "event_time" => self.event_time = Some(name_option(&name, value)?),
                 "fillfactor" | "autovacuum_enabled" | "parallel_workers" => {}
                 name if name.starts_with("autovacuum_") || name.starts_with("toast") => {}
                 _ => return Err(unrecognized_option(&name)),
             }
         }
         Ok(())
+    }
+
+    /// Which of the columns is the event time.
+    ///
+    /// Errors: 42703 if there is none of the name, 42804 if it is no time.
+    pub fn event_time_column(&self) -> Result<Option<usize>, SqlError> {
+        let Some(name) = &self.event_time else { return Ok(None) };
+        let found = self.columns.iter().position(|column| column.name == *name);
+        let index = found.ok_or_else(|| {
+            let message = format!("column \"{name}\" named as event_time does not exist");
+            SqlError::new(state::UNDEFINED_COLUMN, message)
+        })?;
+        match self.columns[index].ty {
+            PgType::Timestamptz | PgType::Timestamp => Ok(Some(index)),
+            _ => {
+                let message = format!("event_time \"{name}\" is no timestamp");
+                Err(SqlError::new(state::DATATYPE_MISMATCH, message))
+            }
+        }
     }
 
     fn add_column(&mut self, definition: &ast::ColumnDef) -> Result<(), SqlError> {
@@ -193,7 +216,24 @@ impl TableDefinition {
 fn unrecognized_option(name: &str) -> SqlError {
     let message = format!("unrecognized parameter \"{name}\"");
     SqlError::new(state::INVALID_PARAMETER_VALUE, message)
-        .with_hint("tables know WITH (append_only = true)")
+        .with_hint("tables know WITH (append_only = true, event_time = 'column')")
+}
+
+/// The name of a column.
+fn name_option(name: &str, value: Option<&ast::Expr>) -> Result<String, SqlError> {
+    match value {
+        Some(ast::Expr::Identifier(column)) => Ok(fold(column)),
+        Some(ast::Expr::Value(value)) => match &value.value {
+            ast::Value::SingleQuotedString(column) => Ok(column.clone()),
+            _ => Err(no_name(name)),
+        },
+        _ => Err(no_name(name)),
+    }
+}
+
+fn no_name(option: &str) -> SqlError {
+    let message = format!("{option} takes the name of a column");
+    SqlError::new(state::INVALID_PARAMETER_VALUE, message)
 }
 
 /// As PostgreSQL reads a boolean of a storage parameter; without a value it is on.

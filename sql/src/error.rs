@@ -74,6 +74,7 @@ pub mod state {
     pub const INVALID_COLUMN_REFERENCE: SqlState = "42P10";
     pub const INVALID_FUNCTION_DEFINITION: SqlState = "42P13";
     pub const INVALID_TABLE_DEFINITION: SqlState = "42P16";
+    pub const WINDOWING_ERROR: SqlState = "42P20";
     pub const INDETERMINATE_DATATYPE: SqlState = "42P18";
     pub const INVALID_OBJECT_DEFINITION: SqlState = "42P17";
     pub const PROGRAM_LIMIT_EXCEEDED: SqlState = "54000";

@@ -13,6 +13,7 @@ mod limits;
 pub(crate) mod position;
 mod recognize;
 mod set;
+mod spelling;
 mod split;
 mod statement;
 mod subscribe;
@@ -22,6 +23,7 @@ mod time_clause;
 
 pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;
+pub use spelling::FRAME_EXCLUDE;
 pub use statement::*;
 pub use subscribe::Subscribe;
 pub use time_clause::CURRENT_VERSION;

@@ -18,24 +18,31 @@ mod casts;
 mod checked;
 mod common_type;
 mod complete_order;
+pub mod exclude;
 mod float_zero;
 mod from;
 pub mod functions;
+mod grouping;
 mod literal;
 mod named_arguments;
 pub mod names;
+pub mod natural;
 pub mod now;
+pub mod outer_aggregate;
 pub mod parameters;
 mod point_in_time;
 mod reg;
 mod rows;
 mod set_all;
+pub mod shadow;
+mod table_function;
 pub mod ties;
 mod time_window;
 mod types;
 pub mod using;
 mod values;
 pub mod version_clause;
+mod windows;
 
 pub use checked::check_overflow;
 pub use complete_order::complete_order;
@@ -69,7 +76,8 @@ pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<L
 /// Functions that the AST passes put in place of operators.
 pub fn functions() -> impl Iterator<Item = &'static Arc<ScalarUDF>> {
     let comparisons = array_comparison::functions().iter();
-    let marks = [array_or_empty::function(), ties::function(), as_of::function()];
+    let marks =
+        [array_or_empty::function(), ties::function(), exclude::function(), as_of::function()];
     comparisons.chain(reg::functions()).chain(marks)
 }
 

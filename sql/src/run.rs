@@ -28,6 +28,7 @@ use tidemark_engine::Timestamp;
 use crate::by_operators;
 use crate::context::{PlanContext, ReadView};
 use crate::error::SqlError;
+use crate::plain_view;
 use crate::plan::{QueryPlan, base_tables, on_large_stack, scanned};
 use crate::provider::{GivenRows, RelationProvider};
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
@@ -35,6 +36,7 @@ use crate::rewrite;
 use crate::session_state::{session_state, set_parallelism};
 use crate::subquery;
 use crate::time_join::PointInTimeJoin;
+use crate::time_travel;
 
 /// Rows of a query as of `read`. The stream's errors turn into [`SqlError`] by `SqlError::from`.
 ///
@@ -75,7 +77,9 @@ pub(crate) async fn physical_of(
     given: &BTreeMap<String, RecordBatch>,
 ) -> Result<(SessionState, Arc<dyn ExecutionPlan>), SqlError> {
     let mut state = session_state(ctx);
-    let bound = Run { ctx, read, given }.bind(&state, plan, params)?;
+    let read = &time_travel::statement_view(ctx, read)?;
+    let plan = time_travel::travel(ctx, &state, plan.clone(), read, params).await?;
+    let bound = Run { ctx, read, given }.bind(&state, &plan, params)?;
     let exec = match with_datafusion(&mut state, bound.clone()).await {
         Ok(exec) => exec,
         Err(error) => {
@@ -114,7 +118,7 @@ pub(crate) async fn collect(
 }
 
 /// The bound and optimized plan, for EXPLAIN.
-pub(crate) fn optimized(
+pub(crate) async fn optimized(
     ctx: &PlanContext,
     plan: &LogicalPlan,
     read: &ReadView,
@@ -122,23 +126,25 @@ pub(crate) fn optimized(
 ) -> Result<(SessionState, LogicalPlan), SqlError> {
     let state = session_state(ctx);
     let given = BTreeMap::new();
-    let bound = Run { ctx, read, given: &given }.bind(&state, plan, params)?;
+    let read = &time_travel::statement_view(ctx, read)?;
+    let plan = time_travel::travel(ctx, &state, plan.clone(), read, params).await?;
+    let bound = Run { ctx, read, given: &given }.bind(&state, &plan, params)?;
     let optimized = optimize(&state, bound)?;
     Ok((state, optimized))
 }
 
-/// Optimizes; correlated subqueries that DataFusion can't turn into joins are evaluated row by row
-/// instead.
+/// Optimizes; what DataFusion would get wrong is refused.
 fn optimize(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
     on_large_stack(|| {
-        let plan = rewrite::ties::refuse(plan)?;
+        let plan = rewrite::exclude::refuse(rewrite::ties::refuse(plan)?)?;
         let plan = rewrite::complete_order(rewrite::keep_count(plan)?)?;
         let plan = rewrite::one_zero(rewrite::check_overflow(plan)?)?;
-        let plan = subquery::by_row(plan, state)?;
+        let plan = subquery::refuse(plan)?;
         state.optimize(&plan)
     })
 }
 
+/// What runs a part of a bound plan by itself.
 pub(crate) async fn physical(
     state: &SessionState,
     plan: LogicalPlan,
@@ -199,6 +205,16 @@ fn scanned_rows(plan: &LogicalPlan) -> Result<usize> {
     Ok(rows)
 }
 
+/// A plan whose relations are bound, as for a statement of its own at `read`.
+pub(crate) fn bound_relations(
+    ctx: &PlanContext,
+    state: &SessionState,
+    plan: LogicalPlan,
+    read: &ReadView,
+) -> Result<LogicalPlan> {
+    Run { ctx, read, given: &BTreeMap::new() }.bind_relations(state, plan)
+}
+
 struct Run<'a> {
     ctx: &'a PlanContext,
     read: &'a ReadView,
@@ -216,7 +232,8 @@ impl Run<'_> {
         on_large_stack(|| {
             let plan = rewrite::parameters::substitute(plan.clone(), params)?;
             let plan = self.bind_relations(state, plan)?;
-            Ok(rewrite::now::substitute(plan, self.read.now)?)
+            let plan = rewrite::now::substitute(plan, self.read.now)?;
+            Ok(plain_view::bind(plan, state, self.read.now)?)
         })
     }
 
@@ -225,7 +242,12 @@ impl Run<'_> {
             LogicalPlan::Extension(extension) => {
                 match extension.node.as_any().downcast_ref::<PointInTimeJoin>() {
                     Some(join) => {
-                        let node = Arc::new(past::bind(self.ctx, state, join, self.read.at)?);
+                        let node = Arc::new(past::bind(
+                            self.ctx,
+                            state,
+                            join,
+                            self.read.at.min(self.read.now),
+                        )?);
                         let extension = Extension { node };
                         Ok(Transformed::yes(LogicalPlan::Extension(extension)))
                     }

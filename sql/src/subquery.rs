@@ -1,236 +1,104 @@
-//! Subqueries that DataFusion cannot turn into joins, evaluated for each row that asks.
+//! Which subqueries DataFusion makes joins of as PostgreSQL means them.
 //!
 //! DataFusion joins a correlated subquery only if it aggregates and correlates by equality, EXISTS
-//! and IN only as conjuncts of WHERE, and gets NOT IN wrong where NULLs meet OR. Everything else
-//! becomes a function of the outer columns that runs the subquery, once for each distinct tuple of
-//! them.
-//!
-//! Law: the value is the subquery's over the same snapshot; more than one row of a scalar subquery
-//! is 21000; IN and NOT IN follow three-valued logic. It is slow for many distinct tuples, and
-//! right.
+//! and IN only as conjuncts of WHERE, and gets NOT IN wrong where NULLs meet OR. Everything else is
+//! refused here, and run by the engine's operators ([`crate::by_operators`]).
 
-mod lateral;
-
-use std::collections::HashMap;
-use std::future::Future;
-use std::hash::{Hash, Hasher};
-use std::pin::pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-
-use arrow::array::{Array, ArrayRef, ListArray, RecordBatch, StructArray, new_empty_array};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::execution::SessionState;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Subquery, Volatility,
-};
-use datafusion::physical_plan::common::collect;
-use datafusion::physical_plan::execute_stream;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, Operator, Subquery};
 
-use crate::error::{SqlError, state as sqlstate};
-use crate::rewrite::{input_schema, map_node};
-use crate::run::physical;
+use crate::error::SqlError;
 
-/// Replaces the subqueries that can't become joins, from the outermost in.
-pub fn by_row(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
-    if !has_subquery(&plan)? {
-        return Ok(plan);
+/// The plan, if DataFusion joins all of its subqueries rightly.
+pub fn refuse(plan: LogicalPlan) -> Result<LogicalPlan> {
+    match joins_all(&plan)? {
+        true => Ok(plan),
+        false => Err(SqlError::unsupported("this form of a subquery is not supported").into()),
     }
-    let plan = plan.transform_up(|node| {
-        let joins = matches!(node, LogicalPlan::Filter(_));
-        let projects = joins || matches!(node, LogicalPlan::Projection(_));
-        let node = map_node(node, &mut |expr, schema| {
-            let rewriter = Rewriter { schema, state, projects };
-            rewriter.expression(expr, joins)
-        })?;
-        let node = match node {
-            LogicalPlan::Join(join) => lateral::by_row(join, state)?,
-            node => node,
-        };
-        Ok(Transformed::yes(node))
-    })?;
-    Ok(plan.data)
 }
 
-fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
+fn joins_all(plan: &LogicalPlan) -> Result<bool> {
+    let mut joined = true;
     plan.apply(|node| {
-        found |= matches!(node, LogicalPlan::Subquery(_));
+        let conjuncts = matches!(node, LogicalPlan::Filter(_));
+        let projects = conjuncts || matches!(node, LogicalPlan::Projection(_));
         node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                found |=
-                    matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_));
-                Ok(TreeNodeRecursion::Continue)
-            })
+            joined &= joins(expr, conjuncts, projects)?;
+            Ok(TreeNodeRecursion::Continue)
         })?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        if let LogicalPlan::Join(join) = node {
+            joined &= joins_lateral(join)?;
+        }
+        Ok(if joined { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     })?;
-    Ok(found)
+    Ok(joined)
 }
 
-struct Rewriter<'a> {
-    schema: &'a DFSchema,
-    state: &'a SessionState,
-    /// DataFusion joins scalar subqueries of this kind of node.
-    projects: bool,
+/// `conjunct`: the expression is a conjunct of WHERE. `projects`: its node is one of which scalar
+/// subqueries are joined.
+fn joins(expr: &Expr, conjunct: bool, projects: bool) -> Result<bool> {
+    match expr {
+        Expr::BinaryExpr(binary) if conjunct && binary.op == Operator::And => {
+            Ok(joins(&binary.left, true, projects)? && joins(&binary.right, true, projects)?)
+        }
+        Expr::Not(inner) if conjunct && matches!(**inner, Expr::Exists(_)) => {
+            joins(inner, true, projects)
+        }
+        Expr::Exists(exists) => Ok(conjunct && joins_by_filters(&exists.subquery)?),
+        Expr::InSubquery(of) => {
+            let plain = conjunct && !of.negated && !contains_subquery(&of.expr)?;
+            Ok(plain && joins_by_filters(&of.subquery)?)
+        }
+        Expr::ScalarSubquery(subquery) => {
+            let plan = &subquery.subquery;
+            let known =
+                subquery.outer_ref_columns.is_empty() || (projects && is_plain_aggregate(plan)?);
+            Ok(known && joins_all(plan)?)
+        }
+        Expr::SetComparison(_) => Ok(false),
+        expr => {
+            let mut joined = true;
+            expr.apply_children(|child| {
+                joined &= joins(child, false, projects)?;
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+            Ok(joined)
+        }
+    }
 }
 
-impl Rewriter<'_> {
-    /// `conjunct`: the expression is a conjunct of WHERE.
-    fn expression(&self, expr: Expr, conjunct: bool) -> Result<Transformed<Expr>> {
-        match expr {
-            Expr::BinaryExpr(mut binary) if conjunct && binary.op == Operator::And => {
-                *binary.left = self.expression(*binary.left, true)?.data;
-                *binary.right = self.expression(*binary.right, true)?.data;
-                Ok(Transformed::yes(Expr::BinaryExpr(binary)))
-            }
-            Expr::Not(inner) if conjunct && matches!(*inner, Expr::Exists(_)) => {
-                let inner = self.expression(*inner, true)?.data;
-                Ok(Transformed::yes(Expr::Not(Box::new(inner))))
-            }
-            Expr::Exists(mut exists) if conjunct && self.joinable(&exists.subquery)? => {
-                exists.subquery = self.inside(exists.subquery)?;
-                Ok(Transformed::yes(Expr::Exists(exists)))
-            }
-            Expr::InSubquery(mut of)
-                if conjunct
-                    && !of.negated
-                    && !contains_subquery(&of.expr)?
-                    && self.joinable(&of.subquery)? =>
-            {
-                of.subquery = self.inside(of.subquery)?;
-                Ok(Transformed::yes(Expr::InSubquery(of)))
-            }
-            expr => expr.transform_up(|expr| Ok(Transformed::yes(self.nested(expr)?))),
-        }
-    }
+fn joins_by_filters(subquery: &Subquery) -> Result<bool> {
+    let plan = &subquery.subquery;
+    let correlates = !subquery.outer_ref_columns.is_empty();
+    Ok((!correlates || correlates_in_filters(plan)?) && joins_all(plan)?)
+}
 
-    /// A subquery anywhere inside an expression.
-    fn nested(&self, expr: Expr) -> Result<Expr> {
-        match expr {
-            Expr::ScalarSubquery(subquery) => {
-                let joins = self.projects && is_plain_aggregate(&subquery.subquery)?;
-                if subquery.outer_ref_columns.is_empty() || joins {
-                    return Ok(Expr::ScalarSubquery(self.inside(subquery)?));
-                }
-                let ty = subquery.subquery.schema().field(0).data_type().clone();
-                self.call(subquery, Kind::Scalar, ty, None)
-            }
-            Expr::Exists(exists) => {
-                let kind = Kind::Exists { negated: exists.negated };
-                self.call(exists.subquery, kind, DataType::Boolean, None)
-            }
-            Expr::InSubquery(of) => {
-                let kind = Kind::In { negated: of.negated };
-                self.call(of.subquery, kind, DataType::Boolean, Some(*of.expr))
-            }
-            expr => Ok(expr),
-        }
+fn joins_lateral(join: &Join) -> Result<bool> {
+    let mut right = join.right.as_ref();
+    if let LogicalPlan::SubqueryAlias(alias) = right {
+        right = alias.input.as_ref();
     }
-
-    /// The same pass over a subquery that DataFusion joins.
-    fn inside(&self, mut subquery: Subquery) -> Result<Subquery> {
-        let plan = Arc::unwrap_or_clone(subquery.subquery);
-        subquery.subquery = Arc::new(by_row(plan, self.state)?);
-        Ok(subquery)
-    }
-
-    fn joinable(&self, subquery: &Subquery) -> Result<bool> {
-        Ok(subquery.outer_ref_columns.is_empty() || correlates_in_filters(&subquery.subquery)?)
-    }
-
-    fn call(
-        &self,
-        subquery: Subquery,
-        kind: Kind,
-        ty: DataType,
-        value: Option<Expr>,
-    ) -> Result<Expr> {
-        let plan = Arc::unwrap_or_clone(subquery.subquery);
-        if plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_))))? {
-            // Its partitions wait for tasks that nobody runs here.
-            return Err(SqlError::unsupported("a union in a subquery by row").into());
-        }
-        let outer = outer_columns(&plan)?;
-        let resolved = |expr: &Expr| match expr {
-            Expr::OuterReferenceColumn(_, column) if self.schema.has_column(column) => {
-                Expr::Column(column.clone())
-            }
-            expr => expr.clone(),
-        };
-        let args: Vec<Expr> = value.into_iter().chain(outer.iter().map(resolved)).collect();
-        let columns = outer.iter().filter_map(outer_column).cloned().collect();
-        let signature = Signature::any(args.len(), Volatility::Volatile);
-        let signature =
-            if args.is_empty() { Signature::nullary(Volatility::Volatile) } else { signature };
-        let function = ByRow {
-            kind,
-            plan,
-            columns,
-            ty,
-            signature,
-            state: self.state.clone(),
-            values: Mutex::default(),
-        };
-        Ok(ScalarUDF::new_from_impl(function).call(args))
-    }
+    let LogicalPlan::Subquery(subquery) = right else { return Ok(true) };
+    let plan = &subquery.subquery;
+    Ok(correlates_in_filters(plan)? || is_plain_aggregate(plan)?)
 }
 
 fn contains_subquery(expr: &Expr) -> Result<bool> {
     expr.exists(|expr| {
-        Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)))
+        Ok(matches!(
+            expr,
+            Expr::ScalarSubquery(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::SetComparison(_)
+        ))
     })
 }
 
-fn outer_column(expr: &Expr) -> Option<&Column> {
-    match expr {
-        Expr::OuterReferenceColumn(_, column) => Some(column),
-        _ => None,
-    }
-}
-
-/// Columns of an outer query that a plan or a subquery in it refers to, each once.
-fn outer_columns(plan: &LogicalPlan) -> Result<Vec<Expr>> {
-    let mut found: Vec<Expr> = Vec::new();
-    plan.apply(|node| {
-        let schema = input_schema(node);
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if outer_column(expr).is_some() && !found.contains(expr) {
-                    found.push(expr.clone());
-                }
-                if let Some(inner) = subquery_of(expr) {
-                    // What an inner subquery takes from this plan is not from outside.
-                    let own = |expr: &Expr| {
-                        outer_column(expr).is_some_and(|column| schema.has_column(column))
-                    };
-                    for outer in outer_columns(&inner.subquery)? {
-                        if !own(&outer) && !found.contains(&outer) {
-                            found.push(outer);
-                        }
-                    }
-                    return Ok(TreeNodeRecursion::Jump);
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })?;
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(found)
-}
-
-fn subquery_of(expr: &Expr) -> Option<&Subquery> {
-    match expr {
-        Expr::ScalarSubquery(subquery) => Some(subquery),
-        Expr::Exists(exists) => Some(&exists.subquery),
-        Expr::InSubquery(of) => Some(&of.subquery),
-        _ => None,
-    }
+fn is_outer(expr: &Expr) -> Result<bool> {
+    expr.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))
 }
 
 /// Whether the outer query is referred to only by filters at the top, below at most one projection:
@@ -239,8 +107,7 @@ fn correlates_in_filters(plan: &LogicalPlan) -> Result<bool> {
     let refers = |node: &LogicalPlan| -> Result<bool> {
         let mut found = false;
         node.apply_expressions(|expr| {
-            found |= contains_subquery(expr)?;
-            found |= expr.exists(|expr| Ok(outer_column(expr).is_some()))?;
+            found |= contains_subquery(expr)? || is_outer(expr)?;
             Ok(TreeNodeRecursion::Continue)
         })?;
         Ok(found)
@@ -279,13 +146,12 @@ fn is_plain_aggregate(plan: &LogicalPlan) -> Result<bool> {
     }
     let mut equal = true;
     for expr in aggregate.aggr_expr.iter().chain(&plan.expressions()) {
-        equal &= !expr.exists(|expr| Ok(outer_column(expr).is_some()))?;
+        equal &= !is_outer(expr)?;
     }
     aggregate.input.apply(|node| {
         if let LogicalPlan::Filter(filter) = node {
-            for conjunct in datafusion::logical_expr::utils::split_conjunction(&filter.predicate) {
-                let correlated = conjunct.exists(|expr| Ok(outer_column(expr).is_some()))?;
-                equal &= !correlated || is_equality(conjunct);
+            for conjunct in split_conjunction(&filter.predicate) {
+                equal &= !is_outer(conjunct)? || is_equality(conjunct);
             }
         }
         Ok(TreeNodeRecursion::Continue)
@@ -302,228 +168,4 @@ fn is_equality(expr: &Expr) -> bool {
             (Expr::Column(_), Expr::OuterReferenceColumn(..))
                 | (Expr::OuterReferenceColumn(..), Expr::Column(_))
         )
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    Scalar,
-    /// All rows, as a list of structs; NULL instead of an empty one if `outer`.
-    Rows {
-        outer: bool,
-    },
-    Exists {
-        negated: bool,
-    },
-    In {
-        negated: bool,
-    },
-}
-
-/// A subquery as a function of the outer columns it refers to; for IN, of the value sought before
-/// them.
-struct ByRow {
-    kind: Kind,
-    plan: LogicalPlan,
-    columns: Vec<Column>,
-    ty: DataType,
-    signature: Signature,
-    state: SessionState,
-    /// First column of the subquery's rows, by the values of the outer columns.
-    values: Mutex<HashMap<Vec<ScalarValue>, Arc<Vec<ScalarValue>>>>,
-}
-
-impl std::fmt::Debug for ByRow {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ByRow({:?})", self.kind)
-    }
-}
-
-impl PartialEq for ByRow {
-    fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.columns == other.columns && self.plan == other.plan
-    }
-}
-
-impl Eq for ByRow {}
-
-impl Hash for ByRow {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.kind.hash(hasher);
-        self.columns.hash(hasher);
-        self.plan.hash(hasher);
-    }
-}
-
-impl ScalarUDFImpl for ByRow {
-    fn name(&self) -> &str {
-        "subquery_by_row"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(self.ty.clone())
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let rows = args.number_rows;
-        let arrays: Vec<ArrayRef> =
-            args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
-        let skip = usize::from(matches!(self.kind, Kind::In { .. }));
-        let results: Vec<ScalarValue> = (0..rows)
-            .map(|row| {
-                let tuple = arrays[skip..]
-                    .iter()
-                    .map(|array| ScalarValue::try_from_array(array, row))
-                    .collect::<Result<Vec<_>>>()?;
-                let found = self.rows_for(tuple)?;
-                match self.kind {
-                    Kind::In { negated } => {
-                        is_in(&ScalarValue::try_from_array(&arrays[0], row)?, &found, negated)
-                    }
-                    Kind::Exists { negated } => {
-                        Ok(ScalarValue::Boolean(Some(found.is_empty() == negated)))
-                    }
-                    Kind::Scalar | Kind::Rows { .. } => self.single(&found),
-                }
-            })
-            .collect::<Result<_>>()?;
-        if results.is_empty() {
-            return Ok(ColumnarValue::Array(arrow::array::new_empty_array(&self.ty)));
-        }
-        Ok(ColumnarValue::Array(ScalarValue::iter_to_array(results)?))
-    }
-}
-
-impl ByRow {
-    /// The rows of a LATERAL subquery in one value.
-    fn list(&self, batches: &[RecordBatch], outer: bool) -> Result<ScalarValue> {
-        let DataType::List(item) = &self.ty else {
-            return Err(SqlError::internal("rows are a list").into());
-        };
-        let DataType::Struct(fields) = item.data_type() else {
-            return Err(SqlError::internal("rows are structs").into());
-        };
-        let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
-        if rows == 0 && outer {
-            return ScalarValue::try_from(&self.ty);
-        }
-        let columns = (0..fields.len())
-            .map(|n| {
-                let parts: Vec<&dyn Array> =
-                    batches.iter().map(|batch| batch.column(n).as_ref()).collect();
-                match parts.as_slice() {
-                    [] => Ok(new_empty_array(fields[n].data_type())),
-                    parts => arrow::compute::concat(parts),
-                }
-            })
-            .collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
-        let structs = StructArray::try_new_with_length(fields.clone(), columns, None, rows)?;
-        let offsets = OffsetBuffer::from_lengths([rows]);
-        let list = ListArray::try_new(Arc::clone(item), offsets, Arc::new(structs), None)?;
-        Ok(ScalarValue::List(Arc::new(list)))
-    }
-
-    fn single(&self, rows: &[ScalarValue]) -> Result<ScalarValue> {
-        match rows {
-            [] => ScalarValue::try_from(&self.ty),
-            [one] => Ok(one.clone()),
-            _ => {
-                let message = "more than one row returned by a subquery used as an expression";
-                Err(SqlError::new(sqlstate::CARDINALITY_VIOLATION, message).into())
-            }
-        }
-    }
-
-    fn rows_for(&self, tuple: Vec<ScalarValue>) -> Result<Arc<Vec<ScalarValue>>> {
-        let known =
-            self.values.lock().expect("nothing panics while holding it").get(&tuple).cloned();
-        if let Some(rows) = known {
-            return Ok(rows);
-        }
-        let rows = Arc::new(self.run(&tuple)?);
-        let mut values = self.values.lock().expect("nothing panics while holding it");
-        values.insert(tuple, Arc::clone(&rows));
-        Ok(rows)
-    }
-
-    fn run(&self, tuple: &[ScalarValue]) -> Result<Vec<ScalarValue>> {
-        let plan = crate::rewrite::map_plan(self.plan.clone(), &mut |expr, _| {
-            expr.transform_up(|expr| {
-                let at = outer_column(&expr)
-                    .and_then(|column| self.columns.iter().position(|outer| outer == column));
-                Ok(match at {
-                    Some(at) => Transformed::yes(Expr::Literal(tuple[at].clone(), None)),
-                    None => Transformed::no(expr),
-                })
-            })
-        })?;
-        // What was LATERAL to the outer query alone is an ordinary input now.
-        let plan = plan.transform_up(|node| match node {
-            LogicalPlan::Subquery(lateral) if lateral.subquery.all_out_ref_exprs().is_empty() => {
-                Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery)))
-            }
-            node => Ok(Transformed::no(node)),
-        })?;
-        let plan = plan.data.recompute_schema()?;
-        let batches: Vec<RecordBatch> = block_on(tokio::task::unconstrained(async {
-            let exec = Box::pin(physical(&self.state, plan)).await?;
-            collect(execute_stream(exec, self.state.task_ctx())?).await
-        }))?;
-        if let Kind::Rows { outer } = self.kind {
-            return Ok(vec![self.list(&batches, outer)?]);
-        }
-        let mut rows = Vec::new();
-        for batch in &batches {
-            for row in 0..batch.num_rows() {
-                rows.push(match batch.columns().first() {
-                    Some(column) => ScalarValue::try_from_array(column, row)?,
-                    None => ScalarValue::Null,
-                });
-            }
-        }
-        Ok(rows)
-    }
-}
-
-fn is_in(value: &ScalarValue, rows: &[ScalarValue], negated: bool) -> Result<ScalarValue> {
-    if rows.is_empty() {
-        return Ok(ScalarValue::Boolean(Some(negated)));
-    }
-    if value.is_null() {
-        return Ok(ScalarValue::Boolean(None));
-    }
-    let ty = value.data_type();
-    let mut unknown = false;
-    for row in rows {
-        let row = if row.data_type() == ty { row.clone() } else { row.cast_to(&ty)? };
-        if row.is_null() {
-            unknown = true;
-        } else if row == *value {
-            return Ok(ScalarValue::Boolean(Some(!negated)));
-        }
-    }
-    Ok(ScalarValue::Boolean(if unknown { None } else { Some(negated) }))
-}
-
-/// Polls on this thread until the future is done. The plans run here have one partition and read
-/// memory, so they depend on no other task.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }

@@ -142,6 +142,7 @@ impl Session {
                     primary_key: table.primary_key,
                     primary_key_name: table.primary_key_name,
                     append_only: table.append_only,
+                    event_time: None,
                 });
                 self.create(Object::new(id, &table.schema, &table.name, kind));
                 self.commit(Change { create_tables: vec![def], ..Change::default() });
@@ -181,6 +182,7 @@ impl Session {
             columns,
             depends_on: plan.depends_on.clone(),
             key: maintained.as_ref().and_then(|maintained| maintained.key.clone()),
+            append_only: maintained.as_ref().is_some_and(|of| of.plan.append_only()),
             functions: vec![],
             version: 1,
             collection: None,
@@ -222,7 +224,7 @@ impl Session {
         let (sender, done) = mpsc::channel();
         self.engine.submit(
             Box::new(move |at| {
-                let read = ReadView { at: at.read, now: at.now, overlay: None };
+                let read = ReadView { now: at.now, ..ReadView::new(at.read) };
                 let result = handle.block_on(run_dml(&ctx, &statement, &read, params));
                 let writes = result.as_ref().map(|r| r.writes.clone()).map_err(Clone::clone);
                 drop(slot.send(result));

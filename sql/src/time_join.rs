@@ -8,6 +8,7 @@
 //! operators instead: see `maintain`.
 
 mod as_of;
+mod event_time;
 mod matching;
 mod point_in_time;
 mod probing;
@@ -30,7 +31,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 pub use as_of::{AsOfJoin, Pick};
 pub use point_in_time::{Bound, Clock, PointInTimeJoin};
 pub use replay::{Past, Replay, ReplayedSpan};
-use whole::WholeExec;
+pub(crate) use whole::{Whole, WholeExec};
 
 /// DataFusion's planner, with our nodes.
 #[derive(Debug)]

@@ -6,13 +6,14 @@
 //! `cargo bench --bench incremental`. Small and large data are asked in turn, so that what else the
 //! machine does falls on both alike; the ratio of the medians is what counts.
 
-use std::net::SocketAddr;
+#[path = "support.rs"]
+mod support;
+
 use std::time::{Duration, Instant};
 
-use futures::SinkExt;
-use tidemark_server::Server;
-use tidemark_server::config::{Config, Switch};
-use tokio_postgres::{Client, NoTls, Statement};
+use support::{BenchServer, Table, Value, load, percentile};
+use tidemark_server::config::Switch;
+use tokio_postgres::{Client, Statement};
 
 const ROUNDS: usize = 400;
 
@@ -66,15 +67,16 @@ const CASES: &[Case] = &[
 
 #[tokio::main]
 async fn main() {
-    println!("{:<24} {:>6} {:>12} {:>12} {:>7}", "case", "fsync", "small", "large", "ratio");
+    let mut table = Table::new("incremental", &["case", "fsync", "small_us", "large_us", "ratio"]);
     for case in CASES {
         for fsync in [Switch::On, Switch::Off] {
-            measure(case, fsync).await;
+            measure(&mut table, case, fsync).await;
         }
     }
+    table.write();
 }
 
-async fn measure(case: &Case, fsync: Switch) {
+async fn measure(table: &mut Table, case: &Case, fsync: Switch) {
     let mut sides = Vec::new();
     for size in [0, 1] {
         sides.push(Side::start(case, size, fsync).await);
@@ -92,56 +94,42 @@ async fn measure(case: &Case, fsync: Switch) {
     }
     let [small, large] = times.map(median);
     let ratio = large.as_secs_f64() / small.as_secs_f64();
-    let fsync = format!("{fsync:?}").to_lowercase();
-    println!("{:<24} {fsync:>6} {small:>12.1?} {large:>12.1?} {ratio:>7.2}", case.name);
+    table.row(vec![
+        Value::Text(case.name.to_owned()),
+        Value::Text(format!("{fsync:?}").to_lowercase()),
+        Value::Number(small.as_secs_f64() * 1e6, 0),
+        Value::Number(large.as_secs_f64() * 1e6, 0),
+        Value::Number(ratio, 2),
+    ]);
     for side in sides {
-        side.running.shutdown().await;
+        side.server.running.shutdown().await;
     }
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
-    times[times.len() / 2]
+    percentile(&times, 0.5)
 }
 
 struct Side {
     client: Client,
     insert: Statement,
     read: Statement,
-    running: tidemark_server::Running,
-    _data: tempfile::TempDir,
+    server: BenchServer,
 }
 
 impl Side {
     async fn start(case: &Case, size: usize, fsync: Switch) -> Side {
-        let data = tempfile::tempdir().expect("a temporary directory");
-        let config = Config { fsync, ..Config::for_test(data.path()) };
-        let running = Server::start(config).await.expect("a server starts");
-        let client = connect(running.addr).await;
+        let server = BenchServer::start(fsync).await;
+        let client = server.client().await;
         client.batch_execute(case.schema).await.expect("tables");
         for Load { table, rows, row } in case.tables {
-            load(&client, table, rows[size], *row).await;
+            let rows = rows[size];
+            load(&client, &format!("{table} FROM STDIN"), rows, |number| row(number, rows)).await;
         }
         client.batch_execute(case.view).await.expect("a view");
         let insert = client.prepare(case.insert).await.expect("an insert");
         let read = client.prepare(case.read).await.expect("a query");
-        Side { client, insert, read, running, _data: data }
+        Side { client, insert, read, server }
     }
-}
-
-async fn connect(addr: SocketAddr) -> Client {
-    let url = format!("host={} port={} user=bench dbname=bench", addr.ip(), addr.port());
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a connection");
-    tokio::spawn(connection);
-    client
-}
-
-async fn load(client: &Client, table: &str, rows: u64, row: fn(u64, u64) -> String) {
-    let copy = client.copy_in(&format!("COPY {table} FROM STDIN")).await.expect("a copy");
-    let mut copy = std::pin::pin!(copy);
-    for start in (0..rows).step_by(10_000) {
-        let text: String = (start..rows.min(start + 10_000)).map(|i| row(i, rows)).collect();
-        copy.send(bytes::Bytes::from(text)).await.expect("rows");
-    }
-    copy.finish().await.expect("all rows");
 }

@@ -22,7 +22,13 @@ fn public() -> Vec<String> {
 /// A table with an integer key column `id`.
 fn table(id: u64, schema: &str, name: &str) -> Op {
     let columns = vec![Column::new("id", PgType::Int4), Column::new("v", PgType::Text)];
-    let table = Table { columns, primary_key: vec![0], primary_key_name: None, append_only: false };
+    let table = Table {
+        columns,
+        primary_key: vec![0],
+        primary_key_name: None,
+        append_only: false,
+        event_time: None,
+    };
     Op::CreateObject(Object::new(ObjectId(id), schema, name, ObjectKind::Table(table)))
 }
 
@@ -32,6 +38,7 @@ fn definition(sql: &str, columns: &[(&str, PgType)], reads: &[u64]) -> View {
         columns: columns.iter().map(|(name, ty)| Column::new(name, *ty)).collect(),
         depends_on: reads.iter().copied().map(ObjectId).collect(),
         key: None,
+        append_only: false,
         functions: vec![],
         version: 0,
         collection: None,

@@ -21,6 +21,7 @@ fn table() -> Object {
         primary_key: vec![0],
         primary_key_name: Some("orders_pkey".to_owned()),
         append_only: false,
+        event_time: None,
     });
     let mut object = Object::new(ObjectId(1), "public", "orders", kind);
     object.comment = Some("what people bought".to_owned());
@@ -34,6 +35,7 @@ fn view() -> Object {
         columns: vec![Column::new("n", PgType::Int8)],
         depends_on: vec![ObjectId(1)],
         key: Some(vec![]),
+        append_only: false,
         functions: vec![],
         version: 1,
         collection: None,

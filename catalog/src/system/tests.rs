@@ -38,7 +38,13 @@ fn orders() -> Op {
         column("tags", PgType::Array(&PgType::Text), -1),
         column("at", PgType::Timestamptz, 3),
     ];
-    let table = Table { columns, primary_key: vec![0], primary_key_name: None, append_only: false };
+    let table = Table {
+        columns,
+        primary_key: vec![0],
+        primary_key_name: None,
+        append_only: false,
+        event_time: None,
+    };
     Op::CreateObject(Object::new(ObjectId(1), "public", "orders", ObjectKind::Table(table)))
 }
 
@@ -48,6 +54,7 @@ fn view(id: u64, name: &str, sql: &str, reads: &[u64], materialized: bool) -> Ob
         columns: vec![column("n", PgType::Int8, -1)],
         depends_on: reads.iter().copied().map(ObjectId).collect(),
         key: None,
+        append_only: false,
         functions: vec![],
         version: 1,
         collection: None,
@@ -77,6 +84,7 @@ pub(super) fn catalog() -> Catalog {
                 primary_key: vec![1, 0],
                 primary_key_name: None,
                 append_only: false,
+                event_time: None,
             }),
         )),
         Op::ReplaceObject(view(2, "", "SELECT count(id) AS n FROM orders", &[1], true)),

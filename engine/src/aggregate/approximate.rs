@@ -60,7 +60,8 @@ impl AggregateFunction for ApproxPercentile {
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         let parameter = call.parameters.first().expect("the fraction is a constant");
         let fractions = fractions(parameter).expect("checked when it was planned");
-        Box::new(Sketches { states: Vec::new(), fraction: fractions.first().copied().flatten() })
+        let fraction = fractions.first().copied().flatten();
+        Box::new(Sketches { states: Vec::new(), buckets: 0, fraction })
     }
 }
 
@@ -75,7 +76,9 @@ struct Sketch {
 }
 
 impl Sketch {
-    fn add(&mut self, value: f64, diff: i64) {
+    /// How many buckets there are more.
+    fn add(&mut self, value: f64, diff: i64) -> isize {
+        let before = self.buckets.len() as isize;
         self.count += diff;
         let bucket = bucket(value);
         let count = self.buckets.entry(bucket).or_insert(0);
@@ -83,6 +86,7 @@ impl Sketch {
         if *count == 0 {
             self.buckets.remove(&bucket);
         }
+        self.buckets.len() as isize - before
     }
 
     fn percentile(&self, fraction: f64) -> Option<f64> {
@@ -117,6 +121,8 @@ fn middle(bucket: i32) -> f64 {
 
 struct Sketches {
     states: Vec<Sketch>,
+    /// Of all of them.
+    buckets: usize,
     fraction: Option<f64>,
 }
 
@@ -128,17 +134,25 @@ impl Accumulator for Sketches {
     fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept {
         let values = floats(&input.arguments[0]);
         let fraction = self.fraction;
+        let buckets = &mut self.buckets;
         sweep_states::<_, PrimitiveOutput<Float64Type>>(
             &mut self.states,
             input,
             runs,
             &DataType::Float64,
-            |sketch, row, diff| sketch.add(values(row), diff),
+            |sketch, row, diff| {
+                *buckets = buckets.wrapping_add_signed(sketch.add(values(row), diff));
+            },
             |sketch| Ok(fraction.and_then(|fraction| sketch.percentile(fraction))),
         )
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..]) + self.buckets * size_of::<(i32, i64)>()
+    }
+
     fn clear(&mut self, group: u32) {
-        self.states[group as usize] = Sketch::default();
+        let cleared = std::mem::take(&mut self.states[group as usize]);
+        self.buckets -= cleared.buckets.len();
     }
 }

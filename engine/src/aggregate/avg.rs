@@ -41,6 +41,10 @@ impl AggregateFunction for Avg {
         true
     }
 
+    fn passes_over_nulls(&self) -> bool {
+        true
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         match (self.return_type(call.arguments), call.arguments) {
             (Some(DataType::Interval(_)), _) => interval::averages(),
@@ -82,6 +86,10 @@ impl Accumulator for IntAverages {
         )
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
+    }
+
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = IntSum::default();
     }
@@ -106,6 +114,10 @@ impl Accumulator for FloatAverages {
             |sum, row, diff| sum.add(values(row), diff),
             |sum| nonempty(sum.count, || Ok(sum.value() / sum.count as f64)),
         )
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
     }
 
     fn clear(&mut self, group: u32) {

@@ -41,6 +41,10 @@ impl AggregateFunction for Bits {
         }
     }
 
+    fn passes_over_nulls(&self) -> bool {
+        true
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         let output = call.arguments[0].clone();
         Box::new(Counted { states: Vec::new(), operation: self.operation, output })
@@ -125,6 +129,11 @@ impl Accumulator for Counted {
             }
             _ => self.sweep_as::<PrimitiveOutput<Int64Type>>(input, runs, |v| v),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        let bits = 8 * self.output.primitive_width().expect("an integer's");
+        self.states.len() * (size_of::<Counts>() + bits * size_of::<i64>())
     }
 
     fn clear(&mut self, group: u32) {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use arrow::array::builder::BooleanBuilder;
 use arrow::array::{ArrayRef, AsArray};
+use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 
 use super::{
-    Accumulator, AggregateFunction, CallTypes, Output, Run, SweepInput, Swept, sweep_states,
+    Accumulator, AggregateFunction, CallTypes, Extreme, Output, Run, SweepInput, Swept,
+    sweep_states,
 };
 
 pub(super) static AND: Boolean = Boolean { name: "bool_and", aliases: &["every"] };
@@ -32,6 +34,12 @@ impl AggregateFunction for Boolean {
 
     fn return_type(&self, arguments: &[DataType]) -> Option<DataType> {
         (*arguments == [DataType::Boolean]).then_some(DataType::Boolean)
+    }
+
+    fn extreme(&self, call: &CallTypes<'_>) -> Option<Extreme> {
+        // All are true while the least is, one is true while the greatest is.
+        let options = SortOptions { descending: self.name == OR.name, nulls_first: false };
+        Some(Extreme::new(call, 0, options, &[], 0))
     }
 
     fn accumulator_of(&self, _call: &CallTypes<'_>) -> Box<dyn Accumulator> {
@@ -83,6 +91,10 @@ impl Accumulator for Counted {
                 Ok((no != 0 || yes != 0).then_some(value))
             },
         )
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
     }
 
     fn clear(&mut self, group: u32) {

@@ -10,6 +10,7 @@
 //! Order keys are normalized (−0 is 0), arguments stand as they came. Intervals are ordered by
 //! their length, as Postgres does.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, UInt32Array, new_null_array};
@@ -47,23 +48,107 @@ pub(super) type Failed = (u32, String);
 /// What keeps a group's rows.
 pub(super) trait Ordered: Clone + Default + Send {
     fn add(&mut self, row: &[u8], diff: i64);
+
+    /// What it takes in memory beside itself.
+    fn bytes(&self) -> usize;
 }
 
 impl Ordered for OrderedCounts {
     fn add(&mut self, row: &[u8], diff: i64) {
         OrderedCounts::add(self, row, diff);
     }
+
+    fn bytes(&self) -> usize {
+        OrderedCounts::bytes(self)
+    }
 }
 
-/// Of rows that never leave, the least.
-#[derive(Clone, Default)]
-pub(super) struct Least(pub Option<Box<[u8]>>);
+/// The one row that a function reads from those of a group.
+pub(super) trait One: Ordered {
+    fn one(&self) -> Option<&[u8]>;
+}
 
-impl Ordered for Least {
+/// The first of rows that come and go.
+impl One for OrderedCounts {
+    fn one(&self) -> Option<&[u8]> {
+        self.first()
+    }
+}
+
+/// The last of rows that come and go.
+#[derive(Clone, Default)]
+pub(super) struct LastOf(OrderedCounts);
+
+impl Ordered for LastOf {
+    fn add(&mut self, row: &[u8], diff: i64) {
+        self.0.add(row, diff);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
+
+impl One for LastOf {
+    fn one(&self) -> Option<&[u8]> {
+        self.0.last()
+    }
+}
+
+/// Of rows that never leave, the first or the last one, which alone is kept.
+#[derive(Clone, Default)]
+pub(super) struct Only<const LAST: bool>(Option<Box<[u8]>>);
+
+impl<const LAST: bool> Ordered for Only<LAST> {
     fn add(&mut self, row: &[u8], _: i64) {
-        if self.0.as_ref().is_none_or(|least| row < &**least) {
+        let goes_beyond = |kept: &[u8]| if LAST { row > kept } else { row < kept };
+        if self.0.as_deref().is_none_or(goes_beyond) {
             self.0 = Some(row.into());
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |row| row.len())
+    }
+}
+
+impl<const LAST: bool> One for Only<LAST> {
+    fn one(&self) -> Option<&[u8]> {
+        self.0.as_deref()
+    }
+}
+
+/// A function that is a column of one of a group's rows.
+pub(super) struct Pick<S> {
+    /// Of the columns of a row that is kept.
+    column: usize,
+    /// Arguments that must not be NULL for a row to count.
+    required: &'static [usize],
+    kept: PhantomData<S>,
+}
+
+impl<S> Pick<S> {
+    pub fn new(column: usize, required: &'static [usize]) -> Self {
+        Pick { column, required, kept: PhantomData }
+    }
+}
+
+impl<S: One> Collecting for Pick<S> {
+    type State = S;
+
+    fn required(&self) -> &[usize] {
+        self.required
+    }
+
+    fn pick(&self, state: &S, picked: &mut Picked) {
+        if let Some(row) = state.one() {
+            picked.push(row, 1);
+        }
+        picked.end_value();
+    }
+
+    fn finish(&self, picked: &Picked, columns: &[ArrayRef]) -> Result<ArrayRef, Vec<Failed>> {
+        Ok(picked.firsts(&columns[self.column]))
     }
 }
 
@@ -155,7 +240,7 @@ impl RowCodec {
         RowCodec { converter, keys, arguments: arguments.len() }
     }
 
-    fn encode(&self, keys: &[ArrayRef], arguments: &[ArrayRef]) -> Rows {
+    pub fn encode(&self, keys: &[ArrayRef], arguments: &[ArrayRef]) -> Rows {
         let mut columns: Vec<ArrayRef> = Vec::new();
         for key in keys {
             if is_interval(key.data_type()) {
@@ -203,6 +288,8 @@ pub(super) struct Collected<F: Collecting> {
     keys: Vec<usize>,
     arguments: Vec<usize>,
     states: Vec<F::State>,
+    /// What they take in memory beside themselves.
+    kept: usize,
 }
 
 impl<F: Collecting> Collected<F> {
@@ -226,6 +313,7 @@ impl<F: Collecting> Collected<F> {
             keys: keys.iter().map(|(column, _)| *column).collect(),
             arguments: arguments.to_vec(),
             states: Vec::new(),
+            kept: 0,
         }
     }
 
@@ -276,6 +364,7 @@ impl<F: Collecting> Accumulator for Collected<F> {
         let rows = self.codec.encode(&of(&self.keys), &of(&self.arguments));
         let (mut before, mut after) = (Picked::default(), Picked::default());
         let function = &self.function;
+        let kept = &mut self.kept;
         sweep_runs(
             &mut self.states,
             input,
@@ -283,8 +372,14 @@ impl<F: Collecting> Accumulator for Collected<F> {
             function.required(),
             |state, row, diff| state.add(rows.row(row).data(), diff),
             |side, _, state| match side {
-                Side::Before => function.pick(state, &mut before),
-                Side::After => function.pick(state, &mut after),
+                Side::Before => {
+                    *kept -= state.bytes();
+                    function.pick(state, &mut before);
+                }
+                Side::After => {
+                    *kept += state.bytes();
+                    function.pick(state, &mut after);
+                }
             },
         );
         let (before, before_errors) = self.values(&before);
@@ -292,7 +387,12 @@ impl<F: Collecting> Accumulator for Collected<F> {
         Swept { before, after, before_errors, after_errors }
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..]) + self.kept
+    }
+
     fn clear(&mut self, group: u32) {
-        self.states[group as usize] = F::State::default();
+        let cleared = std::mem::take(&mut self.states[group as usize]);
+        self.kept -= cleared.bytes();
     }
 }

@@ -19,6 +19,10 @@ impl AggregateFunction for Count {
         (arguments.len() <= 1).then_some(DataType::Int64)
     }
 
+    fn passes_over_nulls(&self) -> bool {
+        true
+    }
+
     fn accumulator_of(&self, _call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         Box::new(Counts { states: Vec::new() })
     }
@@ -42,6 +46,10 @@ impl Accumulator for Counts {
             |count, _, diff| *count += diff,
             |count| Ok(Some(*count)),
         )
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
     }
 
     fn clear(&mut self, group: u32) {

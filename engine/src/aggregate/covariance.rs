@@ -193,6 +193,10 @@ impl Accumulator for Covariances {
         }
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
+    }
+
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = Pairs::default();
     }

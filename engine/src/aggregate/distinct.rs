@@ -8,6 +8,8 @@
 //! Tuples are equal as keys are: NULLs too, −0 is 0; what comes through is normalized likewise, so
 //! that what leaves is what came.
 
+use std::cmp::Ordering;
+
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use foldhash::fast::FixedState;
@@ -25,6 +27,8 @@ pub(super) struct Distinct {
     /// Arguments; the columns behind them are order keys, which the arguments decide.
     arguments: usize,
     groups: Vec<Counts>,
+    /// The bytes of all tuples with their counts.
+    kept: usize,
 }
 
 impl Distinct {
@@ -40,6 +44,7 @@ impl Distinct {
             codec: KeyCodec::for_keys(arguments.iter().cloned()),
             arguments: arguments.len(),
             groups: Vec::new(),
+            kept: 0,
         })
     }
 }
@@ -64,7 +69,13 @@ impl Accumulator for Distinct {
                 if input.filter.is_some_and(|filter| filter.is_null(at) || !filter.value(at)) {
                     continue;
                 }
-                let crossing = cross(counts, keys.key(at).1, input.diffs[at]);
+                let (key, before) = (keys.key(at).1, counts.len());
+                let crossing = cross(counts, key, input.diffs[at]);
+                match counts.len().cmp(&before) {
+                    Ordering::Greater => self.kept += entry_bytes(key),
+                    Ordering::Less => self.kept -= entry_bytes(key),
+                    Ordering::Equal => {}
+                }
                 if crossing != 0 {
                     diffs[at] = crossing;
                     order.push(row);
@@ -78,10 +89,20 @@ impl Accumulator for Distinct {
         self.inner.sweep(&input, &passed)
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.groups[..]) + self.kept + self.inner.bytes()
+    }
+
     fn clear(&mut self, group: u32) {
-        self.groups[group as usize] = Counts::default();
+        let cleared = std::mem::take(&mut self.groups[group as usize]);
+        self.kept -= cleared.keys().map(|key| entry_bytes(key)).sum::<usize>();
         self.inner.clear(group);
     }
+}
+
+/// What a tuple takes with its count.
+fn entry_bytes(key: &[u8]) -> usize {
+    size_of::<(Box<[u8]>, i64)>() + key.len()
 }
 
 /// Adds to a tuple's count; 1 where it rises above 0, −1 where it falls to 0.

@@ -4,12 +4,11 @@
 //! gives way to the next without a look at the input; of values that never leave, only the
 //! extremum. NaN is the greatest float, text compares by bytes, intervals by their length.
 
-use arrow::array::ArrayRef;
 use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 
-use super::collected::{Collected, Collecting, Failed, Least, Picked};
-use super::{Accumulator, AggregateFunction, CallTypes, Class};
+use super::collected::{Collected, Only, Pick};
+use super::{Accumulator, AggregateFunction, CallTypes, Class, Extreme};
 use crate::state::ordered_counts::OrderedCounts;
 
 pub(super) static MIN: Extremum = Extremum { name: "min", greatest: false };
@@ -19,6 +18,12 @@ pub(super) static MAX: Extremum = Extremum { name: "max", greatest: true };
 pub(super) struct Extremum {
     name: &'static str,
     greatest: bool,
+}
+
+impl Extremum {
+    fn options(&self) -> SortOptions {
+        SortOptions { descending: self.greatest, nulls_first: false }
+    }
 }
 
 impl AggregateFunction for Extremum {
@@ -40,55 +45,17 @@ impl AggregateFunction for Extremum {
         Class::Extremum
     }
 
+    fn extreme(&self, call: &CallTypes<'_>) -> Option<Extreme> {
+        Some(Extreme::new(call, 0, self.options(), &[], 0))
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
-        let keys = [(0, SortOptions { descending: self.greatest, nulls_first: false })];
+        let keys = [(0, self.options())];
         match call.append_only {
-            true => Box::new(Collected::new(FirstOfOne, call, &keys, &[])),
-            false => Box::new(Collected::new(First, call, &keys, &[])),
+            true => Box::new(Collected::new(Pick::<Only<false>>::new(0, &[0]), call, &keys, &[])),
+            false => {
+                Box::new(Collected::new(Pick::<OrderedCounts>::new(0, &[0]), call, &keys, &[]))
+            }
         }
-    }
-}
-
-/// The first value, of those kept in order.
-struct First;
-
-impl Collecting for First {
-    type State = OrderedCounts;
-
-    fn required(&self) -> &[usize] {
-        &[0]
-    }
-
-    fn pick(&self, values: &OrderedCounts, picked: &mut Picked) {
-        if let Some(value) = values.first() {
-            picked.push(value, 1);
-        }
-        picked.end_value();
-    }
-
-    fn finish(&self, picked: &Picked, columns: &[ArrayRef]) -> Result<ArrayRef, Vec<Failed>> {
-        Ok(picked.firsts(&columns[0]))
-    }
-}
-
-/// The first value, which alone is kept.
-struct FirstOfOne;
-
-impl Collecting for FirstOfOne {
-    type State = Least;
-
-    fn required(&self) -> &[usize] {
-        &[0]
-    }
-
-    fn pick(&self, value: &Least, picked: &mut Picked) {
-        if let Least(Some(value)) = value {
-            picked.push(value, 1);
-        }
-        picked.end_value();
-    }
-
-    fn finish(&self, picked: &Picked, columns: &[ArrayRef]) -> Result<ArrayRef, Vec<Failed>> {
-        Ok(picked.firsts(&columns[0]))
     }
 }

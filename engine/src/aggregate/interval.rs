@@ -149,6 +149,10 @@ impl Accumulator for Intervals {
         )
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
+    }
+
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = IntervalSum::default();
     }

@@ -151,7 +151,7 @@ impl Collecting for JsonObjects {
 }
 
 /// A JSON string as jsonb prints it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.chars() {
         match c {

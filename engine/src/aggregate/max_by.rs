@@ -1,14 +1,13 @@
 //! max_by(x, y), also called arg_max, and min_by: x of the row with the greatest or least y.
 //!
 //! Rows with y NULL do not count; x may be NULL. Of rows with the same y the least x, NULL last
-//! (S9). The type of x.
+//! (S9). The type of x. Of rows that never leave, each group keeps the one.
 
-use arrow::array::ArrayRef;
 use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 
-use super::collected::{Collected, Collecting, Failed, Picked};
-use super::{Accumulator, AggregateFunction, CallTypes, Class};
+use super::collected::{Collected, Only, Pick};
+use super::{Accumulator, AggregateFunction, CallTypes, Class, Extreme};
 use crate::state::ordered_counts::OrderedCounts;
 
 pub(super) static MAX_BY: By = By { name: "max_by", aliases: &["arg_max"], greatest: true };
@@ -19,6 +18,12 @@ pub(super) struct By {
     name: &'static str,
     aliases: &'static [&'static str],
     greatest: bool,
+}
+
+impl By {
+    fn options(&self) -> SortOptions {
+        SortOptions { descending: self.greatest, nulls_first: false }
+    }
 }
 
 impl AggregateFunction for By {
@@ -42,29 +47,17 @@ impl AggregateFunction for By {
         Class::Extremum
     }
 
+    fn extreme(&self, call: &CallTypes<'_>) -> Option<Extreme> {
+        Some(Extreme::new(call, 1, self.options(), &[0], 0))
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
-        let keys = [(1, SortOptions { descending: self.greatest, nulls_first: false })];
-        Box::new(Collected::new(FirstBy, call, &keys, &[0]))
-    }
-}
-
-struct FirstBy;
-
-impl Collecting for FirstBy {
-    type State = OrderedCounts;
-
-    fn required(&self) -> &[usize] {
-        &[1]
-    }
-
-    fn pick(&self, rows: &OrderedCounts, picked: &mut Picked) {
-        if let Some(row) = rows.first() {
-            picked.push(row, 1);
+        let keys = [(1, self.options())];
+        match call.append_only {
+            true => Box::new(Collected::new(Pick::<Only<false>>::new(1, &[1]), call, &keys, &[0])),
+            false => {
+                Box::new(Collected::new(Pick::<OrderedCounts>::new(1, &[1]), call, &keys, &[0]))
+            }
         }
-        picked.end_value();
-    }
-
-    fn finish(&self, picked: &Picked, columns: &[ArrayRef]) -> Result<ArrayRef, Vec<Failed>> {
-        Ok(picked.firsts(&columns[1]))
     }
 }

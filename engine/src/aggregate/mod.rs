@@ -20,7 +20,9 @@ mod distinct;
 mod exact;
 pub mod exact_float;
 mod exact_int;
+mod extreme;
 mod extremum;
+mod histogram;
 mod interval;
 mod jsonb_agg;
 mod max_by;
@@ -38,6 +40,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
+pub use extreme::Extreme;
 pub use percentile::fractions;
 
 /// Every aggregate function there is.
@@ -66,6 +69,7 @@ pub const AGGREGATES: &[&dyn AggregateFunction] = &[
     &covariance::REGR_SYY,
     &ordered::FIRST_VALUE,
     &ordered::LAST_VALUE,
+    &histogram::Histogram,
     &jsonb_agg::JsonbAgg,
     &jsonb_agg::JsonbObjectAgg,
     &extremum::MAX,
@@ -124,6 +128,16 @@ pub trait AggregateFunction: Debug + Send + Sync {
     /// What ORDER BY means to it.
     fn order(&self) -> Order {
         Order::Indifferent
+    }
+
+    /// Of one whose value is that of the least row in an order of its arguments: the order.
+    fn extreme(&self, _call: &CallTypes<'_>) -> Option<Extreme> {
+        None
+    }
+
+    /// Whether rows with NULL in the first argument change nothing.
+    fn passes_over_nulls(&self) -> bool {
+        false
     }
 
     /// Empty state, for a call that has a return type, whatever its `distinct`.
@@ -225,6 +239,9 @@ pub trait Accumulator: Send {
 
     /// Applies the runs in order; gives the value of each run's group before and after it.
     fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept;
+
+    /// What the groups take in memory, as far as it is counted; cheap to ask after every step.
+    fn bytes(&self) -> usize;
 
     /// Makes the group empty again.
     fn clear(&mut self, group: u32);

@@ -47,6 +47,7 @@ impl AggregateFunction for Mode {
 struct Frequencies {
     counts: BTreeMap<Box<[u8]>, i64>,
     by_count: BTreeSet<(i64, Box<[u8]>)>,
+    bytes: usize,
 }
 
 impl Ordered for Frequencies {
@@ -56,12 +57,20 @@ impl Ordered for Frequencies {
         if before != 0 {
             self.by_count.remove(&(-before, row.into()));
         }
+        // Each value stands in both.
+        let entries = 2 * (size_of::<(Box<[u8]>, i64)>() + row.len());
         if after == 0 {
             self.counts.remove(row);
+            self.bytes -= if before != 0 { entries } else { 0 };
         } else {
             self.counts.insert(row.into(), after);
             self.by_count.insert((-after, row.into()));
+            self.bytes += if before == 0 { entries } else { 0 };
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 

@@ -1,10 +1,9 @@
 //! first_value(x ORDER BY …) and last_value: of the rows in order the first and the last, NULLs
-//! among them; the type of x.
+//! among them; the type of x. Of rows that never leave, each group keeps the one.
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
-use super::collected::{Collected, Collecting, Failed, Picked};
+use super::collected::{Collected, LastOf, One, Only, Pick};
 use super::{Accumulator, AggregateFunction, CallTypes, Class, Order};
 use crate::state::ordered_counts::OrderedCounts;
 
@@ -39,29 +38,17 @@ impl AggregateFunction for EndValue {
     }
 
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
-        let end = End { last: self.last, argument: call.order.len() };
-        Box::new(Collected::ordered(end, call))
-    }
-}
-
-struct End {
-    last: bool,
-    /// Its place behind the order keys.
-    argument: usize,
-}
-
-impl Collecting for End {
-    type State = OrderedCounts;
-
-    fn pick(&self, rows: &OrderedCounts, picked: &mut Picked) {
-        let row = if self.last { rows.last() } else { rows.first() };
-        if let Some(row) = row {
-            picked.push(row, 1);
+        // Its argument stands behind the order keys.
+        let column = call.order.len();
+        match (self.last, call.append_only) {
+            (false, false) => ordered::<OrderedCounts>(column, call),
+            (false, true) => ordered::<Only<false>>(column, call),
+            (true, false) => ordered::<LastOf>(column, call),
+            (true, true) => ordered::<Only<true>>(column, call),
         }
-        picked.end_value();
     }
+}
 
-    fn finish(&self, picked: &Picked, columns: &[ArrayRef]) -> Result<ArrayRef, Vec<Failed>> {
-        Ok(picked.firsts(&columns[self.argument]))
-    }
+fn ordered<S: One + 'static>(column: usize, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
+    Box::new(Collected::ordered(Pick::<S>::new(column, &[]), call))
 }

@@ -42,6 +42,10 @@ impl AggregateFunction for Sum {
         true
     }
 
+    fn passes_over_nulls(&self) -> bool {
+        true
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         let output = self.return_type(call.arguments).expect("a type that sum is defined for");
         match output {
@@ -85,6 +89,10 @@ impl Accumulator for IntSums {
                 |sum| nonempty(sum.count, || decimal_total(sum)),
             ),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
     }
 
     fn clear(&mut self, group: u32) {
@@ -177,6 +185,10 @@ impl Accumulator for FloatSums {
                 |sum| nonempty(sum.count, || Ok(sum.value())),
             ),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
     }
 
     fn clear(&mut self, group: u32) {

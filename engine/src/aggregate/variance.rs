@@ -73,6 +73,10 @@ impl AggregateFunction for Variance {
         true
     }
 
+    fn passes_over_nulls(&self) -> bool {
+        true
+    }
+
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
         let output = self.return_type(call.arguments).expect("a type it is defined for");
         let own = match &call.arguments[0] {
@@ -156,6 +160,10 @@ impl Accumulator for Moments {
                 )
             }
         }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&self.states[..])
     }
 
     fn clear(&mut self, group: u32) {

@@ -98,7 +98,7 @@ struct Table {
 impl Recovery {
     fn replay(&mut self, record: Replay<'_>) -> Result<(), String> {
         match record {
-            Replay::Group(group) => self.replay_group(group),
+            Replay::Group(group) => self.replay_group(*group),
             Replay::Reserve(until) if until < self.last_commit => {
                 Err(format!("{until} is reserved after a commit at {}", self.last_commit))
             }
@@ -134,8 +134,24 @@ impl Recovery {
             table.last_changed = time;
             table.loader.widen(&column)?;
         }
+        for (id, ttl) in group.extension.ttls {
+            let table = self.tables.get_mut(&id);
+            let table = table.ok_or_else(|| format!("there is no table {id} with a ttl"))?;
+            table.loader.limit_lives(ttl);
+        }
+        for load in group.extension.loads {
+            let (id, table) = (load.table, self.tables.get_mut(&load.table));
+            let table = table.ok_or_else(|| format!("there is no table {id} to load"))?;
+            table.last_changed = time;
+            table.loader.load(time, load)?;
+        }
         for write in group.writes {
             self.replay_write(time, write)?;
+        }
+        for id in group.extension.closes {
+            let table = self.tables.get(&id);
+            let table = table.ok_or_else(|| format!("there is no table {id} to close"))?;
+            table.loader.relation().close_past();
         }
         for id in group.drops {
             self.tables.remove(&id).ok_or_else(|| format!("there is no table {id} to drop"))?;

@@ -128,8 +128,11 @@ pub(crate) fn drive<'s>(
                 if let Some(place) = place {
                     let before = std::mem::replace(&mut state, operator.state());
                     let (updates_out, busy, after) = (out.len(), begun.elapsed(), state);
-                    let step = Step { updates_in, updates_out, busy, before, after };
+                    let step = Step { steps: 1, updates_in, updates_out, busy, before, after };
                     context.counters[place].add(&step);
+                    operator.take_steps(&mut |within, step| {
+                        context.counters[place + within].add(&step);
+                    });
                 }
                 let within = out.times.iter().all(|time| (lower..upper).contains(time));
                 assert!(within, "an output's times are those of the step");

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
+use arrow::datatypes::SchemaRef;
 use timely::container::NoopBuilder;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -85,13 +86,14 @@ impl SourceQueue {
 }
 
 /// The source as a stream. Updates before the dataflow's beginning count as of its beginning: the
-/// state then, however it came to be. With a `width`, columns beyond it are left out.
+/// state then, however it came to be. With a `schema`, columns that it has not are left out: what
+/// is read may have got more.
 pub(crate) fn stream<'s>(
     scope: Scope<'s, u64>,
     name: &str,
     source: &Source,
     as_of: u64,
-    width: Option<usize>,
+    schema: Option<SchemaRef>,
 ) -> UpdateStream<'s> {
     let mut builder = OperatorBuilder::new(name.to_string(), scope);
     let activator = scope.activator_for(builder.operator_info().address);
@@ -116,8 +118,8 @@ pub(crate) fn stream<'s>(
             let mut output = output.activate();
             let mut session = output.session_with_builder(&capability);
             for mut updates in pending {
-                if let Some(width) = width {
-                    updates.narrow(width);
+                if let Some(schema) = &schema {
+                    updates = updates.first_columns(schema);
                 }
                 if updates.times.iter().any(|&time| time < as_of) {
                     updates.times = updates.times.iter().map(|&time| time.max(as_of)).collect();

@@ -31,8 +31,10 @@ pub(crate) struct Counters {
     busy_ns: AtomicU64,
 }
 
-/// One step of one worker.
+/// Steps of one worker.
+#[derive(Default)]
 pub(crate) struct Step {
+    pub steps: u64,
     pub updates_in: usize,
     pub updates_out: usize,
     pub busy: Duration,
@@ -44,7 +46,7 @@ pub(crate) struct Step {
 impl Counters {
     pub fn add(&self, step: &Step) {
         let add = |counter: &AtomicU64, by| counter.fetch_add(by, Ordering::Relaxed);
-        add(&self.steps, 1);
+        add(&self.steps, step.steps);
         add(&self.updates_in, step.updates_in as u64);
         add(&self.updates_out, step.updates_out as u64);
         // The difference wraps, and so does the sum: together they are right.

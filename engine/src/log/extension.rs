@@ -3,6 +3,7 @@
 //! ```text
 //! 1  version: 2 if columns are added, else 1
 //! 4  count, then each: 8 table, 8 retention in µs     tables made or altered; MAX: for ever
+//! 4  count, then each: 8 table, 8 ttl in µs           tables made whose rows go by themselves
 //! 4  count, then each: load                           applied before the group's writes
 //! 4  count, then each: 8 table                        tables whose past was closed by request
 //! 4  count, then each: 8 table, 4 length, schema of   columns added, before loads and writes;
@@ -10,6 +11,7 @@
 //!
 //! load
 //! 8  table
+//! 8  when its last row arrived, one that only deletes too
 //! 8  id of the first row; the others follow
 //! 8  length of the section: 4 count of batches, then each: batch         the rows
 //! 8  count, then 8 each                               when each row begins; never falls
@@ -39,6 +41,8 @@ const VERSION_ADDED: u8 = 2;
 #[derive(Clone, Debug, Default)]
 pub struct GroupLoad {
     pub table: CollectionId,
+    /// When its last row arrived.
+    pub until: u64,
     pub first: RowId,
     pub rows: Vec<RecordBatch>,
     /// When each row begins; never falls.
@@ -52,6 +56,7 @@ pub struct GroupLoad {
 #[derive(Clone, Debug)]
 pub struct ReplayLoad<'a> {
     pub table: CollectionId,
+    pub until: u64,
     pub first: RowId,
     pub rows: EncodedRows<'a>,
     pub begins: Times<'a>,
@@ -82,6 +87,7 @@ impl<'a> Times<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Extension<'a> {
     pub retentions: Vec<(CollectionId, Option<Duration>)>,
+    pub ttls: Vec<(CollectionId, Duration)>,
     pub loads: Vec<ReplayLoad<'a>>,
     pub closes: Vec<CollectionId>,
     pub added: Vec<AddedColumn>,
@@ -92,20 +98,28 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     let made = group.creates.iter().filter(|table| table.retention.is_some());
     let made = made.map(|table| (table.id, table.retention));
     let retentions: Vec<_> = made.chain(group.retentions.iter().copied()).collect();
+    let ttls = group.creates.iter().filter_map(|table| Some((table.id, table.ttl?)));
+    let ttls: Vec<(CollectionId, Duration)> = ttls.collect();
     let nothing_loaded = group.loads.is_empty() && group.closes.is_empty();
-    if retentions.is_empty() && nothing_loaded && group.added.is_empty() {
+    let nothing_made = retentions.is_empty() && ttls.is_empty() && group.added.is_empty();
+    if nothing_made && nothing_loaded {
         return false;
     }
     bytes.push(if group.added.is_empty() { VERSION } else { VERSION_ADDED });
     put_count(bytes, retentions.len());
     for (table, retention) in retentions {
         put_u64(bytes, table.0);
-        let micros = retention.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-        put_u64(bytes, micros.unwrap_or(u64::MAX));
+        put_u64(bytes, retention.map_or(u64::MAX, micros));
+    }
+    put_count(bytes, ttls.len());
+    for (table, ttl) in ttls {
+        put_u64(bytes, table.0);
+        put_u64(bytes, micros(ttl));
     }
     put_count(bytes, group.loads.len());
     for load in &group.loads {
         put_u64(bytes, load.table.0);
+        put_u64(bytes, load.until);
         put_u64(bytes, load.first.0);
         put_section(bytes, &load.rows);
         put_u64(bytes, load.begins.len() as u64);
@@ -133,13 +147,15 @@ pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
         let (table, micros) = (CollectionId(reader.u64()?), reader.u64()?);
         Ok((table, (micros != u64::MAX).then(|| Duration::from_micros(micros))))
     })?;
+    let ttls = reader
+        .many(|reader| Ok((CollectionId(reader.u64()?), Duration::from_micros(reader.u64()?))))?;
     let loads = reader.many(decode_load)?;
     let closes = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
     let added = match version {
         VERSION_ADDED => reader.many(decode_column)?,
         _ => vec![],
     };
-    Ok(Extension { retentions, loads, closes, added })
+    Ok(Extension { retentions, ttls, loads, closes, added })
 }
 
 fn put_column(bytes: &mut Vec<u8>, column: &AddedColumn) {
@@ -171,13 +187,18 @@ fn decode_column(reader: &mut Reader<'_>) -> Result<AddedColumn, String> {
 fn decode_load<'a>(reader: &mut Reader<'a>) -> Result<ReplayLoad<'a>, String> {
     let count =
         |reader: &mut Reader<'a>| usize::try_from(reader.u64()?).map_err(|error| error.to_string());
-    let (table, first) = (CollectionId(reader.u64()?), RowId(reader.u64()?));
+    let (table, until) = (CollectionId(reader.u64()?), reader.u64()?);
+    let first = RowId(reader.u64()?);
     let rows = section(reader)?;
     let begun = count(reader)?;
     let begins = Times::read(reader, begun)?;
     let over = count(reader)?;
     let (ended, ends) = (Times::read(reader, over)?, Times::read(reader, over)?);
-    Ok(ReplayLoad { table, first, rows, begins, ended, ends })
+    Ok(ReplayLoad { table, until, first, rows, begins, ended, ends })
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn put_all(bytes: &mut Vec<u8>, numbers: &[u64]) {

@@ -130,11 +130,11 @@ pub fn any_valid_after(bytes: &[u8], offset: usize, salt: u64) -> bool {
 pub fn decode(kind: u8, payload: &[u8]) -> Result<Replay<'_>, String> {
     let mut reader = Reader::new(payload);
     let record = match kind {
-        GROUP => Replay::Group(group::decode(&mut reader)?),
+        GROUP => Replay::Group(Box::new(group::decode(&mut reader)?)),
         EXTENDED_GROUP => {
             let mut group = group::decode(&mut reader)?;
             group.extension = extension::decode(&mut reader)?;
-            Replay::Group(group)
+            Replay::Group(Box::new(group))
         }
         RESERVE => Replay::Reserve(Timestamp(reader.u64()?)),
         other => return Err(format!("records of kind {other} are unknown")),

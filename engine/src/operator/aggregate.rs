@@ -17,8 +17,8 @@ use datafusion::common::ScalarValue;
 
 use super::{Operator, StateSize, StepContext};
 use crate::aggregate::{
-    Accumulator, AggregateFunction, CallTypes, Order, Run, SweepInput, Swept, accumulator_of,
-    columns_at,
+    Accumulator, AggregateFunction, CallTypes, Extreme, Order, Run, SweepInput, Swept,
+    accumulator_of, columns_at,
 };
 use crate::plan::{Plan, SortKey, listed};
 use crate::state::key_index::{KeyCodec, KeyIndex, normalize_floats, types_of};
@@ -96,6 +96,20 @@ impl AggregateCall {
 
     /// Empty state for its groups.
     pub(crate) fn accumulator(&self, input: &SchemaRef, append_only: bool) -> Box<dyn Accumulator> {
+        self.with_types(input, append_only, |call| accumulator_of(self.function, call))
+    }
+
+    /// The order of its rows, if its value is that of the least of them.
+    pub(crate) fn extreme(&self, input: &SchemaRef) -> Option<Extreme> {
+        self.with_types(input, false, |call| self.function.extreme(call))
+    }
+
+    fn with_types<R>(
+        &self,
+        input: &SchemaRef,
+        append_only: bool,
+        then: impl FnOnce(&CallTypes<'_>) -> R,
+    ) -> R {
         let arguments = types_of(input, &self.arguments);
         let key = |key: &SortKey| {
             let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
@@ -104,8 +118,7 @@ impl AggregateCall {
         let order: Vec<_> = self.order_by.iter().map(key).collect();
         let (arguments, parameters, order) = (&arguments[..], &self.parameters[..], &order[..]);
         let distinct = self.distinct;
-        let call = CallTypes { arguments, parameters, order, distinct, append_only };
-        accumulator_of(self.function, &call)
+        then(&CallTypes { arguments, parameters, order, distinct, append_only })
     }
 
     /// The order of the rows that its value depends on, complete.
@@ -153,6 +166,9 @@ impl fmt::Display for AggregatePlan {
     }
 }
 
+/// No number.
+const NONE: u32 = u32::MAX;
+
 /// What runs.
 pub(crate) struct Aggregate {
     keys: Vec<usize>,
@@ -162,6 +178,8 @@ pub(crate) struct Aggregate {
     index: KeyIndex,
     /// Rows of each group; the group is there while it is not 0.
     counts: Vec<i64>,
+    /// For [`Aggregate::by_group`]; [`NONE`] for every group between its calls.
+    places: Vec<u32>,
     accumulators: Vec<Box<dyn Accumulator>>,
     /// The one group of an aggregate without keys still has to be made, on this worker.
     global_row_due: bool,
@@ -189,6 +207,7 @@ impl Aggregate {
             codec: KeyCodec::for_keys(types_of(&input, &plan.keys)),
             index: KeyIndex::default(),
             counts: Vec::new(),
+            places: Vec::new(),
             accumulators,
             global_row_due: first && plan.keys.is_empty(),
         }
@@ -215,11 +234,9 @@ impl Aggregate {
     /// Groups the rows, which are in order of time, into runs.
     fn runs(&mut self, input: &Updates) -> Runs {
         let keys = self.codec.encode(&columns_at(&input.data, &self.keys), input.len());
-        let groups: Vec<u32> =
-            (0..input.len()).map(|row| self.index.get_or_insert(keys.key(row)).0).collect();
+        let groups = self.index.get_or_insert_all(&keys, input.len());
         self.make_room();
-        let mut order: Vec<u32> = (0..input.len() as u32).collect();
-        order.sort_by_key(|&row| groups[row as usize]);
+        let order = self.by_group(&groups);
 
         let mut runs: Vec<Run> = Vec::new();
         let (mut before, mut after) = (Vec::new(), Vec::new());
@@ -238,6 +255,36 @@ impl Aggregate {
             after.push(there(*count));
         }
         Runs { order, runs, before, after }
+    }
+
+    /// The numbers of rows, those of a group side by side and as they stand, groups in the order of
+    /// their first rows: what is counted needs no comparison.
+    fn by_group(&mut self, groups: &[u32]) -> Vec<u32> {
+        self.places.resize(self.counts.len(), NONE);
+        let mut ends: Vec<u32> = Vec::new();
+        let mut numbers = Vec::with_capacity(groups.len());
+        for &group in groups {
+            let place = &mut self.places[group as usize];
+            if *place == NONE {
+                *place = ends.len() as u32;
+                ends.push(0);
+            }
+            ends[*place as usize] += 1;
+            numbers.push(*place);
+        }
+        groups.iter().for_each(|&group| self.places[group as usize] = NONE);
+        let mut start = 0;
+        for end in &mut ends {
+            // From here on where the next row of the group goes.
+            start += std::mem::replace(end, start);
+        }
+        let mut order = vec![0; groups.len()];
+        for (row, &number) in (0..).zip(&numbers) {
+            let place = &mut ends[number as usize];
+            order[*place as usize] = row;
+            *place += 1;
+        }
+        order
     }
 
     fn sweep(
@@ -366,8 +413,9 @@ impl Operator for Aggregate {
     }
 
     fn state(&self) -> StateSize {
-        let counts = self.counts.len() * size_of::<i64>();
-        self.index.size() + StateSize { rows: 0, bytes: counts as u64 }
+        let counts = self.counts.len() * (size_of::<i64>() + size_of::<u32>());
+        let values: usize = self.accumulators.iter().map(|of_call| of_call.bytes()).sum();
+        self.index.size() + StateSize { rows: 0, bytes: (counts + values) as u64 }
     }
 }
 

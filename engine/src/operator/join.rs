@@ -8,8 +8,9 @@
 //!          its own, at one time retractions first; so pairs are never made only to be taken
 //!          back. A row enters or leaves alone when the number of its partners reaches or leaves
 //!          0, net at each time
-//! State    the rows of both sides, by content, chained by key; bounded by the rows present. Of
-//!          the right side of Semi and Anti without a condition only how many each key has
+//! State    the keys of both sides, once, and the rows of each, by the rest of their content,
+//!          chained by key; bounded by the rows present. Of the right side of Semi and Anti without
+//!          a condition only how many each key has
 //! Errors   a pair for which the condition fails does not match, and is reported while it is there
 
 mod alone;
@@ -289,7 +290,8 @@ impl Join {
 
     fn pair_rows(&self, side: usize, input: &RecordBatch, pairs: &Pairs) -> RecordBatch {
         let own = take_rows(input, &pairs.batch);
-        let met = self.sides[1 - side].rows_of(&pairs.state);
+        let key = |number: usize| self.sides[side].key_column(&own, number);
+        let met = self.sides[1 - side].rows_of(&pairs.state, key);
         let (left, right) = if side == 0 { (own, met) } else { (met, own) };
         let columns: Vec<ArrayRef> =
             left.columns().iter().chain(right.columns()).cloned().collect();
@@ -333,7 +335,9 @@ impl Join {
         }
         let (rows, times, diffs) = alone.finish(|row| self.sides[side].count(row));
         if !rows.is_empty() {
-            let rows = self.sides[side].rows_of(&rows);
+            let keys = rows.iter().map(|&row| self.index.bytes(self.sides[side].key_of(row)));
+            let keys = if self.sides[side].tells_less() { self.codec.decode(keys) } else { vec![] };
+            let rows = self.sides[side].rows_of(&rows, |number| keys[number].clone());
             parts.push(Updates::new(self.beside_nulls(side, &rows), times, diffs));
         }
         self.sides[side].alone = Some(alone);

@@ -31,6 +31,7 @@ pub mod window;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use crate::dataflow::statistics::Step;
 use crate::expression::RowError;
 use crate::quarantine::Quarantine;
 use crate::time::{CollectionId, Timestamp};
@@ -54,6 +55,10 @@ pub(crate) trait Operator {
     fn state(&self) -> StateSize {
         StateSize::default()
     }
+
+    /// Gives what the operators within it have done since it was last asked, each with its place
+    /// in the printed plan, where this one is at 0.
+    fn take_steps(&mut self, _found: &mut dyn FnMut(usize, Step)) {}
 }
 
 /// How much an operator keeps.

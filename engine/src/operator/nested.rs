@@ -10,6 +10,8 @@
 //! step of t brought is present, and what was due by t has been made. Operators keep that by
 //! themselves: their state knows no lower bound, and none is due at a time it was asked for.
 
+use std::time::Instant;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
@@ -17,14 +19,15 @@ use super::aggregate::Aggregate;
 use super::filter::Filter;
 use super::join::Join;
 use super::project::Project;
-use super::recursive::Recursive;
+use super::recursive::{CutInput, Recursive};
 use super::session::Session;
 use super::set_operation::SetOperation;
 use super::temporal::Temporal;
 use super::top_k::TopK;
 use super::unnest::Unnest;
 use super::window::Window;
-use super::{Operator, StateSize, StepContext};
+use super::{Operator, StepContext};
+use crate::dataflow::statistics::Step;
 use crate::plan::Plan;
 use crate::time::CollectionId;
 use crate::updates::Updates;
@@ -44,11 +47,43 @@ enum Kind {
     Operator {
         operator: Box<dyn Operator>,
         started: bool,
+        done: Done,
     },
+}
+
+/// What an operator has done since it was last asked.
+#[derive(Default)]
+struct Done {
+    /// Where it stands in the printed plan.
+    place: usize,
+    step: Step,
+}
+
+impl Done {
+    /// A step of the operator, noted.
+    fn step(
+        &mut self,
+        operator: &mut dyn Operator,
+        context: &StepContext<'_>,
+        inputs: Vec<Updates>,
+    ) -> Updates {
+        self.step.steps += 1;
+        self.step.updates_in += inputs.iter().map(Updates::len).sum::<usize>();
+        let begun = Instant::now();
+        let out = operator.step(context, inputs);
+        self.step.busy += begun.elapsed();
+        self.step.updates_out += out.len();
+        self.step.after = operator.state();
+        out
+    }
 }
 
 impl Nested {
     pub fn new(plan: &Plan) -> Self {
+        Self::at(plan, 0)
+    }
+
+    fn at(plan: &Plan, place: usize) -> Self {
         let mut inputs: Vec<Nested> = Vec::new();
         let operator: Box<dyn Operator> = match plan {
             Plan::Input(input) => return Self::leaf(Kind::Input(input.id), plan),
@@ -56,7 +91,7 @@ impl Nested {
                 return Self::leaf(Kind::Constant(Some(constant.rows.clone())), plan);
             }
             Plan::Union(union) => {
-                let inputs = union.inputs.iter().map(Nested::new).collect();
+                let inputs = Self::inputs(union.inputs.iter(), place);
                 return Nested { kind: Kind::Union, inputs, schema: plan.schema() };
             }
             Plan::Project(plan) => Box::new(Project::new(plan)),
@@ -68,7 +103,8 @@ impl Nested {
             Plan::Session(plan) => Box::new(Session::new(plan)),
             Plan::Recursive(plan) => {
                 let cut = plan.cut();
-                inputs = cut.inputs.iter().map(Nested::new).collect();
+                let of_cut = |input: &CutInput| Nested::at(&input.plan, place + input.place);
+                inputs = cut.inputs.iter().map(of_cut).collect();
                 Box::new(Recursive::new(plan, &cut))
             }
             Plan::SetOperation(plan) => Box::new(SetOperation::new(plan)),
@@ -76,10 +112,22 @@ impl Nested {
             Plan::Window(plan) => Box::new(Window::new(plan)),
         };
         if !matches!(plan, Plan::Recursive(_)) {
-            inputs = plan.inputs().into_iter().map(Nested::new).collect();
+            inputs = Self::inputs(plan.inputs().into_iter(), place);
         }
-        let kind = Kind::Operator { operator, started: false };
+        let done = Done { place, step: Step::default() };
+        let kind = Kind::Operator { operator, started: false, done };
         Nested { kind, inputs, schema: plan.schema() }
+    }
+
+    /// The inputs of the operator at `place`.
+    fn inputs<'a>(plans: impl Iterator<Item = &'a Plan>, place: usize) -> Vec<Nested> {
+        let mut next = place + 1;
+        let input = |plan: &Plan| {
+            let place = next;
+            next += plan.operators();
+            Nested::at(plan, place)
+        };
+        plans.map(input).collect()
     }
 
     fn leaf(kind: Kind, plan: &Plan) -> Self {
@@ -93,20 +141,36 @@ impl Nested {
         context: &StepContext<'_>,
         feed: &mut dyn FnMut(CollectionId) -> Option<Updates>,
     ) -> Updates {
+        self.step_unless(context, feed, &|| false)
+    }
+
+    /// The same, or anything once `cancelled` says that nobody needs it.
+    pub fn step_unless(
+        &mut self,
+        context: &StepContext<'_>,
+        feed: &mut dyn FnMut(CollectionId) -> Option<Updates>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Updates {
+        let inputs = self.inputs.iter_mut();
         let inputs: Vec<Updates> =
-            self.inputs.iter_mut().map(|input| input.step(context, feed)).collect();
+            inputs.map(|input| input.step_unless(context, feed, cancelled)).collect();
         let empty = || Updates::empty(self.schema.clone());
+        if cancelled() {
+            return empty();
+        }
         let out = match &mut self.kind {
-            Kind::Input(id) => feed(*id).unwrap_or_else(empty),
+            Kind::Input(id) => {
+                feed(*id).map_or_else(empty, |updates| updates.first_columns(&self.schema))
+            }
             Kind::Constant(rows) => {
                 rows.take().map_or_else(empty, |rows| Updates::at(rows, context.lower, 1))
             }
             Kind::Union => Updates::concat(&self.schema, inputs),
-            Kind::Operator { operator, started } => {
+            Kind::Operator { operator, started, done } => {
                 let due = operator.next_time().is_some_and(|time| time < context.upper);
                 let first = !std::mem::replace(started, true);
                 match first || due || inputs.iter().any(|input| !input.is_empty()) {
-                    true => operator.step(context, inputs),
+                    true => done.step(&mut **operator, context, inputs),
                     false => empty(),
                 }
             }
@@ -125,13 +189,18 @@ impl Nested {
         self.inputs.iter().fold(upper, |upper, input| input.slice(upper))
     }
 
-    /// What all operators keep.
-    pub fn state(&self) -> StateSize {
-        let own = match &self.kind {
-            Kind::Operator { operator, .. } => operator.state(),
-            _ => StateSize::default(),
-        };
-        self.inputs.iter().map(Nested::state).fold(own, |sum, state| sum + state)
+    /// Gives what its operators have done since it was last asked, each with its place in the
+    /// printed plan.
+    pub fn take_steps(&mut self, found: &mut dyn FnMut(usize, Step)) {
+        if let Kind::Operator { operator, done, .. } = &mut self.kind {
+            if done.step.steps > 0 {
+                let next = Step { before: done.step.after, ..Step::default() };
+                found(done.place, std::mem::replace(&mut done.step, next));
+            }
+            let place = done.place;
+            operator.take_steps(&mut |within, step| found(place + within, step));
+        }
+        self.inputs.iter_mut().for_each(|input| input.take_steps(found));
     }
 
     /// The next time at which an operator changes its output with no input.

@@ -24,6 +24,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::nested::Nested;
 use super::{Operator, StateSize, StepContext};
+use crate::dataflow::statistics::Step;
 use crate::plan::{InputPlan, Plan};
 use crate::quarantine::Quarantine;
 use crate::state::consolidate::consolidate;
@@ -43,8 +44,8 @@ const COUNT_MAX: i64 = 1 << 31;
 pub(crate) const ENDLESS: &str = "recursion does not end";
 
 /// What was decided. `step` reads R as `Plan::Input` with id `itself`; it is monotone in R and
-/// refers to it once: between R and it stand filters (of now() too), projections, inner joins,
-/// unions, unnests.
+/// refers to it once: between R and it stand filters (of now() too), projections, unions, unnests,
+/// inner joins, and left, semi and anti joins that have it on their left.
 #[derive(Clone, Debug)]
 pub struct RecursivePlan {
     pub itself: CollectionId,
@@ -65,31 +66,52 @@ impl fmt::Display for RecursivePlan {
 /// A recursion's parts.
 pub(crate) struct Cut {
     /// The base, then what the step reads that doesn't depend on R.
-    pub inputs: Vec<Plan>,
+    pub inputs: Vec<CutInput>,
     /// The rest of the step, over `Plan::Input`s: R is 0, the inputs are their numbers.
     pub step: Plan,
+    /// Where in the recursion's printed plan each operator of `step` stands, in its own order.
+    pub places: Vec<usize>,
+}
+
+/// What a recursion reads.
+pub(crate) struct CutInput {
+    pub plan: Plan,
+    /// Where in the recursion's printed plan it stands; the recursion itself is at 0.
+    pub place: usize,
 }
 
 impl RecursivePlan {
     /// Cuts off what doesn't depend on R, to be kept once and outside.
     pub(crate) fn cut(&self) -> Cut {
-        let mut inputs = vec![self.base.clone()];
-        let step = self.cut_off(&self.step, &mut inputs);
-        Cut { inputs, step }
+        let base = CutInput { plan: self.base.clone(), place: 1 };
+        let (mut inputs, mut places) = (vec![base], vec![]);
+        let step = 1 + self.base.operators();
+        let step = self.cut_off(&self.step, step, &mut inputs, &mut places);
+        Cut { inputs, step, places }
     }
 
-    fn cut_off(&self, plan: &Plan, inputs: &mut Vec<Plan>) -> Plan {
+    fn cut_off(
+        &self,
+        plan: &Plan,
+        place: usize,
+        inputs: &mut Vec<CutInput>,
+        places: &mut Vec<usize>,
+    ) -> Plan {
+        places.push(place);
         let number = match plan {
             Plan::Input(input) if input.id == self.itself => 0,
             _ if plan.reads().contains(&self.itself) => {
                 let mut plan = plan.clone();
+                let mut place = place + 1;
                 for input in plan.inputs_mut() {
-                    *input = self.cut_off(input, inputs);
+                    let operators = input.operators();
+                    *input = self.cut_off(input, place, inputs, places);
+                    place += operators;
                 }
                 return plan;
             }
             _ => {
-                inputs.push(plan.clone());
+                inputs.push(CutInput { plan: plan.clone(), place });
                 inputs.len() - 1
             }
         };
@@ -97,6 +119,7 @@ impl RecursivePlan {
             id: CollectionId(number as u64),
             schema: plan.schema(),
             append_only: false,
+            arrived_at: false,
         })
     }
 }
@@ -123,6 +146,7 @@ pub(crate) struct Recursive {
     distinct: bool,
     schema: SchemaRef,
     step: Nested,
+    places: Vec<usize>,
     rows: RowSet<Row>,
     /// Whether the recursion has no end as of now; R is empty then.
     endless: bool,
@@ -152,6 +176,7 @@ impl Recursive {
             distinct: plan.distinct,
             schema: plan.schema.clone(),
             step: Nested::new(&cut.step),
+            places: cut.places.clone(),
             rows: RowSet::new(&plan.schema),
             endless: false,
             retry_time: None,
@@ -382,7 +407,12 @@ impl Operator for Recursive {
     }
 
     fn state(&self) -> StateSize {
-        self.rows.size() + self.step.state()
+        self.rows.size()
+    }
+
+    fn take_steps(&mut self, found: &mut dyn FnMut(usize, Step)) {
+        let places = &self.places;
+        self.step.take_steps(&mut |place, step| found(places[place], step));
     }
 }
 

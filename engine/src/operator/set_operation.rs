@@ -33,6 +33,13 @@ pub enum SetOperationKind {
     ExceptAll,
 }
 
+impl SetOperationKind {
+    /// Whether rows that come on either side take none out.
+    pub(crate) fn grows(self) -> bool {
+        matches!(self, SetOperationKind::Intersect | SetOperationKind::IntersectAll)
+    }
+}
+
 impl fmt::Display for SetOperationPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.kind)

@@ -11,7 +11,7 @@ use std::fmt;
 use super::{Operator, StateSize, StepContext};
 use crate::plan::{Plan, SortKey, listed};
 use crate::state::order_tree::NONE;
-use crate::state::sorted_rows::{Change, SortedRows};
+use crate::state::sorted_rows::{Change, Extras, SortedRows};
 use crate::updates::Updates;
 
 /// What was decided. `order` is total: the planner completed it (S9). The output has the input's
@@ -93,7 +93,7 @@ impl TopK {
         let places = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let (peers, rest) = plan.order.split_at(plan.ties.unwrap_or(plan.order.len()));
         TopK {
-            rows: SortedRows::new(&schema, &plan.keys, peers, rest, 0),
+            rows: SortedRows::new(&schema, &plan.keys, peers, rest, 0, 0),
             offset: places(plan.offset),
             limit: plan.limit.map(places),
             ties: plan.ties.is_some(),
@@ -164,7 +164,7 @@ impl Operator for TopK {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
         let input = input.sorted_by_time();
-        let changes = self.rows.changes(context, "TopK", &input, &[]);
+        let changes = self.rows.changes(context, "TopK", &input, &Extras::default());
         let mut out = Emission::default();
         for changes in changes.chunk_by(Change::is_beside) {
             self.apply(changes, &mut out);

@@ -4,26 +4,32 @@
 //!          of in(t), in `order` completed by `tie_break`, over the frame of r
 //! Delta    the rows whose values changed. Which rows to look at is known from where the change is
 //!          (`reach`); they are computed as before and as after it, and compared
-//! State    all rows, in order; of aggregates over a frame with one unbounded end the state of a
-//!          frame for each partition, over the whole partition its state. Values are not kept
+//! State    all rows, in order; of sums over a frame with an unbounded end the state of a frame for
+//!          each partition, over the whole partition its state. Values are not kept
 //! Errors   a row with a call whose value is an error leaves the output and is reported
 //!
 //! What a change in a partition of n rows costs, beside the rows that it changes, by the kind of
 //! call (rows looked at; each costs O(log n), and what its own frame costs):
 //!
-//! - `row_number`, `rank`, `dense_rank`: those that change. Ties cost nothing
+//! - `row_number`, `rank`, `dense_rank`: those that change. Ties cost nothing, and nothing behind
+//!   a row that takes another one's place
+//! - `percent_rank`, `cume_dist`: the same while n stays; else all n, whose values change
+//! - `ntile` of b: the rows between where its buckets begin before and after, found by b searches;
+//!   with so many buckets that they have few rows, n
 //! - `lag`, `lead`: as many as the greatest offset ever seen; past NULLs with IGNORE NULLS
-//! - `percent_rank`, `cume_dist`, `ntile`: all n, as they depend on n
 //! - `first_value`, `last_value`: those that change, or that had to look at its place; with IGNORE
-//!   NULLS also the NULLs between. With EXCLUDE, with IGNORE NULLS over RANGE with an offset or a
-//!   frame without its row, and `nth_value`: those with the change in their frame
-//! - aggregates over a bounded frame of at most w rows: the ≤ w rows with the change in theirs, and
-//!   the 2w rows of their frames; each goes into and out of the one state once
-//! - aggregates from or to the partition's edge: the rows behind (or before) the change, changed or
-//!   not, and those between it and where the last change was, if it was nearer the other edge. A
-//!   row that comes at the end of a running sum costs O(log n)
+//!   NULLS also the NULLs between, with EXCLUDE those that exclude the row before (or behind) it.
+//!   With IGNORE NULLS over RANGE with an offset or a frame without its row, and `nth_value`:
+//!   those with the change in their frame
+//! - `min`, `max`, `bool_and`, `bool_or`, `min_by`, `max_by`: those that change, over any frame but
+//!   one that is bounded in rows or groups on both sides; with EXCLUDE also those that exclude the
+//!   nearest row that counts as much
+//! - other aggregates over a bounded frame of at most w rows: the ≤ w rows with the change in
+//!   theirs, and the 2w rows of their frames; each goes into and out of the one state once
+//! - other aggregates from or to the partition's edge: the rows behind (or before) the change,
+//!   whose values change unless it does not count, and those between it and where the last change
+//!   was, if it was nearer the other edge. A row at the end of a running sum costs O(log n)
 //! - aggregates over the whole partition: none while the value stays, else all n
-//! - with EXCLUDE over an unbounded frame: n
 //!
 //! As soon as one time brings more changes than there are rows, all are computed anew.
 
@@ -36,8 +42,8 @@ use datafusion::common::ScalarValue;
 
 use self::call::Call;
 use self::evaluate::Evaluation;
-use self::frame::Interval;
-use self::look::{Partition, Span};
+use self::look::{Intervals, Partition, Span};
+use self::places::Before;
 use self::reach::{Around, Reach};
 use self::trailer::{Trailer, number};
 use super::{Operator, StateSize, StepContext};
@@ -50,6 +56,7 @@ mod call;
 mod evaluate;
 mod frame;
 mod look;
+mod places;
 mod range;
 mod reach;
 mod sliding;
@@ -258,7 +265,14 @@ impl Window {
         let schema = plan.input.schema();
         let (order, ties) = (&plan.order, &plan.tie_break);
         Window {
-            rows: SortedRows::new(&schema, &plan.partition, order, ties, trailer.bytes()),
+            rows: SortedRows::new(
+                &schema,
+                &plan.partition,
+                order,
+                ties,
+                trailer.measures(),
+                trailer.bytes(),
+            ),
             trailer,
             offsets: vec![(0, 0); calls.len()],
             evaluation: Evaluation::new(calls.len()),
@@ -347,13 +361,73 @@ impl Window {
     fn spans(&mut self, changes: &[Change]) -> Option<Vec<Span>> {
         let mut spans: Vec<Span> =
             changes.iter().map(|change| (Some(change.row), Some(change.row))).collect();
-        self.reach(changes, &mut spans)?;
-        // As they will be: applied, looked at and undone, which is little beside the looking.
-        changes.iter().for_each(|change| self.rows.apply(change, 1));
-        let after = self.reach(changes, &mut spans);
-        changes.iter().for_each(|change| self.rows.apply(change, -1));
-        after?;
+        let buckets = self.reaches.iter().filter_map(|reach| match reach {
+            Reach::Buckets(place) => Some(*place),
+            _ => None,
+        });
+        let before = Before::new(&self.rows, changes, buckets);
+        // As they will be: applied, looked at and undone, which is little beside the looking. What
+        // comes first, so that what it replaces is not missed in between.
+        let mut ordered: Vec<&Change> = changes.iter().collect();
+        ordered.sort_by_key(|change| change.units < 0);
+        let mut applied = 0;
+        let mut found = Some(());
+        for change in &ordered {
+            found = self.reach(change, change.units, &mut spans);
+            self.rows.apply(change, 1);
+            applied += 1;
+            found = found.and_then(|()| self.reach(change, -change.units, &mut spans));
+            if found.is_none() {
+                break;
+            }
+        }
+        let found = found.and_then(|()| self.reach_of_places(&before, changes, &mut spans));
+        ordered[..applied].iter().rev().for_each(|change| self.rows.apply(change, -1));
+        found.map(|()| self.merged(spans))
+    }
 
+    /// Adds what a change reaches in the partition as it stands, `more` units from the other side
+    /// of it; `None` if that is all of it.
+    fn reach(&self, change: &Change, more: i64, spans: &mut Vec<Span>) -> Option<()> {
+        let other = self.rows.tree.units(change.row) + more;
+        let around = Around::new(&self.rows, change.partition, change.row, other);
+        let mut found = Intervals::new(&self.rows, change.partition, spans);
+        for &reach in &self.reaches {
+            around.reach(reach, &self.offsets, &mut |interval| found.add(interval));
+        }
+        found.ended()
+    }
+
+    /// The same of all changes together, which are made: the rows that have another place.
+    fn reach_of_places(
+        &self,
+        before: &Before,
+        changes: &[Change],
+        spans: &mut Vec<Span>,
+    ) -> Option<()> {
+        let (rows, partition) = (&self.rows, changes[0].partition);
+        for &reach in &self.reaches {
+            let mut bucketed = Vec::new();
+            let mut found = Intervals::new(rows, partition, spans);
+            let mut add = |interval| found.add(interval);
+            match reach {
+                Reach::Share(_) if !before.keeps_total(rows, partition) => return None,
+                Reach::Places(counted) | Reach::Share(counted) => {
+                    before.shifted(rows, changes, counted, &mut add);
+                }
+                Reach::Buckets(place) => {
+                    before.rebucketed(rows, changes, place, &mut bucketed, &mut add)?;
+                }
+                _ => {}
+            }
+            found.ended()?;
+            spans.extend(bucketed);
+        }
+        Some(())
+    }
+
+    /// In order and apart.
+    fn merged(&self, mut spans: Vec<Span>) -> Vec<Span> {
         let rows = &self.rows;
         let key = |row: Option<u32>| row.map(|row| rows.key(row));
         // No first row is before all others, no last one behind.
@@ -371,29 +445,7 @@ impl Window {
                 _ => {}
             }
         }
-        Some(merged)
-    }
-
-    /// Adds what the changes reach in the partition as it stands; `None` if that is all of it.
-    fn reach(&self, changes: &[Change], spans: &mut Vec<Span>) -> Option<()> {
-        for change in changes {
-            let (tree, root) = (&self.rows.tree, self.rows.root(change.partition));
-            let around = Around::new(&self.rows, change.partition, change.row);
-            let total = tree.total(root);
-            for &reach in &self.reaches {
-                let (start, end): Interval = around.reach(reach, &self.offsets);
-                if start >= end {
-                    continue;
-                }
-                if start <= 0 && end >= total {
-                    return None;
-                }
-                let first = (start > 0).then(|| tree.select(root, start).node);
-                let last = (end < total).then(|| tree.select(root, end - 1).node);
-                spans.push((first, last));
-            }
-        }
-        Some(())
+        merged
     }
 
     fn flush(&mut self, context: &StepContext<'_>, whole: &Whole) -> Updates {
@@ -423,9 +475,9 @@ impl Operator for Window {
             return Updates::empty(self.schema.clone());
         }
         let input = input.sorted_by_time();
-        let trailers = self.trailer.encode(&input.data);
-        self.widen_offsets(&trailers);
-        let changes = self.rows.changes(context, "Window", &input, &trailers);
+        let extras = self.trailer.encode(&input.data);
+        self.widen_offsets(&extras.trailers);
+        let changes = self.rows.changes(context, "Window", &input, &extras);
         let mut runs: Vec<Run> = Vec::new();
         for chunk in changes.chunk_by(Change::is_beside) {
             let start = runs.last().map_or(0, |run| run.end);
@@ -446,7 +498,12 @@ impl Operator for Window {
     }
 
     fn state(&self) -> StateSize {
-        self.rows.size()
+        let frames = self.calls.iter().map(|call| match call {
+            Call::Whole(frames) => frames.bytes(),
+            Call::Sliding { sliding, .. } => sliding.bytes(),
+            _ => 0,
+        });
+        self.rows.size() + StateSize { rows: 0, bytes: frames.sum::<usize>() as u64 }
     }
 }
 

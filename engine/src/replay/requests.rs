@@ -67,4 +67,13 @@ impl Requests {
     pub fn of_key(&self, key: u32) -> Range<u32> {
         self.starts[key as usize]..self.starts[key as usize + 1]
     }
+
+    /// The places of a key that a row meets which is there from `begin` to before `end`.
+    pub fn within(&self, key: u32, begin: u64, end: u64) -> Range<u32> {
+        let Range { start, end: last } = self.of_key(key);
+        let times = &self.times[start as usize..last as usize];
+        let from = times.partition_point(|&time| time < begin);
+        let to = from + times[from..].partition_point(|&time| time < end);
+        start + from as u32..start + to as u32
+    }
 }

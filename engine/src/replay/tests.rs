@@ -48,31 +48,20 @@ impl Tables {
 impl History for Tables {
     /// Each table as two parts, of rows that are there and others.
     fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
-        let updates = self.0[&table].clone().sorted_by_time();
+        let updates = &self.0[&table];
         let rows = rows_of(&updates.data);
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        // At one time what comes is there for what goes.
+        order.sort_by_key(|&i| (updates.times[i], -updates.diffs[i]));
         let mut spans: Vec<(Row, u64, u64)> = Vec::new();
-        for (i, row) in rows.into_iter().enumerate() {
-            let time = updates.times[i];
+        for i in order {
+            let (row, time) = (&rows[i], updates.times[i]);
             match updates.diffs[i] {
-                1 => spans.push((row, time, u64::MAX)),
+                1 => spans.push((row.clone(), time, u64::MAX)),
                 _ => {
-                    let open =
-                        spans.iter_mut().find(|(other, _, end)| *other == row && *end == u64::MAX);
-                    match open {
-                        Some(open) => open.2 = time,
-                        // At one time a row may go before it comes: then it never was.
-                        None => spans.push((row, u64::MAX, time)),
-                    }
+                    let open = spans.iter_mut().find(|(r, _, end)| r == row && *end == u64::MAX);
+                    open.expect("a row that goes was there").2 = time;
                 }
-            }
-        }
-        for i in 0..spans.len() {
-            if spans[i].1 == u64::MAX {
-                let (row, _, end) = spans[i].clone();
-                let born = spans.iter_mut().find(|(other, begin, last)| {
-                    *other == row && *begin == end && *last == u64::MAX
-                });
-                born.expect("a row that goes was there").2 = end;
             }
         }
         spans.retain(|(_, begin, end)| begin < end && *begin <= to.0 && *end > from.0);

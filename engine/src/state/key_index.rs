@@ -5,6 +5,8 @@
 //! NaN (S8). An id is unlinked first and released later, because what a step emits may still be
 //! decoded from the bytes of a key that the same step removed.
 
+mod slots;
+
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
@@ -12,8 +14,8 @@ use arrow::array::{Array, ArrayRef, Float32Array, Float64Array};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
+use self::slots::{NONE, Slots};
 use crate::operator::StateSize;
 
 /// Seeds the hash of every key: one function for exchange and state, the same on every worker.
@@ -121,10 +123,13 @@ pub(crate) fn types_of(schema: &SchemaRef, columns: &[usize]) -> Vec<DataType> {
     columns.iter().map(|&i| schema.field(i).data_type().clone()).collect()
 }
 
+/// So many rows' keys are looked for together.
+const AT_ONCE: usize = 64;
+
 /// Key bytes to dense ids.
 #[derive(Default)]
 pub(crate) struct KeyIndex {
-    table: HashTable<u32>,
+    slots: Slots,
     entries: Vec<Entry>,
     free: Vec<u32>,
     bytes: Vec<u8>,
@@ -149,13 +154,35 @@ impl KeyIndex {
     /// How many keys there are, and what they take in memory.
     pub fn size(&self) -> StateSize {
         let rows = self.entries.len() - self.free.len();
-        let per_entry = size_of::<Entry>() + size_of::<u32>();
-        let bytes = self.bytes.len() + self.entries.len() * per_entry;
+        let entries = self.entries.len() * size_of::<Entry>();
+        let bytes = self.bytes.len() + entries + self.slots.bytes();
         StateSize { rows: rows as u64, bytes: bytes as u64 }
     }
 
     pub fn get(&self, (hash, key): (u64, &[u8])) -> Option<u32> {
-        self.table.find(hash, |&id| self.holds(id, hash, key)).copied()
+        self.slots.find(hash, |id| self.holds(id, hash, key))
+    }
+
+    /// The ids of the keys of rows `0..rows`, new ones too. The first looks at slots, then those at
+    /// keys, are made for many rows before their answers are asked for.
+    pub fn get_or_insert_all(&mut self, keys: &Keys, rows: usize) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(rows);
+        let mut guesses = [(NONE, false); AT_ONCE];
+        for start in (0..rows).step_by(AT_ONCE) {
+            let guesses = &mut guesses[..AT_ONCE.min(rows - start)];
+            for (row, guess) in (start..).zip(guesses.iter_mut()) {
+                guess.0 = self.slots.guess(keys.hashes[row]);
+            }
+            for (row, guess) in (start..).zip(guesses.iter_mut()) {
+                let (hash, key) = keys.key(row);
+                guess.1 = guess.0 != NONE && self.holds(guess.0, hash, key);
+            }
+            ids.extend((start..).zip(guesses.iter()).map(|(row, &(id, found))| match found {
+                true => id,
+                false => self.get_or_insert(keys.key(row)).0,
+            }));
+        }
+        ids
     }
 
     /// The id of `key`, and whether it is new.
@@ -177,7 +204,7 @@ impl KeyIndex {
             }
         };
         let entries = &self.entries;
-        self.table.insert_unique(hash, id, |&id| entries[id as usize].hash);
+        self.slots.insert(hash, id, |id| entries[id as usize].hash);
         (id, true)
     }
 
@@ -192,8 +219,8 @@ impl KeyIndex {
         let entry = &mut self.entries[id as usize];
         assert!(entry.linked, "a key is unlinked once");
         entry.linked = false;
-        let found = self.table.find_entry(entry.hash, |&other| other == id);
-        found.expect("a linked key is in the table").remove();
+        let (hash, entries) = (entry.hash, &self.entries);
+        self.slots.remove(hash, id, |id| entries[id as usize].hash);
     }
 
     /// Gives the ids of unlinked keys back for reuse.

@@ -10,9 +10,16 @@
 //! priority is the hash of the row: the shape of a tree is a function of its rows alone, not of
 //! their history.
 //!
+//! Beside its order a node may have measures: of each, every part of a tree knows which of its
+//! nodes has the least one ([`best`]).
+//!
 //! What it does not promise: it does not know the keys. Who asks says how they compare.
 
+mod best;
+
 use std::cmp::Ordering;
+
+pub(crate) use self::best::least;
 
 /// No node: the root of an empty tree.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -21,6 +28,23 @@ pub(crate) const NONE: u32 = u32::MAX;
 #[derive(Default)]
 pub(crate) struct OrderTree {
     nodes: Vec<Node>,
+    /// How many measures a node has, and for each node and measure which node has the least of it
+    /// and everything below it; [`NONE`] where none counts.
+    measures: usize,
+    best: Vec<u32>,
+}
+
+/// What nodes are measured by.
+pub(crate) trait Measures {
+    /// The measure number `number` of a node; of no bytes where it does not count.
+    fn measure(&self, number: usize, node: u32) -> &[u8];
+}
+
+/// Nodes have none.
+impl Measures for () {
+    fn measure(&self, _: usize, _: u32) -> &[u8] {
+        &[]
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -60,7 +84,7 @@ pub(crate) struct Place {
 impl OrderTree {
     /// What its nodes take in memory.
     pub fn bytes(&self) -> usize {
-        self.nodes.len() * size_of::<Node>()
+        self.nodes.len() * size_of::<Node>() + self.best.len() * size_of::<u32>()
     }
 
     /// How many units the tree has.
@@ -91,10 +115,12 @@ impl OrderTree {
         hash: u64,
         units: i64,
         compare: impl Fn(u32) -> Ordering,
+        measures: &impl Measures,
     ) {
         assert!(units > 0, "a node has units");
         if self.nodes.len() <= node as usize {
             self.nodes.resize(node as usize + 1, EMPTY);
+            self.best.resize(self.nodes.len() * self.measures, NONE);
         }
         assert_eq!(self.units(node), 0, "a node is in one tree");
         let (mut parent, mut left) = (NONE, false);
@@ -112,16 +138,17 @@ impl OrderTree {
             _ => self.nodes[parent as usize].right = node,
         }
         self.set_units(node, units);
+        self.best_up_from(node, measures);
         while let above = self.nodes[node as usize].parent
             && above != NONE
             && self.nodes[above as usize].priority < priority
         {
-            self.rotate_up(root, node);
+            self.rotate_up(root, node, measures);
         }
     }
 
     /// Takes a node out of its tree.
-    pub fn remove(&mut self, root: &mut u32, node: u32) {
+    pub fn remove(&mut self, root: &mut u32, node: u32, measures: &impl Measures) {
         self.set_units(node, 0);
         self.set_mark(node, false);
         loop {
@@ -134,7 +161,7 @@ impl OrderTree {
                 }
                 _ => left,
             };
-            self.rotate_up(root, child);
+            self.rotate_up(root, child, measures);
         }
         let parent = self.nodes[node as usize].parent;
         match parent {
@@ -142,6 +169,7 @@ impl OrderTree {
             _ => self.replace_child(parent, node, NONE),
         }
         self.nodes[node as usize] = EMPTY;
+        self.best_up_from(parent, measures);
     }
 
     /// Gives a node of a tree another number of units.
@@ -303,7 +331,7 @@ impl OrderTree {
     }
 
     /// Puts a node in the place of its parent, which becomes its child.
-    fn rotate_up(&mut self, root: &mut u32, node: u32) {
+    fn rotate_up(&mut self, root: &mut u32, node: u32, measures: &impl Measures) {
         let parent = self.nodes[node as usize].parent;
         let above = self.nodes[parent as usize].parent;
         let inner = match self.nodes[parent as usize].left == node {
@@ -329,6 +357,8 @@ impl OrderTree {
         }
         self.sum_up(parent);
         self.sum_up(node);
+        self.best_at(parent, measures);
+        self.best_at(node, measures);
     }
 
     fn replace_child(&mut self, parent: u32, old: u32, new: u32) {

@@ -13,6 +13,7 @@ pub(crate) struct OrderedCounts {
     /// None is empty.
     chunks: Vec<Chunk>,
     total: i64,
+    bytes: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -41,9 +42,13 @@ impl OrderedCounts {
                 chunk.entries[at].1 += diff;
                 if chunk.entries[at].1 == 0 {
                     chunk.entries.remove(at);
+                    self.bytes -= entry_bytes(key);
                 }
             }
-            Err(at) => chunk.entries.insert(at, (key.into(), diff)),
+            Err(at) => {
+                chunk.entries.insert(at, (key.into(), diff));
+                self.bytes += entry_bytes(key);
+            }
         }
         if chunk.entries.is_empty() {
             self.chunks.remove(place);
@@ -51,6 +56,11 @@ impl OrderedCounts {
             let behind = chunk.split();
             self.chunks.insert(place + 1, behind);
         }
+    }
+
+    /// What the entries take in memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The sum of the counts.
@@ -92,6 +102,10 @@ impl OrderedCounts {
     }
 }
 
+fn entry_bytes(key: &[u8]) -> usize {
+    size_of::<(Box<[u8]>, i64)>() + key.len()
+}
+
 impl Chunk {
     /// Takes its second half out.
     fn split(&mut self) -> Chunk {
@@ -129,6 +143,7 @@ mod tests {
                     .flat_map(|(key, &count)| std::iter::repeat_n(*key, count as usize))
                     .collect();
                 assert_eq!(counts.total(), all.len() as i64);
+                assert_eq!(counts.bytes(), reference.len() * super::entry_bytes(&[0; 4]));
                 for _ in 0..50 {
                     let n = random.random_range(0..all.len() + 1);
                     assert_eq!(counts.nth(n as i64), all.get(n).map(|key| &key[..]));

@@ -12,6 +12,8 @@ pub(crate) struct RowSet<P> {
     codec: KeyCodec,
     index: KeyIndex,
     payloads: Vec<P>,
+    /// So many bytes of the operator's own before those of the row.
+    prefix_bytes: usize,
 }
 
 impl<P> RowSet<P> {
@@ -20,13 +22,18 @@ impl<P> RowSet<P> {
         Self::of(KeyCodec::for_rows(types(schema)))
     }
 
+    /// The same, each behind so many bytes by which equal rows are apart.
+    pub fn prefixed(schema: &SchemaRef, prefix_bytes: usize) -> Self {
+        RowSet { prefix_bytes, ..Self::new(schema) }
+    }
+
     /// Of rows that are equal as keys are, and come back as such: −0 is 0, every NaN is one.
     pub fn normalized(schema: &SchemaRef) -> Self {
         Self::of(KeyCodec::for_keys(types(schema)))
     }
 
     fn of(codec: KeyCodec) -> Self {
-        RowSet { codec, index: KeyIndex::default(), payloads: vec![] }
+        RowSet { codec, index: KeyIndex::default(), payloads: vec![], prefix_bytes: 0 }
     }
 
     pub fn encode(&self, rows: &RecordBatch) -> Keys {
@@ -56,6 +63,11 @@ impl<P> RowSet<P> {
         self.payloads.len()
     }
 
+    /// The bytes before a row that is not released.
+    pub fn prefix(&self, id: u32) -> &[u8] {
+        &self.index.bytes(id)[..self.prefix_bytes]
+    }
+
     pub fn get(&self, id: u32) -> &P {
         &self.payloads[id as usize]
     }
@@ -79,7 +91,9 @@ impl<P> RowSet<P> {
         }
         let columns = match schema.fields().is_empty() {
             true => vec![],
-            false => self.codec.decode(ids.iter().map(|&id| self.index.bytes(id))),
+            false => {
+                self.codec.decode(ids.iter().map(|&id| &self.index.bytes(id)[self.prefix_bytes..]))
+            }
         };
         batch_of(schema.clone(), columns, ids.len())
     }

@@ -5,9 +5,10 @@
 //! multiplicity; the first row of each set of peers is marked. Rows are known by dense ids, which
 //! stay theirs, readable, until [`SortedRows::release`], also after they have left the tree.
 //!
-//! A row is held once, as bytes `peer columns | other sort columns | row | trailer`, so that one
-//! comparison of bytes is the order. Floats sort with −0 as 0 and one NaN, the greatest (S8); the
-//! row comes back bit for bit. The trailer is of a fixed width, made by the operator from the row.
+//! A row is held once, as bytes `peer columns | other sort columns | row | measures | their lengths
+//! | trailer`, so that one comparison of bytes is the order. Floats sort with −0 as 0 and one NaN,
+//! the greatest (S8); the row comes back bit for bit. Measures and trailer are made by the operator
+//! from the row ([`Extras`]); by the measures the tree finds rows beside their order.
 //!
 //! What it does not promise: a row that is retracted more often than it came counts as absent, and
 //! the excess is given back to be reported.
@@ -20,7 +21,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 
 use super::key_index::{KeyCodec, KeyIndex, hash_bytes, normalize_floats, types_of};
-use super::order_tree::{NONE, OrderTree, Place};
+use super::order_tree::{Measures, NONE, OrderTree, Place};
 use crate::aggregate::columns_at;
 use crate::operator::{StateSize, StepContext};
 use crate::plan::SortKey;
@@ -38,12 +39,96 @@ pub(crate) struct SortedRows {
     peers: SortColumns,
     rest: SortColumns,
     contents: SortColumns,
-    trailer_bytes: usize,
-    rows: KeyIndex,
-    records: Vec<Record>,
+    store: Store,
     pub tree: OrderTree,
     touched_rows: Vec<u32>,
     touched_partitions: Vec<u32>,
+}
+
+/// The rows by id.
+struct Store {
+    measures: usize,
+    trailer_bytes: usize,
+    rows: KeyIndex,
+    records: Vec<Record>,
+}
+
+/// What an operator adds to the rows of a batch.
+#[derive(Default)]
+pub(crate) struct Extras {
+    /// All measures, row by row.
+    pub measures: Vec<Measured>,
+    /// Of a fixed width, side by side.
+    pub trailers: Vec<u8>,
+}
+
+/// One measure of the rows of a batch.
+pub(crate) struct Measured {
+    pub bytes: Rows,
+    /// Whether a row counts.
+    pub counts: Vec<bool>,
+}
+
+/// The width of a measure's length.
+const LENGTH_BYTES: usize = size_of::<u32>();
+
+impl Store {
+    fn bytes(&self, row: u32) -> &[u8] {
+        self.rows.bytes(row)
+    }
+
+    fn peer(&self, row: u32) -> &[u8] {
+        &self.rows.bytes(row)[..self.records[row as usize].peer_bytes as usize]
+    }
+
+    /// Where the lengths of a row's measures begin in its bytes.
+    fn lengths_at(&self, bytes: &[u8]) -> usize {
+        bytes.len() - self.trailer_bytes - self.measures * LENGTH_BYTES
+    }
+
+    fn length(&self, bytes: &[u8], number: usize) -> usize {
+        let at = self.lengths_at(bytes) + number * LENGTH_BYTES;
+        let length = bytes[at..at + LENGTH_BYTES].try_into().expect("four bytes");
+        u32::from_le_bytes(length) as usize
+    }
+
+    fn contents(&self, row: u32) -> &[u8] {
+        let bytes = self.bytes(row);
+        let measures: usize = (0..self.measures).map(|number| self.length(bytes, number)).sum();
+        let start = self.records[row as usize].sort_bytes as usize;
+        &bytes[start..self.lengths_at(bytes) - measures]
+    }
+}
+
+impl Measures for Store {
+    fn measure(&self, number: usize, row: u32) -> &[u8] {
+        let bytes = self.bytes(row);
+        let behind: usize =
+            (number + 1..self.measures).map(|number| self.length(bytes, number)).sum();
+        let end = self.lengths_at(bytes) - behind;
+        &bytes[end - self.length(bytes, number)..end]
+    }
+}
+
+impl Measured {
+    fn of(&self, row: usize) -> &[u8] {
+        if self.counts[row] { self.bytes.row(row).data() } else { &[] }
+    }
+}
+
+impl Extras {
+    /// Adds what belongs to a row of the batch.
+    fn push(&self, row: usize, trailer_bytes: usize, bytes: &mut Vec<u8>) {
+        for measured in &self.measures {
+            bytes.extend_from_slice(measured.of(row));
+        }
+        for measured in &self.measures {
+            let length =
+                u32::try_from(measured.of(row).len()).expect("a value is shorter than 4 GiB");
+            bytes.extend_from_slice(&length.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.trailers[row * trailer_bytes..][..trailer_bytes]);
+    }
 }
 
 /// What is known of a row beside its bytes.
@@ -78,18 +163,20 @@ impl Change {
 impl SortedRows {
     /// How many rows there are, and what they take in memory with their places in the order.
     pub fn size(&self) -> StateSize {
-        let rows = self.rows.size();
+        let rows = self.store.rows.size();
         let keys = StateSize { rows: 0, ..self.partitions.size() };
-        let records = self.records.len() * size_of::<Record>() + self.tree.bytes();
+        let records = self.store.records.len() * size_of::<Record>() + self.tree.bytes();
         rows + keys + StateSize { rows: 0, bytes: records as u64 }
     }
 
-    /// Rows that are equal in `peers` are peers; `rest` orders them.
+    /// Rows that are equal in `peers` are peers; `rest` orders them. Each has so many measures, and
+    /// a trailer of so many bytes.
     pub fn new(
         schema: &SchemaRef,
         partition_columns: &[usize],
         peers: &[SortKey],
         rest: &[SortKey],
+        measures: usize,
         trailer_bytes: usize,
     ) -> Self {
         let contents: Vec<SortKey> = (0..schema.fields().len()).map(SortKey::ascending).collect();
@@ -102,27 +189,30 @@ impl SortedRows {
             peers: SortColumns::new(schema, peers, true),
             rest: SortColumns::new(schema, rest, true),
             contents: SortColumns::new(schema, &contents, false),
-            trailer_bytes,
-            rows: KeyIndex::default(),
-            records: Vec::new(),
-            tree: OrderTree::default(),
+            store: Store {
+                measures,
+                trailer_bytes,
+                rows: KeyIndex::default(),
+                records: Vec::new(),
+            },
+            tree: OrderTree::with_measures(measures),
             touched_rows: Vec::new(),
             touched_partitions: Vec::new(),
         }
     }
 
     /// The net changes of a batch in order of time, of one time by partition, of one partition in
-    /// order. They are not yet applied. `trailers` are those of the batch's rows, side by side.
-    /// Rows that are retracted too often are reported.
+    /// order. They are not yet applied. `extras` are those of the batch's rows. Rows that are
+    /// retracted too often are reported.
     pub fn changes(
         &mut self,
         context: &StepContext<'_>,
         operator: &'static str,
         input: &Updates,
-        trailers: &[u8],
+        extras: &Extras,
     ) -> Vec<Change> {
-        let mut changes = self.identify(input, trailers);
-        let rows = &self.rows;
+        let mut changes = self.identify(input, extras);
+        let rows = &self.store;
         changes.sort_unstable_by(|a, b| {
             let of_rows = || match a.row == b.row {
                 true => Ordering::Equal,
@@ -136,7 +226,7 @@ impl SortedRows {
             same
         });
         for change in &mut changes {
-            let count = &mut self.records[change.row as usize].count;
+            let count = &mut self.store.records[change.row as usize].count;
             let (before, after) = (*count, *count + change.units);
             *count = after;
             change.units = after.max(0) - before.max(0);
@@ -153,7 +243,7 @@ impl SortedRows {
     }
 
     /// The updates one by one, with the ids of their rows.
-    fn identify(&mut self, input: &Updates, trailers: &[u8]) -> Vec<Change> {
+    fn identify(&mut self, input: &Updates, extras: &Extras) -> Vec<Change> {
         let keys = columns_at(&input.data, &self.partition_columns);
         let keys = self.partition_codec.encode(&keys, input.len());
         let peers = self.peers.encode(&input.data);
@@ -169,13 +259,13 @@ impl SortedRows {
             bytes.extend_from_slice(row_bytes(&rest, i));
             let sort_bytes = bytes.len() as u32;
             bytes.extend_from_slice(row_bytes(&contents, i));
-            bytes.extend_from_slice(&trailers[i * self.trailer_bytes..][..self.trailer_bytes]);
+            extras.push(i, self.store.trailer_bytes, &mut bytes);
             let hash = hash_bytes(&bytes);
-            let (row, new) = self.rows.get_or_insert((hash, &bytes));
+            let Store { rows, records, .. } = &mut self.store;
+            let (row, new) = rows.get_or_insert((hash, &bytes));
             if new {
-                let limit = self.rows.id_limit();
-                self.records.resize(limit.max(self.records.len()), Record::default());
-                self.records[row as usize] = Record { count: 0, hash, peer_bytes, sort_bytes };
+                records.resize(rows.id_limit().max(records.len()), Record::default());
+                records[row as usize] = Record { count: 0, hash, peer_bytes, sort_bytes };
             }
             self.touched_rows.push(row);
             self.touched_partitions.push(partition);
@@ -188,30 +278,29 @@ impl SortedRows {
 
     /// Changes the tree, `times` 1 to apply and −1 to undo.
     pub fn apply(&mut self, change: &Change, times: i64) {
-        let (row, rows, records) = (change.row, &self.rows, &self.records);
+        let (row, store, tree) = (change.row, &self.store, &mut self.tree);
         let root = &mut self.roots[change.partition as usize];
-        let peer = |node: u32| &rows.bytes(node)[..records[node as usize].peer_bytes as usize];
-        let before = self.tree.units(row);
+        let before = tree.units(row);
         let after = before + change.units * times;
         if before == 0 {
-            let hash = records[row as usize].hash;
-            let compare = |node: u32| rows.bytes(node).cmp(rows.bytes(row));
-            self.tree.insert(root, row, hash, after, compare);
-            let (previous, next) = (self.tree.previous(row), self.tree.next(row));
-            if previous == NONE || peer(previous) != peer(row) {
-                self.tree.set_mark(row, true);
-                if next != NONE && peer(next) == peer(row) {
-                    self.tree.set_mark(next, false);
+            let hash = store.records[row as usize].hash;
+            let compare = |node: u32| store.bytes(node).cmp(store.bytes(row));
+            tree.insert(root, row, hash, after, compare, store);
+            let (previous, next) = (tree.previous(row), tree.next(row));
+            if previous == NONE || store.peer(previous) != store.peer(row) {
+                tree.set_mark(row, true);
+                if next != NONE && store.peer(next) == store.peer(row) {
+                    tree.set_mark(next, false);
                 }
             }
         } else if after == 0 {
-            let next = self.tree.next(row);
-            if self.tree.is_marked(row) && next != NONE && peer(next) == peer(row) {
-                self.tree.set_mark(next, true);
+            let next = tree.next(row);
+            if tree.is_marked(row) && next != NONE && store.peer(next) == store.peer(row) {
+                tree.set_mark(next, true);
             }
-            self.tree.remove(root, row);
+            tree.remove(root, row, store);
         } else {
-            self.tree.set_units(row, after);
+            tree.set_units(row, after);
         }
     }
 
@@ -220,9 +309,9 @@ impl SortedRows {
         let mut rows = std::mem::take(&mut self.touched_rows);
         rows.sort_unstable();
         rows.dedup();
-        rows.retain(|&row| self.records[row as usize].count == 0);
-        rows.iter().for_each(|&row| self.rows.unlink(row));
-        self.rows.release(rows);
+        rows.retain(|&row| self.store.records[row as usize].count == 0);
+        rows.iter().for_each(|&row| self.store.rows.unlink(row));
+        self.store.rows.release(rows);
         let mut partitions = std::mem::take(&mut self.touched_partitions);
         partitions.sort_unstable();
         partitions.dedup();
@@ -234,7 +323,7 @@ impl SortedRows {
 
     /// One more than the largest id of a row.
     pub fn row_limit(&self) -> usize {
-        self.records.len()
+        self.store.records.len()
     }
 
     /// One more than the largest id of a partition.
@@ -248,17 +337,22 @@ impl SortedRows {
 
     /// The bytes that order a row.
     pub fn key(&self, row: u32) -> &[u8] {
-        self.rows.bytes(row)
+        self.store.bytes(row)
     }
 
     /// The bytes that are equal of peers.
     pub fn peer(&self, row: u32) -> &[u8] {
-        &self.rows.bytes(row)[..self.records[row as usize].peer_bytes as usize]
+        self.store.peer(row)
     }
 
     pub fn trailer(&self, row: u32) -> &[u8] {
-        let bytes = self.rows.bytes(row);
-        &bytes[bytes.len() - self.trailer_bytes..]
+        let bytes = self.store.bytes(row);
+        &bytes[bytes.len() - self.store.trailer_bytes..]
+    }
+
+    /// By what rows are measured, to ask the tree with.
+    pub fn measures(&self) -> &impl Measures {
+        &self.store
     }
 
     /// Where a row is, or would be.
@@ -269,15 +363,10 @@ impl SortedRows {
 
     /// The rows with these contents.
     pub fn decode(&self, rows: &[u32]) -> RecordBatch {
-        let contents = |&row: &u32| {
-            let bytes = self.rows.bytes(row);
-            let start = self.records[row as usize].sort_bytes as usize;
-            &bytes[start..bytes.len() - self.trailer_bytes]
-        };
         if rows.is_empty() {
             return RecordBatch::new_empty(self.schema.clone());
         }
-        let columns = self.contents.decode(rows.iter().map(contents));
+        let columns = self.contents.decode(rows.iter().map(|&row| self.store.contents(row)));
         batch_of(self.schema.clone(), columns, rows.len())
     }
 }

@@ -62,6 +62,14 @@ impl Writer {
         }
     }
 
+    /// Everything that [`Writer::maintain`] would do in time, when maybe nobody writes again soon.
+    pub(super) fn maintain_all(&mut self, since: Timestamp) {
+        while self.ended >= ENDED_MAX {
+            self.compact(since);
+        }
+        self.maintain_past(since);
+    }
+
     fn stored(&self) -> usize {
         self.relation.shards[self.shard].read().chunks.iter().map(|chunk| chunk.len()).sum()
     }

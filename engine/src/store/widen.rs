@@ -55,6 +55,14 @@ impl Writer {
         });
         let shards = shards.collect();
         let relation = Arc::new(Relation::widened(&self.relation, Arc::clone(&schema), shards));
-        Writer { relation, shard: self.shard, next: self.next, content: None, ended: self.ended }
+        Writer {
+            relation,
+            shard: self.shard,
+            next: self.next,
+            content: None,
+            ended: self.ended,
+            loaded_until: self.loaded_until,
+            ttl: self.ttl.clone(),
+        }
     }
 }

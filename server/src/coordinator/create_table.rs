@@ -71,6 +71,7 @@ fn stage(
         primary_key: definition.primary_key.clone(),
         primary_key_name: None,
         append_only: definition.append_only,
+        event_time: definition.event_time_column()?,
     };
     let fields: Vec<Field> = definition.columns.iter().map(Column::field).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));

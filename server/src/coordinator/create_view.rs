@@ -86,6 +86,7 @@ fn define(ctx: &PlanContext, create: &CreateView, plan: &QueryPlan, columns: Vec
         depends_on: plan.depends_on.clone(),
         functions: plan.functions.clone(),
         key: None,
+        append_only: false,
         version: 1,
         collection: None,
         widths: widths(&ctx.catalog, &plan.depends_on),

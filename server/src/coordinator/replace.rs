@@ -86,6 +86,7 @@ impl Versions {
             let collection = transaction.staged.catalog.next_id();
             view.collection = Some(collection);
             view.key.clone_from(&plan.key);
+            view.append_only = plan.plan.append_only();
             let id = CollectionId(collection.0);
             self.create.push(ViewDef::new(id, plan.plan, plan.key));
             self.retire.push(CollectionId(transaction.staged.catalog.collection(object.id).0));

@@ -73,6 +73,7 @@ pub fn added_value(
         primary_key: vec![],
         primary_key_name: None,
         append_only: false,
+        event_time: None,
     };
     let alone = Object::new(table.id, &table.schema, &table.name, ObjectKind::Table(alone));
     let options = RecordBatchOptions::new().with_row_count(Some(1));
@@ -91,6 +92,7 @@ impl TableDefinition {
             primary_key: Vec::new(),
             primary_key_name: None,
             append_only: false,
+            event_time: None,
             query: None,
             notices: Vec::new(),
         }

@@ -20,7 +20,6 @@ use crate::resolve::{Resolver, relation_schema};
 use crate::rewrite::ast::{cast_to, empty_query};
 use crate::run;
 use crate::session_state::session_state;
-use crate::subquery::block_on;
 use crate::text_io::{InputSettings, parse_text};
 
 const ROWS: &str = "\u{1}rows";
@@ -69,7 +68,7 @@ fn default_values(
     let numbers: UInt64Array = (0..rows as u64).collect();
     let batch = RecordBatch::try_new(rows_schema(), vec![Arc::new(numbers)])?;
     let given = BTreeMap::from([(ROWS.to_string(), batch)]);
-    let batches = block_on(run::collect(ctx, &plan, read, &[], &given))?;
+    let batches = futures::executor::block_on(run::collect(ctx, &plan, read, &[], &given))?;
     let values: Vec<&dyn arrow::array::Array> =
         batches.iter().map(|batch| batch.column(0).as_ref()).collect();
     if values.is_empty() {

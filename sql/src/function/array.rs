@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow::array::cast::AsArray;
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Int32Array, ListArray, StringBuilder, new_empty_array,
-    new_null_array,
+    Array, ArrayRef, BooleanArray, Int32Array, Int32Builder, ListArray, ListBuilder, StringBuilder,
+    new_empty_array, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::interleave;
@@ -111,8 +111,25 @@ fn measures() -> Vec<ScalarUDF> {
                 Ok(Arc::new(builder.finish()))
             }))
             .udf(),
+        Scalar::new("num_nulls")
+            .overload(variadic(&[Ty::Any], int4, |call| Ok(nulls(call, true))))
+            .udf(),
+        Scalar::new("num_nonnulls")
+            .overload(variadic(&[Ty::Any], int4, |call| Ok(nulls(call, false))))
+            .udf(),
         position(),
+        positions(),
     ]
+}
+
+/// How many of the arguments are NULL, or are not.
+fn nulls(call: &Call<'_>, wanted: bool) -> ArrayRef {
+    let count = |row: usize| call.args.iter().filter(|arg| is_null(arg, row) == wanted).count();
+    Arc::new((0..call.rows).map(|row| count(row) as i32).collect::<Int32Array>())
+}
+
+fn is_null(array: &ArrayRef, row: usize) -> bool {
+    *array.data_type() == DataType::Null || array.is_null(row)
 }
 
 fn per_array(
@@ -182,6 +199,27 @@ fn position() -> ScalarUDF {
         .overload(columns(&[Ty::AnyArray, Ty::Any], int4, body))
         .overload(columns(&[Ty::AnyArray, Ty::Any, Ty::Int4], int4, body))
         .udf()
+}
+
+/// `array_positions(a, x)`: where x stands, in order.
+fn positions() -> ScalarUDF {
+    let body = |call: &Call<'_>| -> Result<ArrayRef, SqlError> {
+        let array = call.args[0].as_list::<i32>();
+        let wanted = cast_array(&call.args[1], &element_type(&call.args[0]))?;
+        let comparable = Comparable::new(&element_type(&call.args[0]))?;
+        let (values, wanted) = (comparable.rows(array.values())?, comparable.rows(&wanted)?);
+        let mut builder = ListBuilder::new(Int32Builder::new());
+        for row in 0..call.rows {
+            let elements = range(array, row);
+            let first = elements.start;
+            let found = elements.filter(|at| values.row(*at) == wanted.row(row));
+            found.for_each(|at| builder.values().append_value((at - first) as i32 + 1));
+            builder.append(array.is_valid(row));
+        }
+        Ok(Arc::new(builder.finish()))
+    };
+    let of_int4 = |_: &[DataType], _: &[Option<&ScalarValue>]| Ok(list(DataType::Int32));
+    Scalar::new("array_positions").overload(columns(&[Ty::AnyArray, Ty::Any], of_int4, body)).udf()
 }
 
 /// Every row's array built by `write`, which pushes (source, index) pairs of elements; false: NULL.
@@ -325,6 +363,28 @@ fn subscript(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
     Ok(interleave(&[array.values().as_ref(), nothing.as_ref()], &picks)?)
 }
 
+/// `a[from:to]`: the elements whose places are between these.
+fn slice(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
+    let array = call.args[0].as_list::<i32>();
+    let bound = |at: usize| cast_array(&call.args[at], &DataType::Int32);
+    let (from, to) = (bound(1)?, bound(2)?);
+    let (from, to) = (
+        from.as_primitive::<arrow::datatypes::Int32Type>(),
+        to.as_primitive::<arrow::datatypes::Int32Type>(),
+    );
+    let sources = [Arc::clone(array.values())];
+    build(call, &sources, |row, picks| {
+        let valid = array.is_valid(row) && from.is_valid(row) && to.is_valid(row);
+        if valid {
+            let elements = range(array, row);
+            let first = usize::try_from(from.value(row) - 1).unwrap_or(0);
+            let last = usize::try_from(to.value(row)).unwrap_or(0).min(elements.len());
+            picks.extend((first..last).map(|at| (0, elements.start + at)));
+        }
+        valid
+    })
+}
+
 /// `trim_array(a, n)`: without the last n elements.
 fn trim(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
     let array = call.args[0].as_list::<i32>();
@@ -414,6 +474,9 @@ fn made() -> Vec<ScalarUDF> {
         Scalar::new("trim_array")
             .overload(columns(&[Ty::AnyArray, Ty::Int4], array_type, trim))
             .udf(),
+        Scalar::new("array_between")
+            .overload(columns(&[Ty::AnyArray, Ty::Int4, Ty::Int4], array_type, slice))
+            .udf(),
         Scalar::new("array_subscript")
             .overload(columns(&[Ty::AnyArray, Ty::Int4], element, subscript))
             .udf(),
@@ -431,6 +494,57 @@ fn made() -> Vec<ScalarUDF> {
             }))
             .udf(),
     ]
+}
+
+/// `width_bucket(x, thresholds)`: after how many of the thresholds, which rise, x stands.
+pub fn bucket(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
+    let array = call.args[1].as_list::<i32>();
+    let common = wider(call.args[0].data_type(), &element_type(&call.args[1]));
+    let (operand, thresholds) =
+        (cast_array(&call.args[0], &common)?, cast_array(array.values(), &common)?);
+    let (operand, thresholds) = (one_zero(operand), one_zero(thresholds));
+    let comparable = Comparable::new(&common)?;
+    let (operands, rows) = (comparable.rows(&operand)?, comparable.rows(&thresholds)?);
+    let find = |row: usize| -> Result<Option<i32>, SqlError> {
+        if array.is_null(row) || is_null(&operand, row) {
+            return Ok(None);
+        }
+        let elements = range(array, row);
+        if elements.clone().any(|at| is_null(&thresholds, at)) {
+            return Err(SqlError::new("22004", "thresholds array must not contain NULLs"));
+        }
+        let (mut low, mut high) = (elements.start, elements.end);
+        while low < high {
+            let middle = low.midpoint(high);
+            match operands.row(row) < rows.row(middle) {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        Ok(Some((low - elements.start) as i32))
+    };
+    let found = (0..call.rows).map(find).collect::<Result<Int32Array, SqlError>>()?;
+    Ok(Arc::new(found))
+}
+
+/// −0 as 0.
+fn one_zero(array: ArrayRef) -> ArrayRef {
+    use arrow::datatypes::Float64Type;
+    match array.as_primitive_opt::<Float64Type>() {
+        Some(floats) => Arc::new(floats.unary::<_, Float64Type>(|x| x + 0.0)),
+        None => array,
+    }
+}
+
+/// The type in which two types of numbers compare; of others the second.
+fn wider(one: &DataType, other: &DataType) -> DataType {
+    match (one, other) {
+        (one, other) if one.is_floating() || other.is_floating() => DataType::Float64,
+        (one, other) if one == other => one.clone(),
+        (one, other) if !one.is_numeric() || !other.is_numeric() => other.clone(),
+        (DataType::Decimal128(..), _) | (_, DataType::Decimal128(..)) => Ty::Numeric.data_type(),
+        _ => DataType::Int64,
+    }
 }
 
 /// Elements of two arrays compared; NULL elements equal nothing.

@@ -13,9 +13,10 @@ use crate::text_io::numeric::{
     self, PRECISION_MAX, SCALE_QUOTIENT, SCALE_UNCONSTRAINED, power_of_ten,
 };
 
+use super::array;
 use super::body::{Float4, Float8, Int2, Int4, Int8, Num, Numeric, Text, fn1, fn2, fn4};
 use super::numeric_arithmetic::{common, divide, division_by_zero, parts, remainder};
-use super::scalar::Scalar;
+use super::scalar::{Scalar, Ty, columns};
 
 pub fn functions() -> Vec<ScalarUDF> {
     let mut all = rounding();
@@ -203,6 +204,7 @@ fn divisions() -> Vec<ScalarUDF> {
             .udf(),
         Scalar::new("width_bucket")
             .overload(fn4::<Float8, Float8, Float8, Int4, Int4>(width_bucket))
+            .overload(columns(&[Ty::Any, Ty::AnyArray], int4, array::bucket))
             .udf(),
         Scalar::new("bit_not")
             .overload(fn1::<Int2, Int2>(|n| Ok(!n)))
@@ -214,6 +216,10 @@ fn divisions() -> Vec<ScalarUDF> {
             .overload(fn1::<Int8, Text>(|n| Ok(format!("{n:x}"))))
             .udf(),
     ]
+}
+
+fn int4(_: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, SqlError> {
+    Ok(DataType::Int32)
 }
 
 fn width_bucket(x: f64, low: f64, high: f64, count: i32) -> Result<i32, SqlError> {

@@ -30,11 +30,13 @@ mod format;
 mod identity;
 mod jsonb;
 mod jsonb_build;
+mod jsonb_rows;
 mod make_date;
 mod math;
 mod now;
 mod numeric_arithmetic;
 pub mod operator;
+mod overlaps;
 mod privilege;
 mod random;
 mod reg;
@@ -89,10 +91,12 @@ pub const FUNCTIONS: &[Family] = &[
     family("identity", identity::functions),
     family("jsonb", jsonb::functions),
     family("jsonb_build", jsonb_build::functions),
+    family("jsonb_rows", jsonb_rows::functions),
     family("make_date", make_date::functions),
     family("math", math::functions),
     family("now", now::functions),
     family("numeric_arithmetic", numeric_arithmetic::functions),
+    family("overlaps", overlaps::functions),
     family("privilege", privilege::functions),
     family("random", random::functions),
     family("reg", reg::functions),

@@ -7,14 +7,18 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringBuilder};
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 use regex::{Captures, Regex, RegexBuilder};
 
 use crate::error::SqlError;
 
 use super::body::{Bool, Int4, Opt, Text, TextArray, fn2, fn3, fn4, fn5};
-use super::scalar::Scalar;
+use super::scalar::{Call, Scalar, Ty, columns, list};
 
 thread_local! {
     /// The last expression compiled: nearly always a constant of the query.
@@ -150,6 +154,34 @@ fn first_match(
     Ok(compile(pattern, flags)?.captures(text).map(|found| groups(&found)))
 }
 
+/// The groups of each match, as an array of arrays: of the first without the flag g.
+fn matches(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
+    let argument = |at: usize| call.args[at].as_string::<i32>();
+    let (texts, patterns) = (argument(0), argument(1));
+    let flags = call.args.get(2).map(|_| argument(2));
+    let mut builder = ListBuilder::new(ListBuilder::new(StringBuilder::new()));
+    for row in 0..call.rows {
+        if call.args.iter().any(|arg| arg.is_null(row)) {
+            builder.append_null();
+            continue;
+        }
+        let flags = flags.map_or("", |flags| flags.value(row));
+        let regex = compile(patterns.value(row), flags)?;
+        let all = if flags.contains('g') { usize::MAX } else { 1 };
+        for found in regex.captures_iter(texts.value(row)).take(all) {
+            let array = builder.values();
+            groups(&found).into_iter().for_each(|group| array.values().append_option(group));
+            array.append(true);
+        }
+        builder.append(true);
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn arrays(_: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, SqlError> {
+    Ok(list(list(DataType::Utf8)))
+}
+
 fn split(text: &str, pattern: &str, flags: &str) -> Result<Vec<Option<String>>, SqlError> {
     let regex = compile(pattern, flags)?;
     let (mut parts, mut start) = (Vec::new(), 0);
@@ -230,6 +262,10 @@ pub fn functions() -> Vec<ScalarUDF> {
         Scalar::new("regexp_match")
             .overload(fn2::<Text, Text, Opt<TextArray>>(|s, p| first_match(s, p, "")))
             .overload(fn3::<Text, Text, Text, Opt<TextArray>>(first_match))
+            .udf(),
+        Scalar::new("regexp_matches_array")
+            .overload(columns(&[Ty::Text; 2], arrays, matches))
+            .overload(columns(&[Ty::Text; 3], arrays, matches))
             .udf(),
         Scalar::new("regexp_split_to_array")
             .overload(fn2::<Text, Text, TextArray>(|s, p| split(s, p, "")))

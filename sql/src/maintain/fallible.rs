@@ -4,13 +4,15 @@
 //! earlier, for more rows, or not at all. What isn't known here counts as fallible.
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, Operator};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
 use datafusion::scalar::ScalarValue;
 
 use super::interval::cast_of;
-use super::rel::type_of;
+use super::rel::{column, type_of};
 use super::temporal::now_comparison;
+use crate::rewrite::input_schema;
 
 /// Functions that have a value for all arguments of their types.
 #[rustfmt::skip] // one family a line
@@ -46,6 +48,77 @@ const TIME_FIELDS: &[&str] = &[
     "century",
     "millennium",
 ];
+
+/// Whether an expression of a plan or of a subquery in it can fail. Aggregates count as if they
+/// could not: only a sum beyond its type does.
+pub(crate) fn can_fail(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        let schema = input_schema(node);
+        node.apply_expressions(|expr| {
+            found |= expression_can_fail(expr, &schema)?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// Whether an expression over named columns can fail, but for what is in its subqueries.
+pub(crate) fn expression_can_fail(expr: &Expr, names: &DFSchema) -> Result<bool> {
+    let inner = match expr {
+        Expr::Alias(alias) => vec![alias.expr.as_ref()],
+        Expr::AggregateFunction(call) => {
+            let params = &call.params;
+            let order = params.order_by.iter().map(|sort| &sort.expr);
+            params.args.iter().chain(params.filter.as_deref()).chain(order).collect()
+        }
+        Expr::WindowFunction(call) => {
+            let params = &call.params;
+            let order = params.order_by.iter().map(|sort| &sort.expr);
+            let filter = params.filter.as_deref();
+            params.args.iter().chain(filter).chain(&params.partition_by).chain(order).collect()
+        }
+        Expr::GroupingSet(sets) => sets.distinct_expr(),
+        expr => {
+            let mut several = false;
+            let positional = expr.clone().transform_down(|expr| {
+                Ok(match expr {
+                    Expr::Column(named) => match names.maybe_index_of_column(&named) {
+                        Some(index) => Transformed::yes(column(index)),
+                        None => Transformed::no(Expr::Column(named)),
+                    },
+                    Expr::Exists(_) => constant(&DataType::Boolean)?,
+                    Expr::SetComparison(_) => constant(&DataType::Boolean)?,
+                    Expr::InSubquery(of) => Transformed::yes(*of.expr),
+                    Expr::ScalarSubquery(of) => {
+                        several |= !is_one_row(&of.subquery);
+                        constant(of.subquery.schema().field(0).data_type())?
+                    }
+                    expr => Transformed::no(expr),
+                })
+            })?;
+            return Ok(several || is_fallible(&positional.data, names.as_arrow()));
+        }
+    };
+    inner.into_iter().try_fold(false, |found, expr| Ok(found || expression_can_fail(expr, names)?))
+}
+
+/// NULL of a type, instead of an expression that cannot fail.
+fn constant(ty: &DataType) -> Result<Transformed<Expr>> {
+    let null = Expr::Literal(ScalarValue::try_from(ty)?, None);
+    Ok(Transformed::new(null, true, TreeNodeRecursion::Jump))
+}
+
+/// Whether a subquery is an aggregate without groups.
+fn is_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => is_one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => is_one_row(&alias.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        _ => false,
+    }
+}
 
 /// Whether evaluating the expression over rows of `schema` can fail. Of a comparison with now()
 /// only the row's side is evaluated for rows: planning makes sure that the other has a value.

@@ -48,6 +48,7 @@ use crate::plan::plan_query;
 use crate::resolve::{RelationSource, Resolver, ScannedRelation, relation_schema};
 use crate::rewrite::postgres_semantics;
 use crate::session_state::session_state;
+pub(crate) use fallible::{can_fail, expression_can_fail};
 use rel::Scan;
 pub(crate) use replayed::{Replayed, ReplayedColumns, plan_replayed};
 use scalar::Scalars;
@@ -205,7 +206,7 @@ pub(crate) fn plan_bound(
     options: Arc<ConfigOptions>,
     input: &dyn Fn(&TableScan) -> Result<Input, SqlError>,
 ) -> Result<Plan, SqlError> {
-    let scalars = Scalars::new(options);
+    let scalars = Scalars::for_session(options);
     let relation = |scan: &TableScan| {
         let Input { number, schema } = input(scan)?;
         let (collection, name) = (CollectionId(number), scan.table_name.to_string());
@@ -239,7 +240,10 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         schema: relation_schema(object.columns()),
         types: object.columns().iter().map(|column| (column.ty, column.typmod)).collect(),
         key,
-        append_only: object.table().is_some_and(|table| table.append_only),
+        append_only: match &object.kind {
+            ObjectKind::Table(table) => table.append_only,
+            ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.append_only,
+        },
     })
 }
 

@@ -33,8 +33,10 @@ use super::rel::{Rel, Scan, ScopeId, Union, column, outer, type_of};
 use super::scalar::Scalars;
 use super::temporal::{is_now, normalized};
 use crate::error::{SqlError, state};
+use crate::plain_view;
 use crate::rewrite::names::shown;
 use crate::time_join::PointInTimeJoin;
+use crate::time_travel::TimeTravel;
 use widened::Resolved;
 
 /// What a relation of a plan is: the caller knows the catalog.
@@ -140,10 +142,14 @@ impl Resolver<'_> {
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::RecursiveQuery(query) => self.recursive(query),
             LogicalPlan::Extension(extension) => {
+                if let Some(view) = plain_view::body(extension) {
+                    return self.rel(view);
+                }
                 let node = extension.node.as_any();
                 match (node.downcast_ref(), node.downcast_ref()) {
                     (Some(Resolved { rel, .. }), _) => Ok(rel.as_ref().clone()),
                     (None, Some(join)) => self.as_of_join(join),
+                    (None, None) if node.is::<TimeTravel>() => Err(refuse::time_travel()),
                     (None, None) if node.is::<PointInTimeJoin>() => Err(refuse::point_in_time()),
                     (None, None) => Err(refuse::relation(extension.node.name())),
                 }
@@ -221,7 +227,7 @@ impl Resolver<'_> {
     }
 
     fn expr(&self, expr: &Expr, names: &DFSchema, schema: &Schema) -> Result<Expr, SqlError> {
-        check(expr)?;
+        check(expr, self.scalars.of_session())?;
         let positional = expr.clone().transform_up(|expr| {
             Ok(match expr {
                 Expr::Column(named) => Transformed::yes(column(index_of(names, &named)?)),
@@ -262,8 +268,8 @@ fn index_of(names: &DFSchema, column: &Column) -> datafusion::common::Result<usi
     names.index_of_column(column)
 }
 
-/// Refuses what no materialized view may contain.
-fn check(expr: &Expr) -> Result<(), SqlError> {
+/// Refuses what no materialized view may contain. `of_session`: it is a query of a session's own.
+fn check(expr: &Expr, of_session: bool) -> Result<(), SqlError> {
     expr.apply(|expr| {
         let refused = match expr {
             Expr::ScalarSubquery(_)
@@ -276,7 +282,7 @@ fn check(expr: &Expr) -> Result<(), SqlError> {
                 let message = format!("there is no parameter {}", placeholder.id);
                 Some(SqlError::new(state::UNDEFINED_PARAMETER, message))
             }
-            Expr::ScalarFunction(function) => {
+            Expr::ScalarFunction(function) if !of_session => {
                 let name = function.name();
                 match function.func.signature().volatility {
                     Volatility::Volatile => Some(refuse::volatile(name)),
@@ -286,7 +292,7 @@ fn check(expr: &Expr) -> Result<(), SqlError> {
             }
             _ => None,
         };
-        let refused = refused.or_else(|| time_literal(expr));
+        let refused = refused.or_else(|| time_literal(expr).filter(|_| !of_session));
         match refused {
             Some(error) => Err(error.into()),
             None => Ok(TreeNodeRecursion::Continue),

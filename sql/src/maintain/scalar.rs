@@ -30,13 +30,24 @@ use crate::error::SqlError;
 pub(super) struct Scalars {
     options: Arc<ConfigOptions>,
     props: ExecutionProps,
+    of_session: bool,
 }
 
 impl Scalars {
     pub fn new(options: Arc<ConfigOptions>) -> Self {
         let mut props = ExecutionProps::new();
         props.config_options = Some(Arc::clone(&options));
-        Scalars { options, props }
+        Scalars { options, props, of_session: false }
+    }
+
+    /// For a query that is asked once, in a session.
+    pub fn for_session(options: Arc<ConfigOptions>) -> Self {
+        Scalars { of_session: true, ..Self::new(options) }
+    }
+
+    /// Whether functions of the session and volatile ones may be called.
+    pub fn of_session(&self) -> bool {
+        self.of_session
     }
 
     /// Puts what functions say they are in their place (`coalesce` is a CASE), and constants in the

@@ -6,7 +6,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use super::cursor::Cursor;
 use super::dialect::TidemarkDialect;
 use super::position::{Lines, syntax_error};
-use super::{ParsedStatement, Statement, as_of, limits, recognize, time_clause};
+use super::{ParsedStatement, Statement, as_of, limits, recognize, spelling, time_clause};
 use crate::error::SqlError;
 
 pub(super) const DIALECT: TidemarkDialect = TidemarkDialect;
@@ -34,7 +34,7 @@ pub fn statements(text: &str) -> Result<Vec<ParsedStatement>, SqlError> {
 /// A statement's tokens without white space and comments, on one line.
 fn one(text: &str, tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlError> {
     limits::check_tokens(&tokens)?;
-    recognize::statement(&mut Cursor::new(text, tokens))
+    recognize::statement(&mut Cursor::new(text, spelling::readable(tokens)))
 }
 
 fn tokenize(text: &str, lines: &Lines<'_>) -> Result<Vec<TokenWithSpan>, SqlError> {

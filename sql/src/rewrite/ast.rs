@@ -13,15 +13,17 @@ use sqlparser::ast::{
 use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
-use super::rows::{compare_rows, row_in_subquery, rows_in_list};
+use super::rows::{self, compare_rows, row_in_subquery, rows_in_list};
+use super::table_function::{SERIES, subscripts, table_function, unnamed, unnest};
 use super::{
-    argument, as_of, from, literal, named_arguments, point_in_time, ties, time_window, using,
-    values, version_clause,
+    argument, as_of, from, grouping, literal, named_arguments, point_in_time, ties, time_window,
+    using, values, version_clause, windows,
 };
 use crate::error::{SqlError, state};
 use crate::function::like_escape;
 use crate::parse::fold;
 use crate::parse::position::of_span;
+use crate::time_travel;
 
 /// Rewrites a query in place.
 pub fn rewrite<T: VisitMut>(tree: &mut T) -> Result<(), SqlError> {
@@ -37,7 +39,9 @@ impl VisitorMut for Rewriter {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
-        done(query_clauses(query))
+        let windows = windows::resolve(query);
+        values::without_subqueries(&mut query.body);
+        done(windows.and_then(|()| query_clauses(query)))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
@@ -47,6 +51,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        done(rows::in_where(select).and_then(|()| grouping::multiply_out(select)))?;
         done(select.from.iter_mut().try_for_each(|tables| {
             version_clause::mark(tables)?;
             point_in_time::refuse_first(tables)?;
@@ -66,6 +71,7 @@ impl VisitorMut for Rewriter {
             let marked = version_clause::mark(table_with_joins);
             return done(marked.and_then(|()| point_in_time::spell(table_with_joins)));
         }
+        time_travel::spell(factor);
         done(time_window::expand(factor))
     }
 
@@ -151,115 +157,6 @@ fn select_clauses(select: &mut Select) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// `FROM f(…)`: a set-returning function as a derived table, so that its arguments may refer
-/// outwards.
-fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
-    if let TableFactor::UNNEST { array_exprs, alias, with_offset: false, with_ordinality, .. } =
-        factor
-    {
-        let (args, ordinality) = (std::mem::take(array_exprs), *with_ordinality);
-        *factor = derived_function("unnest", args, alias.take(), Some(ordinality));
-        return Ok(());
-    }
-    let (name, args, alias, ordinality) = match factor {
-        TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
-            (name, &mut args.args, alias, *with_ordinality)
-        }
-        TableFactor::Function { name, args, alias, with_ordinality, .. } => {
-            (name, args, alias, *with_ordinality)
-        }
-        _ => return Ok(()),
-    };
-    let function = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
-    let args = unnamed(std::mem::take(args))?;
-    *factor = match function.as_str() {
-        "unnest" => derived_function("unnest", args, alias.take(), Some(ordinality)),
-        "generate_subscripts" => {
-            let array = vec![subscripts(args)?];
-            derived_function(&function, array, alias.take(), Some(ordinality))
-        }
-        name => match SERIES.iter().find(|(series, _)| *series == name) {
-            Some((_, array)) => {
-                let array = vec![call(array, args)];
-                derived_function(name, array, alias.take(), Some(ordinality))
-            }
-            None if ordinality => {
-                let message = format!("WITH ORDINALITY of {name} is not supported");
-                return Err(SqlError::unsupported(message));
-            }
-            None => derived_function(name, vec![call(name, args)], alias.take(), None),
-        },
-    };
-    Ok(())
-}
-
-/// Functions that give rows, and those that give them as an array.
-const SERIES: [(&str, &str); 4] = [
-    ("_pg_expandarray", "expand_array"),
-    ("generate_series", "generate_series"),
-    ("regexp_split_to_table", "regexp_split_to_array"),
-    ("string_to_table", "string_to_array"),
-];
-
-fn unnamed(args: Vec<FunctionArg>) -> Result<Vec<Expr>, SqlError> {
-    args.into_iter()
-        .map(|arg| match arg {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr),
-            _ => Err(SqlError::unsupported("named arguments are not supported")),
-        })
-        .collect()
-}
-
-/// `(SELECT unnest(a) AS f, …) AS alias`, perhaps with the elements' places beside them; of a
-/// function of one row `args` is its call: `(SELECT f(a) AS f) AS alias`.
-pub(super) fn derived_function(
-    function: &str,
-    args: Vec<Expr>,
-    alias: Option<TableAlias>,
-    set_with_ordinality: Option<bool>,
-) -> TableFactor {
-    let mut alias = alias.unwrap_or_else(|| TableAlias {
-        explicit: true,
-        name: Ident::with_quote('"', function),
-        columns: vec![],
-        at: None,
-    });
-    let places = (set_with_ordinality == Some(true)).then(|| places(&args));
-    let calls: Vec<Expr> = match set_with_ordinality {
-        Some(_) => args.into_iter().map(unnest).collect(),
-        None => args,
-    };
-    if alias.columns.is_empty() && calls.len() == 1 && places.is_none() {
-        // A scalar function's column is called like the alias.
-        alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
-    }
-    let projection: Vec<SelectItem> = calls
-        .into_iter()
-        .enumerate()
-        .map(|(n, expr)| {
-            let name = if n == 0 { function.to_string() } else { format!("{function}{n}") };
-            SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) }
-        })
-        .chain(places.map(|expr| SelectItem::ExprWithAlias {
-            expr,
-            alias: Ident::with_quote('"', "ordinality"),
-        }))
-        .collect();
-    let mut subquery = empty_query();
-    if let SetExpr::Select(select) = subquery.body.as_mut() {
-        select.projection = projection;
-    }
-    TableFactor::Derived { lateral: true, subquery, alias: Some(alias), sample: None }
-}
-
-/// The places of the elements of the longest array, as rows.
-fn places(arrays: &[Expr]) -> Expr {
-    let lengths = arrays.iter().map(|array| call("cardinality", vec![array.clone()]));
-    let longest = call("greatest", lengths.collect());
-    let one = || cast_to(number(1), DataType::BigInt(None));
-    unnest(call("generate_series", vec![one(), cast_to(longest, DataType::BigInt(None))]))
-}
-
 /// `SELECT` with nothing in it, to be filled.
 pub fn empty_query() -> Box<Query> {
     let dialect = sqlparser::dialect::PostgreSqlDialect {};
@@ -280,6 +177,10 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
                 *op = named_operator(parts)?;
             }
             if let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_mut(), right.as_mut()) {
+                if *op == BinaryOperator::Overlaps {
+                    *expr = rows::overlaps(std::mem::take(left), std::mem::take(right))?;
+                    return Ok(());
+                }
                 *expr = compare_rows(std::mem::take(left), op, std::mem::take(right))?;
             }
             Ok(())
@@ -347,10 +248,24 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = field_of(root, access_chain);
             Ok(())
         }
-        Expr::InSubquery { expr: left, subquery, negated: false }
-            if matches!(**left, Expr::Tuple(_)) =>
-        {
-            *expr = row_in_subquery(left, subquery)?;
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            if let [
+                ast::AccessExpr::Subscript(ast::Subscript::Slice {
+                    lower_bound,
+                    upper_bound,
+                    stride: None,
+                }),
+            ] = access_chain.as_mut_slice()
+            {
+                let from = lower_bound.take().unwrap_or_else(|| number(1));
+                let to = upper_bound.take().unwrap_or_else(|| number(i32::MAX.into()));
+                *expr = call("array_between", vec![take(root), from, to]);
+            }
+            Ok(())
+        }
+        Expr::InSubquery { expr: left, subquery, negated } if matches!(**left, Expr::Tuple(_)) => {
+            let found = row_in_subquery(left, subquery)?;
+            *expr = if *negated { not(found) } else { found };
             Ok(())
         }
         Expr::SimilarTo { negated, expr: left, pattern, escape_char: None } => {
@@ -649,21 +564,6 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
-}
-
-/// The elements of an array as rows: none of a NULL array, where DataFusion would make a row of
-/// NULL.
-fn unnest(array: Expr) -> Expr {
-    call("unnest", vec![call("array_or_empty", vec![array])])
-}
-
-/// The subscripts of an array, as an array.
-fn subscripts(args: Vec<Expr>) -> Result<Expr, SqlError> {
-    if args.len() != 2 {
-        return Err(SqlError::unsupported("generate_subscripts takes an array and a dimension"));
-    }
-    let length = call("array_length", args);
-    Ok(call("generate_series", vec![cast_to(number(1), DataType::Int4(None)), length]))
 }
 
 /// `ARRAY(SELECT x …)` as an aggregate over the query; an empty array for no rows.

@@ -9,9 +9,11 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, JoinType, Result, ScalarValue};
 use datafusion::logical_expr::expr::Cast;
-use datafusion::logical_expr::{Case, Expr, LogicalPlan, LogicalPlanBuilder, Projection, Union};
+use datafusion::logical_expr::{
+    Case, Distinct, Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, Union,
+};
 
 use super::types::{adopt, is_unknown, known_type};
 use crate::error::{SqlError, state};
@@ -51,7 +53,12 @@ pub fn mixed(left: &DataType, right: &DataType) -> bool {
 pub fn unite(what: &str, exprs: Vec<&mut Expr>, schema: &DFSchema) -> Result<()> {
     let types = exprs.iter().map(|expr| known_type(expr, schema));
     match common(what, types)? {
-        Some(float) if float.is_floating() => convert_all(exprs, &float, schema),
+        Some(to) if to.is_floating() || is_time(&to) => {
+            for expr in exprs {
+                adopt(expr, &to)?;
+                convert_all(vec![expr], &to, schema);
+            }
+        }
         Some(ty) => exprs.into_iter().try_for_each(|expr| adopt(expr, &ty))?,
         None => {}
     }
@@ -74,13 +81,61 @@ pub fn unite_union(mut union: Union) -> Result<Union> {
                 let (expr, below) = (projection.expr.clone(), Arc::clone(&projection.input));
                 *projection = Projection::try_new(expr, below)?;
             }
-            if ty.is_floating() {
+            if ty.is_floating() || is_time(&ty) {
                 *input = Arc::new(cast_column(Arc::unwrap_or_clone(input.clone()), column, &ty)?);
             }
         }
     }
     // Its own schema is that of its first input.
     Union::try_new_with_loose_types(union.inputs)
+}
+
+/// The same for the two sides of INTERSECT and EXCEPT, which are joins by all columns.
+pub fn unite_sides(mut join: Join) -> Result<Join> {
+    let what = if join.join_type == JoinType::LeftAnti { "EXCEPT" } else { "INTERSECT" };
+    let columns = join.left.schema().fields().len().min(join.right.schema().fields().len());
+    for column in 0..columns {
+        let sides = [&join.left, &join.right];
+        let known = sides.map(|side| {
+            let ty = side.schema().field(column).data_type();
+            (*ty != DataType::Null && !is_literal(below_distinct(side), column)).then(|| ty.clone())
+        });
+        let Some(ty) = common(what, known.into_iter())? else { continue };
+        for side in [&mut join.left, &mut join.right] {
+            let own = side.schema().field(column).data_type();
+            let casts =
+                ty.is_floating() || is_time(&ty) || is_literal(below_distinct(side), column);
+            if casts && *own != ty {
+                *side = Arc::new(cast_side(Arc::unwrap_or_clone(side.clone()), column, &ty)?);
+            }
+        }
+    }
+    let (left, right) = (join.left.schema().columns(), join.right.schema().columns());
+    join.on =
+        left.into_iter().zip(right).map(|(l, r)| (Expr::Column(l), Expr::Column(r))).collect();
+    Ok(join)
+}
+
+fn below_distinct(side: &LogicalPlan) -> &LogicalPlan {
+    match side {
+        LogicalPlan::Distinct(Distinct::All(input)) => input,
+        side => side,
+    }
+}
+
+/// Below the DISTINCT that a side may have.
+fn cast_side(side: LogicalPlan, column: usize, to: &DataType) -> Result<LogicalPlan> {
+    match side {
+        LogicalPlan::Distinct(Distinct::All(input)) => {
+            let input = cast_side(Arc::unwrap_or_clone(input), column, to)?;
+            Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(input))))
+        }
+        LogicalPlan::Projection(mut projection) if is_unknown(&projection.expr[column]) => {
+            adopt(&mut projection.expr[column], to)?;
+            Ok(LogicalPlan::Projection(Projection::try_new(projection.expr, projection.input)?))
+        }
+        side => cast_column(side, column, to),
+    }
 }
 
 /// Whether a column is a quoted literal or NULL, which takes the type it has elsewhere.
@@ -168,8 +223,15 @@ fn width(ty: &DataType) -> u8 {
         DataType::Decimal128(..) => 4,
         DataType::Float32 => 5,
         DataType::Float64 => 6,
+        DataType::Timestamp(_, None) => 1, // a date is 0
+        DataType::Timestamp(_, Some(_)) => 2,
         _ => 0,
     }
+}
+
+/// Times that PostgreSQL makes of a date, which DataFusion would do in nanoseconds.
+fn is_time(ty: &DataType) -> bool {
+    matches!(ty, DataType::Timestamp(..))
 }
 
 fn convert_all(exprs: Vec<&mut Expr>, to: &DataType, schema: &DFSchema) {

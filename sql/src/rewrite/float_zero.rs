@@ -1,4 +1,4 @@
-//! −0 is 0 (S8): in comparisons, joins, groups and DISTINCT of ad-hoc queries.
+//! −0 is 0 (S8): in comparisons, joins, groups, orders, windows and DISTINCT of ad-hoc queries.
 //!
 //! Arrow compares floats by their total order, in which −0 is less than 0; NaN is equal to itself
 //! and greatest there, as it has to be. The engine's operators see to their keys themselves, so
@@ -28,8 +28,10 @@ pub fn one_zero(plan: LogicalPlan) -> Result<LogicalPlan> {
             LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.clone(),
             _ => vec![],
         };
+        let orders = matches!(node, LogicalPlan::Sort(_) | LogicalPlan::Distinct(Distinct::On(_)));
         let node = super::map_node(node, &mut |expr, schema| {
-            let grouped = groups.contains(&expr) && is_float(&expr, schema);
+            let key = orders && !matches!(expr, Expr::Alias(_)) || groups.contains(&expr);
+            let grouped = key && is_float(&expr, schema);
             let expr = expr.transform_up(|expr| comparison(expr, schema))?;
             Ok(if grouped { expr.update_data(zeroed) } else { expr })
         })?;
@@ -48,6 +50,16 @@ fn comparison(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         {
             let (left, right) = (Box::new(zeroed(*left)), Box::new(zeroed(*right)));
             Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+        }
+        Expr::WindowFunction(mut call) => {
+            let params = &mut call.params;
+            let order = params.order_by.iter_mut().map(|sort| &mut sort.expr);
+            for key in params.partition_by.iter_mut().chain(order) {
+                if is_float(key, schema) {
+                    *key = zeroed(std::mem::take(key));
+                }
+            }
+            Ok(Transformed::yes(Expr::WindowFunction(call)))
         }
         Expr::InList(mut list) if is_float(&list.expr, schema) => {
             *list.expr = zeroed(*list.expr);

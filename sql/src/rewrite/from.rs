@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlparser::ast::{Ident, JoinConstraint, JoinOperator, Select, TableFactor, TableWithJoins};
+use sqlparser::ast::{Ident, Select, TableFactor, TableWithJoins};
 
 use super::using::relation;
 use crate::error::{SqlError, state};
@@ -33,22 +33,7 @@ type Names = BTreeMap<String, Option<String>>;
 
 fn check_tables(tables: &TableWithJoins, names: &mut Names) -> Result<(), SqlError> {
     check_factor(&tables.relation, names)?;
-    tables.joins.iter().try_for_each(|join| {
-        check_natural(&join.join_operator)?;
-        check_factor(&join.relation, names)
-    })
-}
-
-/// The merged columns of these take the other side's value: USING says which, NATURAL cannot yet.
-fn check_natural(operator: &JoinOperator) -> Result<(), SqlError> {
-    let what = match operator {
-        JoinOperator::Right(JoinConstraint::Natural)
-        | JoinOperator::RightOuter(JoinConstraint::Natural) => "NATURAL RIGHT JOIN",
-        JoinOperator::FullOuter(JoinConstraint::Natural) => "NATURAL FULL JOIN",
-        _ => return Ok(()),
-    };
-    Err(SqlError::unsupported(format!("{what} is not supported"))
-        .with_hint("Name the common columns with USING."))
+    tables.joins.iter().try_for_each(|join| check_factor(&join.relation, names))
 }
 
 fn check_factor(factor: &TableFactor, names: &mut Names) -> Result<(), SqlError> {

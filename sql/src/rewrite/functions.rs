@@ -23,7 +23,8 @@ use tidemark_catalog::{Function, ObjectId};
 use body::{Substituter, Uses, expression, parameter};
 
 use super::argument::cast_argument;
-use super::ast::{binary, call, cast_to, derived_function};
+use super::ast::{binary, call, cast_to};
+use super::table_function::derived_function;
 use crate::dml::ast_type;
 use crate::error::{SqlError, state};
 use crate::parse::fold;

@@ -16,7 +16,6 @@ use datafusion::error::Result;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Expr, Extension, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Projection,
-    UserDefinedLogicalNodeCore,
 };
 use sqlparser::ast::{
     self, Expr as AstExpr, Ident, JoinConstraint, JoinOperator, Query, SelectItem, SetExpr,
@@ -87,18 +86,31 @@ fn row_time(factor: &TableFactor) -> Option<(Clock, AstExpr)> {
 }
 
 fn has_columns(expr: &AstExpr) -> bool {
-    struct Columns;
+    /// How deep in subqueries, whose columns are their own.
+    struct Columns(usize);
     impl Visitor for Columns {
         type Break = ();
 
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.0 += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.0 -= 1;
+            ControlFlow::Continue(())
+        }
+
         fn pre_visit_expr(&mut self, expr: &AstExpr) -> ControlFlow<()> {
             match expr {
-                AstExpr::Identifier(_) | AstExpr::CompoundIdentifier(_) => ControlFlow::Break(()),
+                AstExpr::Identifier(_) | AstExpr::CompoundIdentifier(_) if self.0 == 0 => {
+                    ControlFlow::Break(())
+                }
                 _ => ControlFlow::Continue(()),
             }
         }
     }
-    expr.visit(&mut Columns).is_break()
+    expr.visit(&mut Columns(0)).is_break()
 }
 
 fn lateral(factor: &mut TableFactor, clock: Clock, time: AstExpr) -> Result<TableFactor, SqlError> {
@@ -194,7 +206,7 @@ pub fn place(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// nothing, and may have a time in the future.
 fn filter_first(plan: LogicalPlan) -> Result<LogicalPlan> {
     let above_join = |node: &LogicalPlan| match node {
-        LogicalPlan::Filter(filter) => joined(&filter.input).is_some(),
+        LogicalPlan::Filter(filter) => side(&filter.input).is_some(),
         _ => false,
     };
     super::map_marked(plan, &above_join, &mut |node| match node {
@@ -206,35 +218,43 @@ fn filter_first(plan: LogicalPlan) -> Result<LogicalPlan> {
     })
 }
 
-fn joined(plan: &LogicalPlan) -> Option<&PointInTimeJoin> {
+/// The left side of a point-in-time join, or of a join that has one below its left side.
+fn side(plan: &LogicalPlan) -> Option<&Arc<LogicalPlan>> {
     match plan {
-        LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
+        LogicalPlan::Extension(extension) => {
+            let join: Option<&PointInTimeJoin> = extension.node.as_any().downcast_ref();
+            join.map(|join| &join.left)
+        }
+        LogicalPlan::Join(join) if matches!(join.join_type, JoinType::Inner | JoinType::Left) => {
+            side(&join.left).map(|_| &join.left)
+        }
         _ => None,
     }
 }
 
 fn filtered(plan: LogicalPlan, conjuncts: Vec<Expr>) -> Result<LogicalPlan> {
-    let (mut first, mut rest) = (Vec::new(), conjuncts);
-    let mut below = None;
-    if let Some(join) = joined(&plan) {
-        let left = join.left.schema();
-        let of_left = |expr: &Expr| {
-            expr.column_refs().into_iter().all(|column| left.has_column(column))
-                && refuse_subqueries(expr, "").is_ok()
-        };
-        (first, rest) = rest.into_iter().partition(of_left);
-        below = Some(join.clone());
-    }
-    let plan = match below {
-        Some(join) if !first.is_empty() => {
-            let left = filtered(join.left.as_ref().clone(), first)?;
-            let node = join.with_exprs_and_inputs(join.expressions(), vec![left])?;
-            LogicalPlan::Extension(Extension { node: Arc::new(node) })
-        }
-        _ => plan,
+    let Some(left) = side(&plan) else { return with_filter(plan, conjuncts) };
+    let of_left = |expr: &Expr| {
+        let columns = expr.column_refs();
+        !columns.is_empty()
+            && columns.into_iter().all(|column| left.schema().has_column(column))
+            && refuse_subqueries(expr, "").is_ok()
     };
-    match conjunction(rest) {
-        Some(rest) => LogicalPlanBuilder::from(plan).filter(rest)?.build(),
+    let (first, rest): (Vec<Expr>, Vec<Expr>) = conjuncts.into_iter().partition(of_left);
+    if first.is_empty() {
+        return with_filter(plan, rest);
+    }
+    let left = filtered(left.as_ref().clone(), first)?;
+    let plan = match plan {
+        LogicalPlan::Join(join) => LogicalPlan::Join(Join { left: Arc::new(left), ..join }),
+        plan => plan.with_new_exprs(plan.expressions(), vec![left])?,
+    };
+    with_filter(plan, rest)
+}
+
+fn with_filter(plan: LogicalPlan, conjuncts: Vec<Expr>) -> Result<LogicalPlan> {
+    match conjunction(conjuncts) {
+        Some(predicate) => LogicalPlanBuilder::from(plan).filter(predicate)?.build(),
         None => Ok(plan),
     }
 }

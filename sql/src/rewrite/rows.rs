@@ -1,10 +1,12 @@
 //! Row expressions, column by column: `(a, b) = (c, d)`, `(a, b) IN (…)`.
 
+use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
-    self, BinaryOperator, Expr, Ident, Query, SelectItem, SetExpr, TableAlias, TableFactor,
+    self, BinaryOperator, Expr, Ident, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
+    Value,
 };
 
-use super::ast::{binary, empty_query, not, number, take};
+use super::ast::{binary, call, empty_query, not, number, take};
 use crate::error::SqlError;
 
 /// `(a, b) = (c, d)` column by column; only (in)equality, whose meaning is a conjunction.
@@ -30,6 +32,18 @@ pub fn compare_rows(
             Err(SqlError::unsupported(format!("operator {other} between rows is not supported")))
         }
     }
+}
+
+/// `(a, b) OVERLAPS (c, d)`.
+pub fn overlaps(left: Vec<Expr>, right: Vec<Expr>) -> Result<Expr, SqlError> {
+    for (row, side) in [(&left, "left"), (&right, "right")] {
+        if row.len() != 2 {
+            let message =
+                format!("wrong number of parameters on {side} side of OVERLAPS expression");
+            return Err(SqlError::syntax(message));
+        }
+    }
+    Ok(call("overlaps", left.into_iter().chain(right).collect()))
 }
 
 /// `a < c OR (a = c AND (b, …) < (d, …))`.
@@ -66,30 +80,81 @@ pub fn rows_in_list(left: &mut Expr, list: Vec<Expr>, negated: bool) -> Result<E
     Ok(if negated { not(any) } else { Expr::Nested(Box::new(any)) })
 }
 
-/// `(a, b) IN (SELECT …)` as EXISTS over the query with names for its columns.
-pub fn row_in_subquery(left: &mut Expr, subquery: &mut Box<Query>) -> Result<Expr, SqlError> {
-    let Expr::Tuple(row) = take(left) else {
-        return Err(SqlError::internal("not a row expression"));
-    };
-    let name = |n: usize| Ident::with_quote('"', format!("\u{2}row{n}"));
-    let columns = (0..row.len())
-        .map(|n| ast::TableAliasColumnDef { name: name(n), data_type: None })
-        .collect();
-    let alias =
-        TableAlias { explicit: true, name: Ident::with_quote('"', "\u{2}rows"), columns, at: None };
-    let names = (0..row.len()).map(|n| Expr::Identifier(name(n))).collect();
-    let condition = compare_rows(row, &BinaryOperator::Eq, names)?;
-    let relation = TableFactor::Derived {
-        lateral: false,
-        subquery: std::mem::replace(subquery, empty_query()),
-        alias: Some(alias),
-        sample: None,
-    };
-    let mut exists = empty_query();
-    if let SetExpr::Select(select) = exists.body.as_mut() {
-        select.projection = vec![SelectItem::UnnamedExpr(number(1))];
-        select.from = vec![ast::TableWithJoins { relation, joins: vec![] }];
-        select.selection = Some(condition);
+/// Row memberships that are conditions of WHERE: as EXISTS or its negation, which are joins.
+pub fn in_where(select: &mut Select) -> Result<(), SqlError> {
+    select.selection.iter_mut().try_for_each(in_conjunct)
+}
+
+fn in_conjunct(expr: &mut Expr) -> Result<(), SqlError> {
+    match expr {
+        Expr::Nested(inner) => in_conjunct(inner),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            in_conjunct(left)?;
+            in_conjunct(right)
+        }
+        Expr::InSubquery { expr: left, subquery, negated } if matches!(**left, Expr::Tuple(_)) => {
+            let rows = Rows::new(left, std::mem::replace(subquery, empty_query()))?;
+            let negated = *negated;
+            *expr = match negated {
+                false => rows.exists(rows.equal.clone()),
+                true => not(rows.exists(Expr::IsNotFalse(Box::new(rows.equal.clone())))),
+            };
+            Ok(())
+        }
+        _ => Ok(()),
     }
-    Ok(Expr::Exists { subquery: exists, negated: false })
+}
+
+/// `(a, b) IN (SELECT …)`: true if some row is equal, else unknown if that is unknown of some.
+pub fn row_in_subquery(left: &mut Expr, subquery: &mut Box<Query>) -> Result<Expr, SqlError> {
+    let rows = Rows::new(left, std::mem::replace(subquery, empty_query()))?;
+    let equal = rows.exists(rows.equal.clone());
+    let unknown = rows.exists(Expr::IsNull(Box::new(rows.equal.clone())));
+    let when =
+        |condition: Expr, value: Value| ast::CaseWhen { condition, result: Expr::value(value) };
+    let unknown = when(unknown, Value::Null);
+    Ok(Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![when(equal, Value::Boolean(true)), unknown],
+        else_result: Some(Box::new(Expr::value(Value::Boolean(false)))),
+    })
+}
+
+/// The rows of a subquery with names for its columns.
+struct Rows {
+    relation: TableFactor,
+    /// A row that is sought against one of them.
+    equal: Expr,
+}
+
+impl Rows {
+    fn new(left: &mut Expr, subquery: Box<Query>) -> Result<Self, SqlError> {
+        let Expr::Tuple(row) = take(left) else {
+            return Err(SqlError::internal("not a row expression"));
+        };
+        let name = |n: usize| Ident::with_quote('"', format!("\u{2}row{n}"));
+        let columns = (0..row.len())
+            .map(|n| ast::TableAliasColumnDef { name: name(n), data_type: None })
+            .collect();
+        let alias = Ident::with_quote('"', "\u{2}rows");
+        let alias = Some(TableAlias { explicit: true, name: alias, columns, at: None });
+        let names = (0..row.len()).map(|n| Expr::Identifier(name(n))).collect();
+        let equal = compare_rows(row, &BinaryOperator::Eq, names)?;
+        let relation = TableFactor::Derived { lateral: false, subquery, alias, sample: None };
+        Ok(Rows { relation, equal })
+    }
+
+    /// Whether there is a row for which a condition is true.
+    fn exists(&self, condition: Expr) -> Expr {
+        let mut exists = empty_query();
+        if let SetExpr::Select(select) = exists.body.as_mut() {
+            let relation = self.relation.clone();
+            select.projection = vec![SelectItem::UnnamedExpr(number(1))];
+            select.from = vec![ast::TableWithJoins { relation, joins: vec![] }];
+            select.selection = Some(condition);
+        }
+        Expr::Exists { subquery: exists, negated: false }
+    }
 }

@@ -5,7 +5,9 @@
 //! their end; a row is in each window that holds its time, one without a time in none. A session is
 //! one of rows equal in the further columns.
 
-use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Ident, TableAlias, TableFactor};
+use sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, TableAlias, TableFactor,
+};
 use sqlparser::parser::Parser;
 
 use crate::error::SqlError;
@@ -57,9 +59,22 @@ fn column(expr: &Expr) -> Result<String, SqlError> {
     let name = match expr {
         Expr::Identifier(name) => Some(name),
         Expr::CompoundIdentifier(names) => names.last(),
+        Expr::Function(function) => return described(function),
         _ => None,
     };
     name.map(ToString::to_string).ok_or_else(|| SqlError::syntax(format!("{expr} is no column")))
+}
+
+/// `DESCRIPTOR(column)`, as SQL:2016 spells it.
+fn described(function: &Function) -> Result<String, SqlError> {
+    if let FunctionArguments::List(list) = &function.args
+        && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr @ Expr::Identifier(_)))] =
+            list.args.as_slice()
+        && function.name.to_string().eq_ignore_ascii_case("descriptor")
+    {
+        return column(expr);
+    }
+    Err(SqlError::syntax(format!("{function} is no column")))
 }
 
 fn tumble(relation: &Expr, time: &str, size: &Expr) -> String {

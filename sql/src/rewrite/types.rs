@@ -7,7 +7,7 @@
 
 use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{DFSchema, NullEquality, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Between, Case, Cast, InList, InSubquery};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
@@ -30,6 +30,9 @@ pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
         let node = match node {
             LogicalPlan::Union(union) => LogicalPlan::Union(common_type::unite_union(union)?),
+            LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull => {
+                LogicalPlan::Join(common_type::unite_sides(join)?)
+            }
             node => node,
         };
         let node = super::map_node(node, &mut |expr, schema| {

@@ -4,11 +4,58 @@
 //! a float. `SqlToRel` casts every cell to a type of its own choice as it plans, so this is done
 //! before, as far as the text says the types.
 
-use sqlparser::ast::{DataType, ExactNumberInfo, Expr, SetExpr, UnaryOperator, Value, Values};
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    DataType, ExactNumberInfo, Expr, Ident, SelectItem, SetExpr, SetOperator, SetQuantifier,
+    UnaryOperator, Value, Values, visit_expressions,
+};
 use tidemark_catalog::PgType;
 
-use super::ast::{cast_to, take};
+use super::ast::{cast_to, empty_query, take};
 use super::literal;
+
+/// VALUES with subqueries in them, which `SqlToRel` has no place for: a UNION ALL of its rows.
+pub fn without_subqueries(body: &mut SetExpr) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            without_subqueries(left);
+            without_subqueries(right);
+        }
+        SetExpr::Values(values) if has_subquery(values) => {
+            let rows =
+                std::mem::take(&mut values.rows).into_iter().map(|row| selected(row.content));
+            let union = |left: SetExpr, right: SetExpr| SetExpr::SetOperation {
+                op: SetOperator::Union,
+                set_quantifier: SetQuantifier::All,
+                left: Box::new(left),
+                right: Box::new(right),
+            };
+            *body = rows.reduce(union).expect("a row with a subquery");
+        }
+        _ => {}
+    }
+}
+
+fn has_subquery(values: &Values) -> bool {
+    let found = visit_expressions(values, |expr| match expr {
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+fn selected(row: Vec<Expr>) -> SetExpr {
+    let item = |(n, expr): (usize, Expr)| SelectItem::ExprWithAlias {
+        expr,
+        alias: Ident::with_quote('"', format!("column{}", n + 1)),
+    };
+    let mut query = empty_query();
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = row.into_iter().enumerate().map(item).collect();
+    }
+    *query.body
+}
 
 /// Aligns the columns of every VALUES of a query's body.
 pub fn align(body: &mut SetExpr) {

@@ -9,7 +9,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use tidemark_catalog::{CommitTime, ObjectId, VersionSelection};
+use tidemark_catalog::{CommitTime, VersionSelection};
 use tidemark_engine::Timestamp;
 
 use crate::context::PlanContext;
@@ -17,7 +17,7 @@ use crate::error::{SqlError, state};
 use crate::maintain::{Replayed, explain_plan, plan_replayed};
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
-use crate::time_join::{Bound, Past, PointInTimeJoin, Replay, ReplayedSpan};
+use crate::time_join::{Bound, Clock, Past, PointInTimeJoin, Replay, ReplayedSpan};
 use crate::version;
 
 /// The join with what it replays, for a statement that reads at `at`.
@@ -27,12 +27,12 @@ pub fn bind(
     join: &PointInTimeJoin,
     at: Timestamp,
 ) -> Result<PointInTimeJoin> {
-    let (name, id, version) = join.relation()?;
+    let (name, id, _) = join.relation()?;
     let name = name.table().to_owned();
     let equalities = join.equalities();
     let keys: Vec<Expr> = equalities.iter().map(|(_, _, key)| key.clone()).collect();
     let mut spans = Vec::new();
-    for (which, from, until) in definitions(ctx, id, version, at)? {
+    for (which, from, until) in definitions(ctx, join, at)? {
         let relation = at_version(ctx, state, join, which);
         let planned = relation.map_err(SqlError::from).and_then(|relation| {
             let options = Arc::clone(state.config_options());
@@ -60,7 +60,12 @@ pub fn bind(
     }
     let mut place = 0..;
     bound.conditions.retain(|_| !place.next().is_some_and(|place| taken.contains(&place)));
-    let history = Past(Arc::clone(&ctx.engine));
+    let history = Past {
+        engine: Arc::clone(&ctx.engine),
+        catalog: Arc::clone(&ctx.catalog),
+        clock: join.clock,
+        known: at,
+    };
     let replay = Replay {
         spans,
         keys: by_key,
@@ -68,7 +73,6 @@ pub fn bind(
         at,
         name,
         object: id,
-        catalog: Arc::clone(&ctx.catalog),
         tell: ctx.tell.clone(),
         shown,
     };
@@ -76,14 +80,18 @@ pub fn bind(
     Ok(bound)
 }
 
-/// The versions of a relation up to `at`, each with the first of its times and the first after it.
+/// The versions of a relation up to `at`, by event time the newest alone, each with the first of its
+/// times and the first after it.
 fn definitions(
     ctx: &PlanContext,
-    id: ObjectId,
-    version: Option<VersionSelection>,
+    join: &PointInTimeJoin,
     at: Timestamp,
 ) -> Result<Vec<(VersionSelection, u64, u64)>> {
-    let in_force = version.unwrap_or(VersionSelection::InForce(CommitTime(0)));
+    let (_, id, version) = join.relation()?;
+    let in_force = version.unwrap_or(match join.clock {
+        Clock::System => VersionSelection::InForce(CommitTime(0)),
+        Clock::Event => VersionSelection::Current,
+    });
     if ctx.catalog.get(id).is_some_and(|object| object.view().is_none()) {
         return Ok(vec![(in_force, 0, u64::MAX)]);
     }

@@ -6,6 +6,7 @@
 //!          snapshot, and replayed over the tables' past
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -189,6 +190,11 @@ impl UserDefinedLogicalNodeCore for PointInTimeJoin {
     fn expressions(&self) -> Vec<Expr> {
         let own = std::iter::once(&self.time).chain(&self.keys).chain(&self.conditions);
         own.cloned().collect()
+    }
+
+    /// What is asked of the left side alone may be asked first.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        self.right.schema().fields().iter().map(|field| field.name().clone()).collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,8 @@
 //! What executes a [`PointInTimeJoin`]: times and keys of the left rows as requests to the replay,
 //! and what it answers beside them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::{
@@ -12,7 +12,7 @@ use arrow::array::{
 use arrow::compute::{concat_batches, filter_record_batch, take};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::DFSchema;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::PhysicalExpr;
@@ -20,9 +20,11 @@ use tidemark_catalog::{CommitTime, VersionSelection};
 use tidemark_engine::Timestamp;
 use tidemark_engine::batch::evaluate;
 use tidemark_engine::plan::{ConstantPlan, Plan, ProjectPlan};
+use tidemark_engine::replay::{Watch, point_in_time};
 
+use super::Clock;
 use super::point_in_time::{Bound, PointInTimeJoin};
-use super::replay::{Replay, point_in_time};
+use super::replay::Replay;
 use super::whole::Whole;
 use crate::error::{Notice, SqlError, state};
 use crate::maintain::{Replayed, ReplayedColumns};
@@ -73,17 +75,35 @@ impl Probing {
 /// Says every few seconds how far a replay is.
 struct Reporter<'a> {
     replay: &'a Replay,
-    last: Instant,
+    rows: usize,
+    /// The first and the last time that is asked for.
+    first: u64,
+    last: u64,
+    said: Mutex<Instant>,
 }
 
-impl Reporter<'_> {
-    fn report(&mut self, done: f64, rows: usize) {
-        if self.last.elapsed() < PROGRESS_INTERVAL {
+impl<'a> Reporter<'a> {
+    fn new(replay: &'a Replay, times: &[Option<u64>]) -> Self {
+        let known = || times.iter().copied().flatten();
+        Reporter {
+            replay,
+            rows: known().count(),
+            first: known().min().unwrap_or(0),
+            last: known().max().unwrap_or(0),
+            said: Mutex::new(Instant::now()),
+        }
+    }
+
+    fn report(&self, time: Timestamp) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.elapsed() < PROGRESS_INTERVAL {
             return;
         }
-        self.last = Instant::now();
-        let name = &self.replay.name;
-        let message = format!("replaying \"{name}\" for {rows} rows: {:.0} % done", done * 100.0);
+        *said = Instant::now();
+        let done = time.0.clamp(self.first, self.last) - self.first;
+        let share = done as f64 / (self.last - self.first).max(1) as f64;
+        let (name, rows) = (&self.replay.name, self.rows);
+        let message = format!("replaying \"{name}\" for {rows} rows: {:.0} % done", share * 100.0);
         self.replay.tell.tell(Notice::new(message));
     }
 }
@@ -134,18 +154,48 @@ impl Probing {
         times: &[Option<u64>],
         cancelled: &AtomicBool,
     ) -> Result<Vec<(UInt64Array, RecordBatch)>> {
+        self.check_kept(replayed, times)?;
         let column = |key: &usize| replayed.keys[*key].expect("only such keys are looked for");
         let columns: Vec<usize> = self.replay.keys.iter().map(column).collect();
         let cancelled = || cancelled.load(Ordering::Relaxed);
-        let mut reporter = Reporter { replay: &self.replay, last: Instant::now() };
-        let mut progress = |done| reporter.report(done, times.len());
+        let reporter = Reporter::new(&self.replay, times);
+        let watch = Watch { cancelled: &cancelled, progress: &|time| reporter.report(time) };
         let (plan, past) = (&replayed.plan, &self.replay.history);
-        point_in_time(plan, past, &columns, keys, times, &cancelled, &mut progress)
+        let found = point_in_time(plan, past, &columns, keys, times, watch);
+        found.map_err(|cancelled| DataFusionError::External(Box::new(cancelled)))
+    }
+
+    /// 22023 for times that a table existed at but whose rows of then are not kept.
+    fn check_kept(&self, replayed: &Replayed, times: &[Option<u64>]) -> Result<()> {
+        let replay = &self.replay;
+        for table in replayed.plan.reads() {
+            let Some((oldest, created)) = replay.kept(table) else { continue };
+            let gone = |time: &u64| created.0 <= *time && *time < oldest.0;
+            let gone = times.iter().copied().flatten().filter(gone);
+            let (count, example) = gone.fold((0, u64::MAX), |(n, first), t| (n + 1, first.min(t)));
+            if count > 0 {
+                let (name, of) = (&replay.name, replay.table_name(table));
+                let message = format!("relation \"{name}\" cannot be read at a time so far back");
+                return Err(SqlError::new(state::INVALID_PARAMETER_VALUE, message)
+                    .with_detail(format!(
+                        "{count} rows have one, such as {}; the past of table \"{of}\" is kept \
+                         from {} on.",
+                        shown(example as i64),
+                        shown(oldest.0 as i64)
+                    ))
+                    .into());
+            }
+        }
+        Ok(())
     }
 
     /// Says what is special about reading the relation at these times.
     fn tell_of(&self, times: &[Option<u64>]) {
-        let Replay { catalog, object, tell, .. } = self.replay.as_ref();
+        let Replay { history, object, tell, .. } = self.replay.as_ref();
+        if history.clock == Clock::Event {
+            return;
+        }
+        let catalog = &history.catalog;
         let known = || times.iter().copied().flatten();
         let (Some(from), Some(to)) = (known().min(), known().max()) else { return };
         let (from, to) = (CommitTime(from), CommitTime(to));

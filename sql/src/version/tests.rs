@@ -24,6 +24,7 @@ fn view(sql: &str, columns: &[&str], name: &str, reads: ObjectId, width: usize) 
         sql: sql.to_owned(),
         columns: columns.iter().map(|name| Column::new(name, PgType::Int4)).collect(),
         depends_on: vec![reads],
+        append_only: false,
         key: None,
         functions: vec![],
         version: 0,
@@ -43,7 +44,13 @@ fn object(id: ObjectId, name: &str, kind: ObjectKind) -> Object {
 /// columns, again since 50.
 fn fixture() -> Fixture {
     let columns = vec![Column::new("a", PgType::Int4), Column::new("b", PgType::Int4)];
-    let t = Table { columns, primary_key: vec![], primary_key_name: None, append_only: false };
+    let t = Table {
+        columns,
+        primary_key: vec![],
+        primary_key_name: None,
+        append_only: false,
+        event_time: None,
+    };
     let v1 = ObjectKind::MaterializedView(view("SELECT a FROM t", &["a"], "t", T, 2));
     let v2 = view("SELECT a + b AS a, b FROM t", &["a", "b"], "t", T, 2);
     let v2 = ObjectKind::MaterializedView(View { collection: Some(ObjectId(4)), ..v2 });
@@ -118,24 +125,26 @@ fn a_closure_is_what_everything_below_was() {
         W,
         &[first, at(49), at(5)],
         expect![[r#"
-        Projection: v.a AS a
-          Projection: v.a
-            SubqueryAlias: v
-              Projection: t.a AS a
-                Projection: t.a
-                  TableScan: t"#]],
+            Projection: v.a AS a
+              Projection: v.a
+                SubqueryAlias: v
+                  PlainView
+                    Projection: t.a AS a
+                      Projection: t.a
+                        TableScan: t"#]],
     );
     fixture.expanded(
         W,
         &[second, at(50), VersionSelection::Current],
         expect![[r#"
-        Projection: v.a AS a
-          Projection: v.a
-            SubqueryAlias: v
-              Projection: a
-                Projection: a AS a, t.b AS b
-                  Projection: t.a + t.b AS a, t.b
-                    TableScan: t"#]],
+            Projection: v.a AS a
+              Projection: v.a
+                SubqueryAlias: v
+                  Projection: a
+                    PlainView
+                      Projection: a AS a, t.b AS b
+                        Projection: t.a + t.b AS a, t.b
+                          TableScan: t"#]],
     );
     fixture.expanded(
         W,

@@ -3,22 +3,26 @@
 //! Law: a chain holds the rows of its key that are there, each once, with its multiplicity. A row
 //! leaves its chain when that falls to 0; its id and bytes stay until [`Side::release`], because
 //! what the step emits may still be decoded from them.
+//!
+//! A row is held as the id of its key and what the key doesn't tell: the columns of the key stand
+//! in the index of keys alone, but for floats, of which a key knows no −0.
+
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 
 use super::alone::Alone;
 use crate::aggregate::columns_at;
 use crate::operator::StateSize;
 use crate::state::key_index::{KeyCodec, Keys};
 use crate::state::row_set::RowSet;
-use crate::updates::Updates;
+use crate::updates::{Updates, batch_of};
 
 pub(super) const NONE: u32 = u32::MAX;
 
 /// A row of one side: its multiplicity, and its place in the chain of its key.
 struct Link {
-    key: u32,
     count: i64,
     previous: u32,
     next: u32,
@@ -30,9 +34,16 @@ pub(super) struct Side {
     /// Key columns whose NULL meets nothing.
     strict_keys: Vec<usize>,
     pub schema: SchemaRef,
+    /// Where each column is.
+    places: Vec<Stored>,
+    /// The columns that are held with the row.
+    rest: Vec<usize>,
+    rest_schema: SchemaRef,
     /// Whether its rows are kept; otherwise only totals are.
     pub keep: bool,
     rows: RowSet<Link>,
+    /// The bytes of a row on its way in.
+    row: Vec<u8>,
     /// The first row of each key id's chain.
     heads: Vec<u32>,
     /// Unlinked in this step, released at its end.
@@ -46,6 +57,18 @@ pub(super) struct Side {
     /// Of a side whose rows stand in the output by themselves.
     pub alone: Option<Alone>,
 }
+
+/// Where a column of a row is held.
+#[derive(Clone, Copy)]
+enum Stored {
+    /// It is the column of the key with this number.
+    Key(usize),
+    /// It is the column with this number of those held with the row.
+    Rest(usize),
+}
+
+/// The width of a key's id, which stands before a row.
+const KEY_BYTES: usize = size_of::<u32>();
 
 /// One side's updates in order of time, encoded.
 pub(super) struct SideInput {
@@ -61,12 +84,28 @@ impl Side {
     /// An empty side that keeps its rows and nothing else.
     pub fn new(schema: SchemaRef, keys: &[usize], null_equal: &[bool]) -> Self {
         let strict = keys.iter().zip(null_equal).filter(|(_, null_equal)| !**null_equal);
+        let (mut places, mut rest) = (Vec::new(), Vec::new());
+        for (column, field) in schema.fields().iter().enumerate() {
+            let key = keys.iter().position(|&key| key == column);
+            places.push(match key.filter(|_| comes_back(field.data_type())) {
+                Some(key) => Stored::Key(key),
+                None => {
+                    rest.push(column);
+                    Stored::Rest(rest.len() - 1)
+                }
+            });
+        }
+        let rest_schema = Arc::new(schema.project(&rest).expect("its own columns"));
         Side {
             keys: keys.to_vec(),
             strict_keys: strict.map(|(&key, _)| key).collect(),
             keep: true,
-            rows: RowSet::new(&schema),
+            rows: RowSet::prefixed(&rest_schema, KEY_BYTES),
+            row: Vec::new(),
             schema,
+            places,
+            rest,
+            rest_schema,
             heads: Vec::new(),
             released: Vec::new(),
             total: false,
@@ -88,7 +127,10 @@ impl Side {
         SideInput {
             keys: codec.encode(&columns_at(&updates.data, &self.keys), rows),
             null_key: null_keys(&columns_at(&updates.data, &self.strict_keys), rows),
-            rows: self.keep.then(|| self.rows.encode(&updates.data)),
+            rows: self.keep.then(|| {
+                let rest = columns_at(&updates.data, &self.rest);
+                self.rows.encode(&batch_of(self.rest_schema.clone(), rest, rows))
+            }),
             updates,
         }
     }
@@ -148,8 +190,12 @@ impl Side {
 
     /// The row's id, and whether it was not there before.
     pub fn add(&mut self, key: u32, row: (u64, &[u8]), diff: i64) -> (u32, bool) {
-        let link = || Link { key, count: 0, previous: NONE, next: NONE };
-        let (id, new) = self.rows.get_or_insert(row, link);
+        let link = || Link { count: 0, previous: NONE, next: NONE };
+        self.row.clear();
+        self.row.extend_from_slice(&key.to_le_bytes());
+        self.row.extend_from_slice(row.1);
+        let hash = row.0 ^ u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let (id, new) = self.rows.get_or_insert((hash, &self.row), link);
         if new {
             let head = std::mem::replace(&mut self.heads[key as usize], id);
             self.rows.get_mut(id).next = head;
@@ -166,9 +212,12 @@ impl Side {
     }
 
     fn remove(&mut self, id: u32) {
-        let &Link { key, previous, next, .. } = self.rows.get(id);
+        let &Link { previous, next, .. } = self.rows.get(id);
         match previous {
-            NONE => self.heads[key as usize] = next,
+            NONE => {
+                let key = self.key_of(id) as usize;
+                self.heads[key] = next;
+            }
             _ => self.rows.get_mut(previous).next = next,
         }
         if next != NONE {
@@ -183,17 +232,42 @@ impl Side {
         self.rows.get(row).count
     }
 
-    /// The rows of `ids`, none of them released.
-    pub fn rows_of(&self, ids: &[u32]) -> RecordBatch {
-        self.rows.rows(ids, &self.schema)
+    /// The id of a row's key.
+    pub fn key_of(&self, row: u32) -> u32 {
+        u32::from_le_bytes(self.rows.prefix(row).try_into().expect("four bytes"))
+    }
+
+    /// The rows of `ids`, none of them released; `key` gives a column of their keys.
+    pub fn rows_of(&self, ids: &[u32], key: impl Fn(usize) -> ArrayRef) -> RecordBatch {
+        let rest = self.rows.rows(ids, &self.rest_schema);
+        let columns = self.places.iter().map(|place| match place {
+            Stored::Key(number) => key(*number),
+            Stored::Rest(number) => rest.column(*number).clone(),
+        });
+        batch_of(self.schema.clone(), columns.collect(), ids.len())
+    }
+
+    /// Whether rows are held without some column of the key.
+    pub fn tells_less(&self) -> bool {
+        self.rest.len() < self.places.len()
+    }
+
+    /// The column of a batch that is the key's with this number.
+    pub fn key_column(&self, batch: &RecordBatch, number: usize) -> ArrayRef {
+        batch.column(self.keys[number]).clone()
     }
 
     /// Gives back the rows that the step removed, and adds their keys to `keys`.
     pub fn release(&mut self, keys: &mut Vec<u32>) {
         let released = std::mem::take(&mut self.released);
-        keys.extend(released.iter().map(|&row| self.rows.get(row).key));
+        keys.extend(released.iter().map(|&row| self.key_of(row)));
         self.rows.release(released);
     }
+}
+
+/// Whether a value comes back from a key as it went in.
+fn comes_back(ty: &DataType) -> bool {
+    !ty.is_floating() && !ty.is_nested()
 }
 
 /// Whether any of the columns of a row is NULL.

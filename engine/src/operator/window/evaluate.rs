@@ -10,10 +10,11 @@ use arrow::array::{
 use arrow::compute::{cast, interleave, take};
 use arrow::datatypes::{DataType, SchemaRef};
 
-use super::call::{Call, Pick, Shift};
+use super::call::{Call, Extremum, Pick, Shift};
 use crate::aggregate::Swept;
 use crate::operator::StepContext;
 use crate::state::consolidate::consolidate;
+use crate::state::key_index::normalize_floats;
 use crate::state::order_tree::NONE;
 use crate::state::sorted_rows::SortedRows;
 use crate::time::Timestamp;
@@ -247,6 +248,10 @@ fn column_of(call: &Call, notes: &Notes, slots: &Slots, swept: Option<&Swept>) -
         Call::PercentRank | Call::CumeDist => Arc::new(Float64Array::from(notes.fractions.clone())),
         Call::Shift(Shift { value, default, .. }) => {
             sources(&notes.sources, slots, *value, *default)
+        }
+        Call::Extreme(Extremum { value, normalized, .. }) => {
+            let column = sources(&notes.sources, slots, *value, *value);
+            if *normalized { normalize_floats(&column) } else { column }
         }
         Call::Pick(Pick { value, .. }) => sources(&notes.sources, slots, *value, *value),
         Call::Whole(_) | Call::Sliding { .. } => {

@@ -4,12 +4,13 @@
 //! aggregate's frame. [`super::evaluate`] makes columns of them.
 
 use super::Exclude;
-use super::call::{Call, Pick, Shift, Which};
+use super::call::{Call, Extremum, Pick, Shift, Which};
 use super::evaluate::{Evaluation, Found, Source};
 use super::frame::{Interval, Peers, Spot};
+use super::places::{FirstBucket, first_bucket};
 use super::sliding::units_of;
 use super::trailer::{is_null, number};
-use crate::state::order_tree::{NONE, OrderTree, Place};
+use crate::state::order_tree::{NONE, OrderTree, Place, least};
 use crate::state::sorted_rows::SortedRows;
 
 /// Rows of a partition, by key, first and last; `None`: from the start, to the end.
@@ -26,8 +27,39 @@ pub(super) struct Partition<'a> {
     pub number: usize,
 }
 
-/// The bucket that ntile begins with: where, and how many there are.
-type FirstBucket = Option<(i64, i64)>;
+/// Collects intervals of a partition as it stands as spans of rows.
+pub(super) struct Intervals<'a> {
+    rows: &'a SortedRows,
+    root: u32,
+    spans: &'a mut Vec<Span>,
+    /// Whether one of them was all of it.
+    whole: bool,
+}
+
+impl<'a> Intervals<'a> {
+    pub fn new(rows: &'a SortedRows, partition: u32, spans: &'a mut Vec<Span>) -> Self {
+        Intervals { rows, root: rows.root(partition), spans, whole: false }
+    }
+
+    pub fn add(&mut self, (start, end): Interval) {
+        let tree = &self.rows.tree;
+        let total = tree.total(self.root);
+        // Frames may reach beyond the partition.
+        let (start, end) = (start.max(0), end.min(total));
+        if start >= end {
+            return;
+        }
+        self.whole |= (start, end) == (0, total);
+        let first = (start > 0).then(|| tree.select(self.root, start).node);
+        let last = (end < total).then(|| tree.select(self.root, end - 1).node);
+        self.spans.push((first, last));
+    }
+
+    /// `None` if that was all of the partition.
+    pub fn ended(self) -> Option<()> {
+        (!self.whole).then_some(())
+    }
+}
 
 /// What is known of a call from the rows before.
 #[derive(Clone, Copy, Default)]
@@ -57,7 +89,7 @@ impl Partition<'_> {
         let mut known = vec![Known::default(); calls.len()];
         for (call, known) in calls.iter_mut().zip(&mut known) {
             if let Call::Ntile { buckets } = call {
-                known.bucket = self.first_bucket(*buckets);
+                known.bucket = first_bucket(self.rows, root, *buckets);
             }
             if let Call::Sliding { sliding, .. } = call {
                 sliding.begin(tree, root, self.id);
@@ -96,7 +128,7 @@ impl Partition<'_> {
         }
         for call in calls.iter_mut() {
             if let Call::Sliding { sliding, .. } = call {
-                sliding.end(self.id);
+                sliding.end(tree, root, self.id);
             }
         }
     }
@@ -150,8 +182,12 @@ impl Partition<'_> {
                 Call::Ntile { .. } => bucket(spot, known.bucket).map(Found::Number),
                 Call::Shift(shift) => Ok(Found::Source(self.shift(shift, spot))),
                 Call::Pick(pick) => self.pick(pick, known, spot).map(Found::Source),
+                Call::Extreme(extremum) => {
+                    let parts = extremum.frame.parts(known.frame, spot);
+                    Ok(Found::Source(self.least(extremum, &parts)))
+                }
                 Call::Whole(_) => Ok(Found::Value(self.side, self.number)),
-                Call::Sliding { frame, sliding } => {
+                Call::Sliding { frame, sliding, .. } => {
                     let parts = frame.parts(known.frame, spot);
                     Ok(Found::Value(1, sliding.go(self.tree(), self.root(), &parts) as usize))
                 }
@@ -160,18 +196,14 @@ impl Partition<'_> {
         }
     }
 
-    /// The first row with a number of buckets: ntile counts from there, as in Postgres.
-    fn first_bucket(&self, place: usize) -> FirstBucket {
-        let tree = self.tree();
-        let (mut row, mut position) = (tree.select(self.root(), 0).node, 0);
-        while row != NONE {
-            if let Some(buckets) = number(self.rows.trailer(row), place) {
-                return Some((position, buckets));
-            }
-            position += tree.units(row);
-            row = tree.next(row);
+    /// The row whose value the extremum of these parts of a frame is.
+    fn least(&self, extremum: &Extremum, parts: &[Interval]) -> Source {
+        let (measures, number) = (self.rows.measures(), extremum.measure);
+        let best = |&part: &Interval| self.tree().best(self.root(), part, number, measures);
+        match least(parts.iter().map(best), number, measures) {
+            NONE => Source::Null,
+            row => Source::Value(row),
         }
-        None
     }
 
     /// The row that lag or lead looks at.

@@ -1,30 +1,33 @@
 //! Reach: which rows of a partition a change of one of its rows may change.
 //!
-//! Law: let A be all rows that the reaches of a time's changes hold, those of the rows retracted in
-//! the partition as it was before, those of the rows inserted in the partition as it is after; and
-//! the changed rows themselves. A row outside A has the same values before and after.
+//! Law: a row outside the reach of a change, in the partition as it is without it and as it is with
+//! it, has the same values without and with it. Changes are made one after the other, so what lies
+//! outside the reaches of all of them is the same before and after all of them; the changed rows
+//! themselves are within.
 //!
 //! A row's value depends on what lies between it and its source (or the edges of its frame), the
 //! row and the source included. If no changed row lies there before and after, it is the same. So
-//! the reach of a change is the rows between which and their sources it lies.
+//! the reach of a change is the rows between which and their sources it lies. Of these an extremum
+//! is the same for those that see a row which counts as much: the nearest such rows before and
+//! behind the change, where nothing moves the edges of frames, cut its reach off. A row that
+//! excludes the nearest one is looked at.
 
 use super::frame::{Edge, FrameSpec, Interval, Peers};
+use super::places::Counted;
 use super::trailer::is_null;
 use super::{Exclude, FrameUnits};
-use crate::state::order_tree::{NONE, Place};
+use crate::state::order_tree::{Measures, NONE, Place};
 use crate::state::sorted_rows::SortedRows;
 
 /// How far the changes of rows reach, by the kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Reach {
-    /// row_number: the rows behind.
-    Behind,
-    /// rank: the rows behind the peers.
-    BehindPeers,
-    /// dense_rank: the rows behind, where the group of peers was not there.
-    BehindNewPeers,
-    /// ntile, percent_rank, cume_dist: they depend on the number of rows.
-    Everything,
+    /// row_number, rank, dense_rank: by all changes together.
+    Places(Counted),
+    /// percent_rank, cume_dist: likewise, and all of them where the number of rows changes.
+    Share(Counted),
+    /// ntile of the number at this place of the trailer: likewise.
+    Buckets(usize),
     /// lag and lead: the rows whose offset spans it. Offsets are of the call number `call`;
     /// `nulls` is where the trailer says that a row is NULL and doesn't count.
     Shift {
@@ -34,6 +37,14 @@ pub(super) enum Reach {
     },
     /// The rows whose frame has it, or its place.
     Frame(FrameSpec),
+    /// The same of an aggregate for which a row that the trailer says is out doesn't count.
+    Sum(FrameSpec, usize),
+    /// The rows whose frame has it and no row that counts as much by the measure of this number.
+    Extreme(FrameSpec, usize),
+    /// The rows whose frame, with what it excludes, begins with it, or ends; rows that are NULL in
+    /// the trailer don't count.
+    FirstExcept(FrameSpec, Option<usize>),
+    LastExcept(FrameSpec, Option<usize>),
     /// The rows whose frame begins with it, or ends.
     FirstOf(FrameSpec),
     LastOf(FrameSpec),
@@ -44,39 +55,65 @@ pub(super) enum Reach {
 }
 
 /// A partition as it stands, and the changed row in it.
+#[derive(Clone, Copy)]
 pub(super) struct Around<'a> {
     rows: &'a SortedRows,
     root: u32,
     row: u32,
     place: Place,
     units: i64,
+    /// Whether it is there without the change as well, more or less often.
+    stays: bool,
     total: i64,
 }
 
 impl<'a> Around<'a> {
-    pub fn new(rows: &'a SortedRows, partition: u32, row: u32) -> Self {
+    /// The row that a change is of, which is there `units` times on the change's other side.
+    pub fn new(rows: &'a SortedRows, partition: u32, row: u32, units: i64) -> Self {
         let root = rows.root(partition);
         let place = rows.place(partition, row);
         let total = rows.tree.total(root);
-        Around { rows, root, row, place, units: rows.tree.units(row), total }
+        Around { rows, root, row, place, units: rows.tree.units(row), stays: units > 0, total }
     }
 
-    /// The units that a change of the row may change; of an absent row only those that its absence
-    /// changes.
-    pub fn reach(&self, reach: Reach, offsets: &[(i64, i64)]) -> Interval {
-        let (first, behind) = (self.place.units, self.place.units + self.units);
+    /// Finds the units that a change of the row may change where it is there.
+    pub fn reach(&self, reach: Reach, offsets: &[(i64, i64)], found: &mut dyn FnMut(Interval)) {
         if self.units == 0 {
-            return match reach {
-                Reach::BehindNewPeers if self.has_no_peers() => (first, self.total),
-                _ => (0, 0),
-            };
+            return;
         }
+        match reach {
+            Reach::Places(_) | Reach::Share(_) | Reach::Buckets(_) => {}
+            Reach::Sum(frame, is_out) => match self.moved(&frame) {
+                Some(moved) if is_null(self.rows.trailer(self.row), is_out) => found(moved),
+                _ => found(self.within_frame(&frame)),
+            },
+            Reach::Extreme(frame, measure) => {
+                let (tree, measures) = (&self.rows.tree, self.rows.measures());
+                let own = measures.measure(measure, self.row);
+                self.undercut(&frame, !own.is_empty(), found, || {
+                    let before = tree.previous_at_most(self.row, measure, own, measures);
+                    let behind = tree.next_at_most(self.row, measure, own, measures);
+                    [before, behind]
+                });
+            }
+            Reach::FirstExcept(frame, nulls) => {
+                self.undercut(&frame, self.has_value(nulls), found, || {
+                    [self.next_row(nulls, &|row| self.rows.tree.previous(row)), NONE]
+                });
+            }
+            Reach::LastExcept(frame, nulls) => {
+                self.undercut(&frame, self.has_value(nulls), found, || {
+                    [NONE, self.next_row(nulls, &|row| self.rows.tree.next(row))]
+                });
+            }
+            _ => found(self.of_one(reach, offsets)),
+        }
+    }
+
+    fn of_one(&self, reach: Reach, offsets: &[(i64, i64)]) -> Interval {
+        let (first, behind) = (self.place.units, self.place.units + self.units);
         let peers = || Peers::at(&self.rows.tree, self.root, self.place);
         match reach {
-            Reach::Behind => (first, self.total),
-            Reach::BehindPeers => (peers().end, self.total),
-            Reach::BehindNewPeers => (0, 0),
-            Reach::Everything => (0, self.total),
             Reach::Shift { call, lag, nulls } => {
                 let (least, greatest) = offsets[call];
                 // How far ahead and behind rows look here.
@@ -90,18 +127,18 @@ impl<'a> Around<'a> {
             Reach::FirstValueOf(frame, nulls) => {
                 let (start, end) = self.within_frame(&frame);
                 let tree = &self.rows.tree;
-                match self.next_value(nulls, &|row| tree.previous(row)) {
+                match self.next_row(Some(nulls), &|row| tree.previous(row)) {
+                    NONE => (start, end),
                     // Where the value before it is in the frame too, that one is first.
-                    Some(before) => (start.max(before.within_frame(&frame).1), end),
-                    None => (start, end),
+                    before => (start.max(self.beside(before).within_frame(&frame).1), end),
                 }
             }
             Reach::LastValueOf(frame, nulls) => {
                 let (start, end) = self.within_frame(&frame);
                 let tree = &self.rows.tree;
-                match self.next_value(nulls, &|row| tree.next(row)) {
-                    Some(behind) => (start, end.min(behind.within_frame(&frame).0)),
-                    None => (start, end),
+                match self.next_row(Some(nulls), &|row| tree.next(row)) {
+                    NONE => (start, end),
+                    behind => (start, end.min(self.beside(behind).within_frame(&frame).0)),
                 }
             }
             Reach::FirstOf(frame) if frame.start == Edge::Unbounded => match frame.end {
@@ -126,9 +163,89 @@ impl<'a> Around<'a> {
                 Edge::Key(place) => self.last_in_range(place),
                 edge => self.within_hull(frame.units, hull_of(edge), peers()),
             },
+            _ => unreachable!("of several intervals"),
         }
     }
 
+    /// Finds the rows that see this one, but neither of two others that count as much: the nearest
+    /// before and behind it, or [`NONE`]. Only where it `counts`.
+    fn undercut(
+        &self,
+        frame: &FrameSpec,
+        counts: bool,
+        found: &mut dyn FnMut(Interval),
+        others: impl FnOnce() -> [u32; 2],
+    ) {
+        let (start, end) = self.within_frame(frame);
+        let Some(moved) = self.moved(frame) else {
+            return found((start, end));
+        };
+        found(moved);
+        if !counts || self.stays {
+            return;
+        }
+        let (mut from, mut to) = (start, end);
+        let [before, behind] = others();
+        if before != NONE {
+            let before = self.beside(before);
+            from = from.max(before.seen(frame).1);
+            before.excluding(frame.exclude, (start, end), found);
+        }
+        if behind != NONE {
+            let behind = self.beside(behind);
+            to = to.min(behind.seen(frame).0);
+            behind.excluding(frame.exclude, (start, end), found);
+        }
+        found((from, to));
+    }
+
+    /// Finds the rows of an interval that exclude this one.
+    fn excluding(&self, exclude: Exclude, (start, end): Interval, found: &mut dyn FnMut(Interval)) {
+        let (from, to) = match exclude {
+            Exclude::NoOthers => return,
+            Exclude::CurrentRow => (self.place.units, self.place.units + self.units),
+            Exclude::Group | Exclude::Ties => {
+                let peers = Peers::at(&self.rows.tree, self.root, self.place);
+                (peers.start, peers.end)
+            }
+        };
+        found((from.max(start), to.min(end)));
+    }
+
+    /// The rows into or out of whose frame others move when this one comes or goes; `None` where
+    /// that may be all with it in their frame.
+    fn moved(&self, frame: &FrameSpec) -> Option<Interval> {
+        let settled = |edge: Edge| !matches!(edge, Edge::Offset(by) if by != 0);
+        let peers = || Peers::at(&self.rows.tree, self.root, self.place);
+        match (frame.start, frame.end) {
+            (start, end) if settled(start) && settled(end) => Some((0, 0)),
+            (Edge::Unbounded, moving) | (moving, Edge::Unbounded) => {
+                Some(self.within_hull(frame.units, hull_of(moving), peers()))
+            }
+            _ => None,
+        }
+    }
+
+    fn has_value(&self, nulls: Option<usize>) -> bool {
+        nulls.is_none_or(|nulls| !is_null(self.rows.trailer(self.row), nulls))
+    }
+
+    /// From the first row whose frame does not end before this one, up to the first whose frame
+    /// begins behind it.
+    fn seen(&self, frame: &FrameSpec) -> Interval {
+        let peers = Peers::at(&self.rows.tree, self.root, self.place);
+        let by = |edge: Edge| match edge {
+            Edge::Unbounded => None,
+            Edge::Offset(by) => Some(by),
+            Edge::Peers | Edge::Key(_) => Some(0),
+        };
+        match frame.units {
+            FrameUnits::Range => self.within_range(frame, peers),
+            units => self.within_hull(units, (by(frame.start), by(frame.end)), peers),
+        }
+    }
+
+    /// The rows whose frame has it, or between which and their frame it lies.
     fn within_frame(&self, frame: &FrameSpec) -> Interval {
         let peers = Peers::at(&self.rows.tree, self.root, self.place);
         match frame.units {
@@ -137,28 +254,22 @@ impl<'a> Around<'a> {
         }
     }
 
-    /// The next row with a value in one direction.
-    fn next_value(&self, nulls: usize, next: &dyn Fn(u32) -> u32) -> Option<Around<'a>> {
+    /// The next row in one direction, with a value where others don't count; or [`NONE`].
+    fn next_row(&self, nulls: Option<usize>, next: &dyn Fn(u32) -> u32) -> u32 {
         let mut row = next(self.row);
-        while row != NONE && is_null(self.rows.trailer(row), nulls) {
+        while let Some(nulls) = nulls
+            && row != NONE
+            && is_null(self.rows.trailer(row), nulls)
+        {
             row = next(row);
         }
-        let (rows, root, total) = (self.rows, self.root, self.total);
-        let around = |row| {
-            let (place, units) = (rows.tree.place(row), rows.tree.units(row));
-            Around { rows, root, row, place, units, total }
-        };
-        (row != NONE).then(|| around(row))
+        row
     }
 
-    fn has_no_peers(&self) -> bool {
-        let (tree, peer) = (&self.rows.tree, self.rows.peer(self.row));
-        let other = |node: u32| node == NONE || self.rows.peer(node) != peer;
-        let previous = match self.place.units {
-            0 => NONE,
-            units => tree.select(self.root, units - 1).node,
-        };
-        other(previous) && other(self.place.node)
+    /// Another row of the partition, as it is.
+    fn beside(&self, row: u32) -> Around<'a> {
+        let (place, units) = (self.rows.tree.place(row), self.rows.tree.units(row));
+        Around { row, place, units, stays: true, ..*self }
     }
 
     /// The rows that have it within so many rows or groups before and behind them.
@@ -277,7 +388,7 @@ impl Reach {
     /// Of first_value: its frame's first row, unless some don't count.
     pub fn first_of(frame: FrameSpec, nulls: Option<usize>) -> Self {
         match nulls {
-            _ if frame.exclude != Exclude::NoOthers => Reach::Frame(frame),
+            _ if frame.exclude != Exclude::NoOthers => Reach::FirstExcept(frame, nulls),
             None => Reach::FirstOf(frame),
             Some(nulls)
                 if is_still(frame.start)
@@ -292,7 +403,7 @@ impl Reach {
     /// Of last_value.
     pub fn last_of(frame: FrameSpec, nulls: Option<usize>) -> Self {
         match nulls {
-            _ if frame.exclude != Exclude::NoOthers => Reach::Frame(frame),
+            _ if frame.exclude != Exclude::NoOthers => Reach::LastExcept(frame, nulls),
             None => Reach::LastOf(frame),
             Some(nulls)
                 if is_still(frame.end)

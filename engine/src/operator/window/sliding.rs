@@ -4,16 +4,15 @@
 //! that are not in it and adds those that are new. The moves are only recorded while the rows are
 //! looked for: [`Sliding::values`] makes all of them in one sweep, which gives the value of each.
 //!
-//! Two kinds. A frame with one unbounded end keeps a group for each partition from step to step,
-//! so that the next frame is found from the last one: a row that comes at the end costs what is
-//! behind it, not the partition. Other frames begin with an empty group wherever rows are looked
-//! at.
+//! Two kinds. A frame with an unbounded end keeps a group for each partition from step to step,
+//! with what the frame excludes, so that the next frame is found from the last one: a row that
+//! comes at the end costs what is behind it, not the partition. Other frames begin with an empty
+//! group wherever rows are looked at.
 
 use arrow::array::{ArrayRef, BooleanArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 
-use super::Exclude;
 use super::frame::{Edge, FrameSpec, Interval, without};
 use crate::aggregate::{Accumulator, Run, SweepInput, Swept};
 use crate::plan::AggregateCall;
@@ -107,12 +106,16 @@ impl Frames {
     pub fn clear(&mut self, group: u32) {
         self.accumulator.clear(group);
     }
+
+    pub fn bytes(&self) -> usize {
+        self.accumulator.bytes()
+    }
 }
 
 impl Sliding {
     pub fn new(frames: Frames, frame: &FrameSpec) -> Self {
         let (from_start, to_end) = (frame.start == Edge::Unbounded, frame.end == Edge::Unbounded);
-        let keeps = (from_start || to_end) && frame.exclude == Exclude::NoOthers;
+        let keeps = from_start || to_end;
         Sliding {
             frames,
             kept: keeps.then(|| Kept { from_start, edges: vec![] }),
@@ -121,6 +124,12 @@ impl Sliding {
             content: vec![],
             moves: Moves::default(),
         }
+    }
+
+    /// What it keeps, in memory.
+    pub fn bytes(&self) -> usize {
+        let edges = self.kept.as_ref().map_or(0, |kept| size_of_val(&kept.edges[..]));
+        self.frames.bytes() + edges
     }
 
     /// From now on the frames are of this partition, as it stands.
@@ -142,6 +151,15 @@ impl Sliding {
 
     /// Goes on to a frame; gives the number of the value.
     pub fn go(&mut self, tree: &OrderTree, root: u32, frame: &[Interval]) -> u32 {
+        self.move_to(tree, root, frame);
+        let last = self.moves.runs.last().map(|run| run.group);
+        if self.moves.is_open() || last != Some(self.group) {
+            self.moves.close(self.group);
+        }
+        (self.moves.runs.len() - 1) as u32
+    }
+
+    fn move_to(&mut self, tree: &OrderTree, root: u32, frame: &[Interval]) {
         let moves = &mut self.moves;
         let mut shift = |interval: Interval, sign: i64| {
             units_of(tree, root, interval, |row, units| {
@@ -153,19 +171,17 @@ impl Sliding {
         without(frame, &self.content, |new| shift(new, 1));
         self.content.clear();
         self.content.extend_from_slice(frame);
-        let last = moves.runs.last().map(|run| run.group);
-        if moves.is_open() || last != Some(self.group) {
-            moves.close(self.group);
-        }
-        (moves.runs.len() - 1) as u32
     }
 
     /// The frames of this partition are found.
-    pub fn end(&mut self, partition: u32) {
-        if let Some(kept) = &mut self.kept
-            && let [(start, end), ..] = self.content[..]
-        {
+    pub fn end(&mut self, tree: &OrderTree, root: u32, partition: u32) {
+        let (Some(&(start, _)), Some(&(_, end))) = (self.content.first(), self.content.last())
+        else {
+            return;
+        };
+        if let Some(kept) = &mut self.kept {
             *kept.edge(partition) = if kept.from_start { end } else { start };
+            self.move_to(tree, root, &[(start, end)]);
         }
     }
 

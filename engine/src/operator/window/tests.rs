@@ -77,6 +77,11 @@ fn ranks() -> Vec<(WindowCall, DataType)> {
 /// How many rows of a partition of 1000 rows are emitted and looked at for one more row in the
 /// middle, after the partition came in at once.
 fn cost(plan: &WindowPlan, o: i64) -> (usize, usize) {
+    cost_of(plan, |o| o % 7, &["+ a 5001 1", &format!("+ a {o} 3")])
+}
+
+/// The same of the last of some changes; `v` gives the 1000 rows' values.
+fn cost_of(plan: &WindowPlan, v: fn(i64) -> i64, changes: &[&str]) -> (usize, usize) {
     let Plan::Input(table) = &plan.input else { unreachable!("made of an input") };
     let quarantine = Quarantine::default();
     let mut operator = Window::new(plan);
@@ -91,10 +96,14 @@ fn cost(plan: &WindowPlan, o: i64) -> (usize, usize) {
         let out = operator.step(&context, vec![parse(&table.schema, text)]);
         (out.len(), operator.looked)
     };
-    let load: String = (0..1000).map(|o| format!("+ a {} {} @1\n", o * 10, o % 7)).collect();
+    let load: String = (0..1000).map(|o| format!("+ a {} {} @1\n", o * 10, v(o))).collect();
     step(1, &load);
-    step(2, "+ a 5001 1 @2");
-    step(3, &format!("+ a {o} 3 @3"))
+    let mut last = (0, 0);
+    for (time, change) in (2..).zip(changes) {
+        let text: String = change.lines().map(|line| format!("{line} @{time}\n")).collect();
+        last = step(time, &text);
+    }
+    last
 }
 
 #[test]
@@ -166,6 +175,67 @@ fn what_does_not_change_is_not_looked_at() {
     assert_eq!(cost(&window(vec![(filled, BIGINT)]), 4_321), (1, 1));
     let sum = (aggregate("sum", running()), DataType::Decimal128(38, 0));
     assert_eq!(cost(&window(vec![sum]), 1_000_000), (1, 1));
+}
+
+#[test]
+fn a_running_extremum_is_looked_at_until_it_is_what_it_was() {
+    let running = |name| window(vec![(aggregate(name, running()), BIGINT)]);
+    assert_eq!(cost(&running("max"), 4_321), (1, 1));
+    assert_eq!(cost(&running("min"), 4_321), (1, 1));
+    // The seven rows up to another 9, which loses nothing; then with its deletion.
+    let max = |changes: &[&str]| cost_of(&running("max"), |o| o % 7, changes);
+    assert_eq!(max(&["+ a 4400 9", "+ a 4321 9"]), (2 * 7 + 1, 8));
+    assert_eq!(max(&["+ a 4400 9", "+ a 4321 9", "- a 4321 9"]), (2 * 7 + 1, 7));
+    // Its peer saw it.
+    assert_eq!(max(&["+ a 4400 9", "- a 4400 9\n+ a 4401 9"]), (4, 2));
+    let ahead = frame(
+        FrameUnits::Rows,
+        FrameBound::Preceding(ScalarValue::Int64(Some(2))),
+        FrameBound::UnboundedFollowing,
+    );
+    let (emitted, looked) = cost(&window(vec![(aggregate("max", ahead), BIGINT)]), 4_321);
+    assert!(emitted == 1 && looked <= 3, "{emitted} and {looked}");
+}
+
+#[test]
+fn what_is_excluded_is_looked_at_where_it_counts() {
+    let whole =
+        frame(FrameUnits::Rows, FrameBound::UnboundedPreceding, FrameBound::UnboundedFollowing);
+    let others = Frame { exclude: Exclude::CurrentRow, ..whole };
+    let max = window(vec![(aggregate("max", others.clone()), BIGINT)]);
+    let cost = |v: fn(i64) -> i64, changes: &[&str]| cost_of(&max, v, changes);
+    // The one greatest value sees the next one.
+    assert_eq!(cost(|o| o, &["+ a 4321 3000", "+ a 4322 2000"]), (3, 2));
+    assert_eq!(cost(|o| o, &["+ a 4321 3000", "+ a 4322 900"]), (1, 3));
+    let first = (call(WindowFunction::FirstValue, &[2], others), BIGINT);
+    assert_eq!(cost_of(&window(vec![first]), |o| o, &["+ a 4321 5"]), (1, 2));
+}
+
+#[test]
+fn numbers_change_where_places_do() {
+    let moved = &["- a 4320 432\n+ a 4351 432"];
+    let of = |call, ty| cost_of(&window(vec![(call, ty)]), |o| o, moved);
+    // 4330, 4340 and 4350 come nearer.
+    for (call, ty) in ranks() {
+        assert_eq!(of(call, ty), (2 * 3 + 2, 4));
+    }
+    for function in [WindowFunction::PercentRank, WindowFunction::CumeDist] {
+        assert_eq!(of(call(function, &[], running()), DataType::Float64), (2 * 3 + 2, 4));
+    }
+    let ntile = window(vec![(call(WindowFunction::Ntile, &[2], running()), BIGINT)]);
+    // 252 rows in the first bucket, then 253, of 1,008 and 1,009.
+    let filled: Vec<String> = (0..8).map(|o| format!("+ a {} 4", 8_001 + o)).collect();
+    let filled = filled.join("\n");
+    let (emitted, looked) = cost_of(&ntile, |_| 4, &[&filled, "+ a 1 4"]);
+    assert!(emitted <= 3 && looked <= 8, "{emitted} and {looked}");
+    let (emitted, looked) = cost_of(&ntile, |_| 4, &[&filled, "+ a 9999 4"]);
+    assert!(emitted <= 2 * 3 + 1 && looked <= 8, "{emitted} and {looked}");
+}
+
+#[test]
+fn sums_pass_over_what_does_not_count() {
+    let sum = window(vec![(aggregate("sum", running()), DataType::Decimal128(38, 0))]);
+    assert_eq!(cost_of(&sum, |o| o, &["+ a 4321 NULL"]), (1, 1));
 }
 
 #[test]

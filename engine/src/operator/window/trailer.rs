@@ -1,9 +1,12 @@
 //! Trailer: what the calls of a window ask of single rows while they look for others.
 //!
+//! Beside it stand the measures of rows: of a running extremum the order in which rows are looked
+//! for, as bytes.
+//!
 //! A row in order carries, in bytes of a fixed width, where its RANGE frames begin and end (as keys
 //! that compare with the order column's), its numbers (the offset of lag and lead, the n of
-//! nth_value and ntile) and which values are NULL (for IGNORE NULLS). All of them are functions of
-//! the row, computed once, for a batch at a time.
+//! nth_value and ntile) and which values don't count (NULLs with IGNORE NULLS, what FILTER drops).
+//! All of them are functions of the row, computed once, for a batch at a time.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::compute::cast;
@@ -11,9 +14,10 @@ use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use arrow::row::RowConverter;
 
 use super::range::RangeEdge;
+use crate::aggregate::{Extreme, columns_at};
 use crate::plan::SortKey;
 use crate::state::key_index::normalize_floats;
-use crate::state::sorted_rows::sort_field;
+use crate::state::sorted_rows::{Extras, Measured, sort_field};
 
 /// How NULL is written where a number is.
 const NULL: i64 = i64::MIN;
@@ -23,12 +27,29 @@ const NULL: i64 = i64::MIN;
 pub(super) struct Trailer {
     slots: Vec<(usize, Slot)>,
     bytes: usize,
+    measures: Vec<Measure>,
+}
+
+/// What rows are measured by: the order of an extremum.
+pub(super) struct Measure {
+    pub extreme: Extreme,
+    pub arguments: Vec<usize>,
+    pub filter: Option<usize>,
 }
 
 enum Slot {
-    Edge { key: SortKey, converter: RowConverter, edge: RangeEdge },
+    Edge {
+        key: SortKey,
+        converter: RowConverter,
+        edge: RangeEdge,
+    },
     Number(usize),
     IsNull(usize),
+    /// Whether a row counts nowhere: FILTER drops it, or this column is NULL.
+    IsOut {
+        filter: Option<usize>,
+        argument: Option<usize>,
+    },
 }
 
 impl Trailer {
@@ -57,6 +78,22 @@ impl Trailer {
         self.room(1, Slot::IsNull(column))
     }
 
+    /// Room for whether a row is dropped by `filter` or has NULL in `argument`.
+    pub fn is_out(&mut self, filter: Option<usize>, argument: Option<usize>) -> usize {
+        self.room(1, Slot::IsOut { filter, argument })
+    }
+
+    /// One more measure; gives its number.
+    pub fn measure(&mut self, measure: Measure) -> usize {
+        self.measures.push(measure);
+        self.measures.len() - 1
+    }
+
+    /// How many measures a row has.
+    pub fn measures(&self) -> usize {
+        self.measures.len()
+    }
+
     fn room(&mut self, bytes: usize, slot: Slot) -> usize {
         let place = self.bytes;
         self.slots.push((place, slot));
@@ -64,8 +101,13 @@ impl Trailer {
         place
     }
 
-    /// The trailers of a batch's rows, side by side.
-    pub fn encode(&self, batch: &RecordBatch) -> Vec<u8> {
+    /// The measures and trailers of a batch's rows.
+    pub fn encode(&self, batch: &RecordBatch) -> Extras {
+        let measures = self.measures.iter().map(|measure| measure.of(batch)).collect();
+        Extras { measures, trailers: self.trailers(batch) }
+    }
+
+    fn trailers(&self, batch: &RecordBatch) -> Vec<u8> {
         let mut trailers = vec![0; self.bytes * batch.num_rows()];
         for (place, slot) in &self.slots {
             let mut put = |row: usize, bytes: &[u8]| {
@@ -88,9 +130,36 @@ impl Trailer {
                     let is_null = |row| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
                     (0..batch.num_rows()).for_each(|row| put(row, &[is_null(row).into()]));
                 }
+                Slot::IsOut { filter, argument } => {
+                    let counts = counting(batch, *filter);
+                    let nulls = argument.and_then(|column| batch.column(column).logical_nulls());
+                    let is_null = |row| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+                    let is_out = |row: usize| !counts[row] || is_null(row);
+                    (0..batch.num_rows()).for_each(|row| put(row, &[is_out(row).into()]));
+                }
             }
         }
         trailers
+    }
+}
+
+impl Measure {
+    fn of(&self, batch: &RecordBatch) -> Measured {
+        let (bytes, mut counts) = self.extreme.measure(&columns_at(batch, &self.arguments));
+        let passed = counting(batch, self.filter);
+        counts.iter_mut().zip(passed).for_each(|(counts, passed)| *counts &= passed);
+        Measured { bytes, counts }
+    }
+}
+
+/// Which rows FILTER lets pass.
+fn counting(batch: &RecordBatch, filter: Option<usize>) -> Vec<bool> {
+    match filter {
+        None => vec![true; batch.num_rows()],
+        Some(column) => {
+            let filter = batch.column(column).as_boolean();
+            filter.iter().map(|passes| passes == Some(true)).collect()
+        }
     }
 }
 
@@ -104,7 +173,7 @@ pub(super) fn number(trailer: &[u8], place: usize) -> Option<i64> {
     Some(i64::from_le_bytes(bytes)).filter(|&number| number != NULL)
 }
 
-/// Whether the value at `place` of a row's trailer is NULL.
+/// Whether the trailer says at `place` that the value is NULL, or doesn't count.
 pub(super) fn is_null(trailer: &[u8], place: usize) -> bool {
     trailer[place] != 0
 }

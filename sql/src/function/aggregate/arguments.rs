@@ -104,6 +104,7 @@ pub fn aggregate_arguments(
     let text = |expr: Expr| Expr::Cast(Cast::new(Box::new(expr), DataType::Utf8));
     Ok(match name {
         "jsonb_agg" | "json_agg" => args.into_iter().map(to_jsonb).collect(),
+        "histogram" => args.into_iter().map(text).collect(),
         "jsonb_object_agg" | "json_object_agg" if args.len() == 2 => {
             let mut args = args.into_iter();
             let (key, value) = (args.next(), args.next());

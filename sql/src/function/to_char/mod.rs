@@ -1,7 +1,7 @@
 //! `to_char`: dates, times, intervals and numbers by a template.
 //!
 //! Law: the patterns of [`template`] and [`number`] print what PostgreSQL prints in locale C.
-//! Not here: `EEEE`, `RN`, `V` (0A000), and translated names (`TM`).
+//! Not here: `V` (0A000), and translated names (`TM`).
 
 pub mod number;
 pub mod template;
@@ -22,10 +22,6 @@ use super::scalar::Scalar;
 use template::{Case, Pattern, Token, tokens};
 
 pub fn functions() -> Vec<ScalarUDF> {
-    let float = |value: f64, digits: usize| -> String {
-        let text = format!("{value:.*}", digits.min(15));
-        text
-    };
     vec![
         Scalar::new("to_char")
             .overload(fn2::<Timestamp, Text, Text>(timestamp))
@@ -53,14 +49,19 @@ pub fn functions() -> Vec<ScalarUDF> {
                 numeric::format_full(n.value, n.scale, &mut digits);
                 number::format(&digits, f)
             }))
-            .overload(fn2::<Float8, Text, Text>(move |x, f| {
-                number::format(&float(x, number::fraction_digits(f)), f)
-            }))
-            .overload(fn2::<Float4, Text, Text>(move |x, f| {
-                number::format(&float(x.into(), number::fraction_digits(f)), f)
-            }))
+            .overload(fn2::<Float8, Text, Text>(floating))
+            .overload(fn2::<Float4, Text, Text>(|x, f| floating(x.into(), f)))
             .udf(),
     ]
+}
+
+/// A float with as many digits after the point as the template shows.
+fn floating(value: f64, template: &str) -> Result<String, SqlError> {
+    if let Some(places) = number::scientific_places(template) {
+        return Ok(number::scientific_float(value, places));
+    }
+    let digits = number::fraction_digits(template).min(15);
+    number::format(&format!("{value:.digits$}"), template)
 }
 
 /// A timestamp without a zone.

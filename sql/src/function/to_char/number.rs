@@ -141,6 +141,12 @@ fn round(digits: &str, places: usize) -> (String, String) {
 
 /// Prints the decimal digits (`-1234.5`) by the template.
 pub fn format(digits: &str, template: &str) -> Result<String, SqlError> {
+    if let Some(places) = scientific_places(template) {
+        return Ok(scientific(digits, places));
+    }
+    if let Some(at) = position(template, "RN") {
+        return Ok(roman(digits, template, &template[at..at + 2]));
+    }
     let t = read(template)?;
     let digit = |i: &&Item| matches!(i, Item::Nine | Item::Zero);
     let places = t.after.iter().filter(digit).count();
@@ -158,6 +164,85 @@ pub fn format(digits: &str, template: &str) -> Result<String, SqlError> {
     number.fraction(&fraction, overflow);
     number.finish(&whole);
     Ok(number.out)
+}
+
+/// Where a pattern stands in a template, in upper or lower case.
+fn position(template: &str, pattern: &str) -> Option<usize> {
+    template.to_ascii_uppercase().find(pattern)
+}
+
+/// Digits after the point of a template with `EEEE`.
+pub fn scientific_places(template: &str) -> Option<usize> {
+    position(template, "EEEE").map(|at| fraction_digits(&template[..at]))
+}
+
+/// ` 1.25e+03`, rounded half away from zero.
+fn scientific(digits: &str, places: usize) -> String {
+    let negative = digits.starts_with('-');
+    let (whole, fraction) = digits
+        .trim_start_matches('-')
+        .split_once('.')
+        .unwrap_or((digits.trim_start_matches('-'), ""));
+    let all = format!("{whole}{fraction}");
+    let significant = all.trim_start_matches('0');
+    let mut exponent = match significant.is_empty() {
+        true => 0,
+        false => whole.len() as i32 - 1 - (all.len() - significant.len()) as i32,
+    };
+    let first = significant.get(..1).unwrap_or("0");
+    let (mut head, tail) =
+        round(&format!("{first}.{}", significant.get(1..).unwrap_or("")), places);
+    if head.len() > 1 {
+        exponent += 1;
+        head.truncate(1);
+    }
+    let head = if head.is_empty() { "0" } else { &head };
+    exponential(negative, head, &tail, exponent)
+}
+
+/// A float with an exponent, its digits those of its exact value.
+pub fn scientific_float(value: f64, places: usize) -> String {
+    if !value.is_finite() {
+        return format!(" #.{}", "#".repeat(places + 4));
+    }
+    let text = format!("{:.places$e}", value.abs());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (head, tail) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    exponential(value.is_sign_negative(), head, tail, exponent.parse().unwrap_or(0))
+}
+
+fn exponential(negative: bool, head: &str, tail: &str, exponent: i32) -> String {
+    let sign = if negative { '-' } else { ' ' };
+    let point = if tail.is_empty() { "" } else { "." };
+    let of_exponent = if exponent < 0 { '-' } else { '+' };
+    format!("{sign}{head}{point}{tail}e{of_exponent}{:02}", exponent.abs())
+}
+
+/// From 1 to 3999, in the case of `pattern`; padded to 15 characters without `FM`.
+fn roman(digits: &str, template: &str, pattern: &str) -> String {
+    #[rustfmt::skip] // a table
+    const NUMERALS: [(i32, &str); 13] = [
+        (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"),
+        (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
+    ];
+    const WIDTH: usize = 15;
+    let (whole, _) = round(digits.trim_start_matches('-'), 0);
+    let number = whole.parse().ok().filter(|n| !digits.starts_with('-') && (1..4000).contains(n));
+    let Some(mut number) = number else { return "#".repeat(WIDTH) };
+    let mut text = String::new();
+    for (value, numeral) in NUMERALS {
+        while number >= value {
+            number -= value;
+            text.push_str(numeral);
+        }
+    }
+    if pattern.starts_with('r') {
+        text.make_ascii_lowercase();
+    }
+    match position(template, "FM") {
+        Some(_) => text,
+        None => format!("{text:>WIDTH$}"),
+    }
 }
 
 struct Number<'a> {

@@ -8,14 +8,16 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, Operator, logical_plan};
+use datafusion::scalar::ScalarValue;
 use tidemark_engine::plan::{JoinKind, SetOperationKind};
 
 use super::widened::{Widened, contains_subquery};
 use super::{Resolver, cast_columns, plain_schema};
 use crate::error::SqlError;
 use crate::maintain::decorrelate::dependent_join;
+use crate::maintain::lower::nullable;
 use crate::maintain::refuse;
-use crate::maintain::rel::{Rel, SetOperation, is_half, joined};
+use crate::maintain::rel::{On, Rel, SetOperation, Union, column, is_half, joined};
 
 impl Resolver<'_> {
     pub(super) fn join(&self, join: &logical_plan::Join) -> Result<Rel, SqlError> {
@@ -71,6 +73,9 @@ impl Resolver<'_> {
             let rows = self.filter_widened(rows, asking)?;
             return Ok(rows.select(&(0..width).collect::<Vec<_>>()));
         }
+        if !asking.iter().all(|conjunct| of_one_side(conjunct, left, right).unwrap_or(true)) {
+            return self.join_by_pairs(left_rel, right_rel, kind, &names, plain, asking);
+        }
         let mut sides = Sides {
             left: self.widened(left_rel, left.schema()),
             right: self.widened(right_rel, right.schema()),
@@ -93,17 +98,56 @@ impl Resolver<'_> {
         Ok(joined.select(&own))
     }
 
+    /// An outer join whose subqueries ask about both sides: the pairs for which ON is true, and the
+    /// rows that are in none. Equal rows are in pairs together.
+    fn join_by_pairs(
+        &self,
+        left: Rel,
+        right: Rel,
+        kind: JoinKind,
+        names: &DFSchema,
+        plain: Vec<Expr>,
+        asking: Vec<Expr>,
+    ) -> Result<Rel, SqlError> {
+        let (left_width, width) = (left.width(), left.width() + right.width());
+        let pairs = left.clone().join(JoinKind::Inner, right.clone(), vec![], vec![]);
+        let plain = self.exprs(&plain, names, &pairs)?;
+        let pairs = self.filter_widened(self.widened(pairs.filter(plain), names), asking)?;
+        let pairs = pairs.select(&(0..width).collect::<Vec<_>>());
+        let schema = nullable(&pairs.schema());
+        let unpaired = |rows: Rel, own: std::ops::Range<usize>| {
+            let met = pairs.clone().select(&own.clone().collect::<Vec<_>>()).distinct();
+            let on =
+                (0..own.len()).map(|i| On { left: column(i), right: column(i), null_equal: true });
+            let alone = rows.join(JoinKind::Anti, met, on.collect(), vec![]);
+            let exprs = (0..width).map(|i| match own.contains(&i) {
+                true => Ok(column(i - own.start)),
+                false => {
+                    let null = ScalarValue::try_from(schema.field(i).data_type())?;
+                    Ok(Expr::Literal(null, None))
+                }
+            });
+            let exprs = exprs.collect::<Result<Vec<_>, SqlError>>()?;
+            alone.project(exprs, schema.fields().iter().map(|f| f.name().clone()).collect())
+        };
+        let mut inputs = vec![pairs.clone()];
+        if matches!(kind, JoinKind::Left | JoinKind::Full) {
+            inputs.push(unpaired(left, 0..left_width)?);
+        }
+        if matches!(kind, JoinKind::Right | JoinKind::Full) {
+            inputs.push(unpaired(right, left_width..width)?);
+        }
+        Ok(Rel::Union(Union { inputs, schema }))
+    }
+
     /// The conjunct with its subqueries as columns of the one side that they refer to.
     fn replace_in_side(&self, sides: &mut Sides<'_>, conjunct: Expr) -> Result<Expr, SqlError> {
         let columns = columns_of(&conjunct)?;
-        let within = |names: &DFSchema| columns.iter().all(|column| names.has_column(column));
-        if within(sides.right.names) {
-            return self.replace(&mut sides.right, conjunct);
+        let asks_left = columns.iter().any(|column| sides.left.names.has_column(column));
+        match asks_left {
+            true => self.replace(&mut sides.left, conjunct),
+            false => self.replace(&mut sides.right, conjunct),
         }
-        if within(sides.left.names) {
-            return self.replace(&mut sides.left, conjunct);
-        }
-        Err(refuse::subquery_in_on())
     }
 
     fn lateral(
@@ -170,7 +214,14 @@ fn equalities(on: Vec<(Expr, Expr)>) -> Vec<Expr> {
     on.into_iter().map(equal).collect()
 }
 
-/// The columns that an expression and its subqueries name outside of them.
+/// Whether what an expression names is of the one side, or of the other, but not of both.
+fn of_one_side(expr: &Expr, left: &LogicalPlan, right: &LogicalPlan) -> Result<bool, SqlError> {
+    let columns = columns_of(expr)?;
+    let names = |plan: &LogicalPlan| columns.iter().any(|c| plan.schema().has_column(c));
+    Ok(!(names(left) && names(right)))
+}
+
+/// The columns that an expression and its subqueries name outside of them, perhaps among others.
 fn columns_of(expr: &Expr) -> Result<Vec<Column>, SqlError> {
     let mut found: Vec<_> = expr.column_refs().into_iter().cloned().collect();
     expr.apply(|expr| {
@@ -181,11 +232,16 @@ fn columns_of(expr: &Expr) -> Result<Vec<Column>, SqlError> {
             Expr::SetComparison(of) => &of.subquery,
             _ => return Ok(TreeNodeRecursion::Continue),
         };
-        let outer = subquery.outer_ref_columns.iter();
-        found.extend(outer.filter_map(|expr| match expr {
-            Expr::OuterReferenceColumn(_, column) => Some(column.clone()),
-            _ => None,
-        }));
+        subquery.subquery.apply_with_subqueries(|node| {
+            node.apply_expressions(|expr| {
+                expr.apply(|expr| {
+                    if let Expr::OuterReferenceColumn(_, column) = expr {
+                        found.push(column.clone());
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })
+        })?;
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)

@@ -16,7 +16,7 @@ use tidemark_engine::plan::JoinKind;
 use super::{Resolver, Working, cast_columns, plain_schema};
 use crate::error::SqlError;
 use crate::maintain::refuse;
-use crate::maintain::rel::{Recursive, Rel, Scan};
+use crate::maintain::rel::{Join, Recursive, Rel, Scan};
 
 /// Above every id of the catalog.
 const FIRST_WORKING: u64 = 1 << 62;
@@ -65,6 +65,16 @@ fn references(rel: &Rel, itself: CollectionId) -> usize {
     own + rel.inputs().into_iter().map(|input| references(input, itself)).sum::<usize>()
 }
 
+/// Whether each row so far gives rows of its own, whatever the others are.
+fn is_linear(join: &Join, itself: CollectionId) -> bool {
+    match join.kind {
+        JoinKind::Inner => true,
+        JoinKind::Left | JoinKind::Semi | JoinKind::Anti => references(&join.right, itself) == 0,
+        JoinKind::Right => references(&join.left, itself) == 0,
+        JoinKind::Full => false,
+    }
+}
+
 /// Refuses operators above the rows so far whose rows could become fewer.
 fn monotone(rel: &Rel, itself: CollectionId) -> Result<(), SqlError> {
     if references(rel, itself) == 0 {
@@ -73,7 +83,7 @@ fn monotone(rel: &Rel, itself: CollectionId) -> Result<(), SqlError> {
     let refused = match rel {
         Rel::Scan(_) | Rel::Constant(_) => None,
         Rel::Project(_) | Rel::Filter(_) | Rel::Union(_) | Rel::Unnest(_) => None,
-        Rel::Join(join) if join.kind == JoinKind::Inner => None,
+        Rel::Join(join) if is_linear(join, itself) => None,
         Rel::Join(_) => Some("an outer join, IN or EXISTS of its own rows in the recursive term"),
         Rel::Aggregate(_) => Some("an aggregate or DISTINCT in the recursive term"),
         Rel::SetOperation(_) => Some("INTERSECT or EXCEPT in the recursive term"),

@@ -25,6 +25,7 @@ use crate::function::aggregate::{check_parameter, not_constant};
 use crate::function::session_window::{END, START, gap_us};
 use crate::maintain::refuse;
 use crate::maintain::rel::{Rel, Session, Window, type_of};
+use crate::rewrite::exclude::exclusion;
 
 /// A call and its window, over columns.
 struct Windowed {
@@ -118,7 +119,10 @@ impl Resolver<'_> {
         let function = function_of(&call.fun)?;
         let schema = input.schema();
         let plain = |exprs: &[Expr]| self.exprs(exprs, plan, &input);
-        let partition = plain(&params.partition_by)?;
+        let (exclusions, partition): (Vec<Expr>, Vec<Expr>) =
+            params.partition_by.iter().cloned().partition(|expr| exclusion(expr).is_some());
+        let exclude = exclusions.iter().find_map(exclusion).unwrap_or(Exclude::NoOthers);
+        let partition = plain(&partition)?;
         let ordered: Vec<Expr> = params.order_by.iter().map(|sort| sort.expr.clone()).collect();
         let ordered = plain(&ordered)?;
         let star = matches!(function, WindowFunction::Aggregate(f) if f.name() == "count")
@@ -128,7 +132,7 @@ impl Resolver<'_> {
         let arguments = completed_arguments(function, arguments, &schema)?;
         let filter = params.filter.iter().map(|filter| filter.as_ref().clone());
         let filter = plain(&filter.collect::<Vec<_>>())?;
-        let frame = frame(&params.window_frame, &ordered, &schema)?;
+        let frame = Frame { exclude, ..frame(&params.window_frame, &ordered, &schema)? };
         let counts = [partition.len(), ordered.len(), arguments.len()];
         let all = [partition, ordered, arguments, filter].concat();
         let (input, places) = with_columns(input, all)?;

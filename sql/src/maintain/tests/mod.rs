@@ -1,5 +1,6 @@
 //! Text in, plan out; and plans against the text they came from.
 
+mod by_row;
 mod generator;
 mod lowering;
 mod oracle;
@@ -32,7 +33,13 @@ fn table(of: &[(&str, PgType)], primary_key: &[usize]) -> ObjectKind {
     let mut columns = columns(of);
     primary_key.iter().for_each(|&column| columns[column].not_null = true);
     let primary_key = primary_key.to_vec();
-    ObjectKind::Table(Table { columns, primary_key, primary_key_name: None, append_only: false })
+    ObjectKind::Table(Table {
+        columns,
+        primary_key,
+        primary_key_name: None,
+        append_only: false,
+        event_time: None,
+    })
 }
 
 fn view(sql: &str, of: &[(&str, PgType)], key: Option<Vec<usize>>) -> View {
@@ -41,6 +48,7 @@ fn view(sql: &str, of: &[(&str, PgType)], key: Option<Vec<usize>>) -> View {
         columns: columns(of),
         depends_on: vec![],
         key,
+        append_only: false,
         functions: vec![],
         version: 1,
         collection: None,

@@ -1,6 +1,6 @@
 //! Plans against the text they came from (design §8): `engine::oracle` over the plan gives the rows
 //! that DataFusion gives for the *unoptimized* logical plan with now() = t. Subqueries have no plan
-//! without the optimizer: they are evaluated as ad hoc, where they can be row by row.
+//! without the optimizer: they are evaluated row by row, where DataFusion does not join them.
 //!
 //! A failing case prints its seed; `TIDEMARK_SEED=n cargo test --release -p tidemark-sql
 //! text_is_plan` replays that one.
@@ -22,13 +22,15 @@ use tidemark_catalog::ObjectId;
 use tidemark_engine::Timestamp;
 use tidemark_engine::oracle::{evaluate, multiset, rows_of};
 
+use super::by_row::physical;
 use super::generator::Generator;
 use super::{Fixture, object, query};
 use crate::error::state;
+use crate::plain_view::without_bounds;
 use crate::plan::plan_query;
 use crate::resolve::{RelationSource, ScannedRelation, relation_schema};
 use crate::rewrite;
-use crate::run::{execution, physical};
+use crate::run::execution;
 use crate::session_state::session_state;
 
 /// Rows of every stored relation.
@@ -67,7 +69,7 @@ async fn answer(
         LogicalPlan::TableScan(scan) => Ok(Transformed::yes(bind(scan, snapshot)?)),
         other => Ok(Transformed::no(other)),
     })?;
-    let plan = rewrite::now::substitute(bound.data, at)?;
+    let plan = rewrite::now::substitute(without_bounds(bound.data)?, at)?;
     let plan = rewrite::complete_order(rewrite::keep_count(plan)?)?;
     let plan = rewrite::check_overflow(plan)?;
     if plan.display_indent().to_string().contains("Subquery:") {

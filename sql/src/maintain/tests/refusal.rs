@@ -100,8 +100,8 @@ fn operators() {
                 Use a plain view (CREATE VIEW): system tables have no history to maintain
                 from.
             SELECT * FROM t FOR SYSTEM_TIME AS OF now()
-              42601
-                syntax error at or near "SYSTEM_TIME"
+              0A000
+                FOR SYSTEM_TIME AS OF is not supported
         "#]],
     );
 }

@@ -1,0 +1,164 @@
+//! Tokens of PostgreSQL's that sqlparser reads otherwise or not at all, as tokens that it reads.
+//!
+//! - a keyword of other dialects is a plain name, so `SELECT top` is a column;
+//! - `EXCLUDE …` at the end of a frame becomes a call of [`FRAME_EXCLUDE`] that is partitioned by,
+//!   for sqlparser's frames have no place for it;
+//! - `tumble(TABLE t, …)` is `tumble(t, …)`.
+//!
+//! Law: a text that sqlparser reads rightly is left as it is.
+
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+
+/// Carries the exclusion of a frame: a constant that partitions by nothing.
+pub const FRAME_EXCLUDE: &str = "frame_exclude";
+
+/// Keywords that PostgreSQL has not.
+const NAMES: &[Keyword] = &[
+    Keyword::TOP,
+    Keyword::QUALIFY,
+    Keyword::PREWHERE,
+    Keyword::SETTINGS,
+    Keyword::SAMPLE,
+    Keyword::PIVOT,
+    Keyword::UNPIVOT,
+    Keyword::SORT,
+    Keyword::DISTRIBUTE,
+    Keyword::CONNECT,
+    Keyword::SEMI,
+    Keyword::ANTI,
+    Keyword::STRAIGHT_JOIN,
+    Keyword::MATCH_RECOGNIZE,
+    Keyword::FINAL,
+    Keyword::DIV,
+    Keyword::XOR,
+    Keyword::RLIKE,
+    Keyword::REGEXP,
+    Keyword::MINUS,
+];
+
+/// The tokens of one statement, as sqlparser is to see them.
+pub fn readable(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    for token in &mut tokens {
+        if let Token::Word(word) = &mut token.token
+            && NAMES.contains(&word.keyword)
+        {
+            word.keyword = Keyword::NoKeyword;
+        }
+    }
+    without_table_words(with_exclusions(tokens))
+}
+
+/// Every EXCLUDE moved to the beginning of its window's PARTITION BY.
+fn with_exclusions(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut open = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        match &tokens[at].token {
+            Token::LParen => open.push(at),
+            Token::RParen => drop(open.pop()),
+            _ => {}
+        }
+        if let (Some(&start), Some((length, what))) = (open.last(), exclusion(&tokens[at..]))
+            && opens_window(&tokens[..start])
+        {
+            let span = tokens[at].span;
+            let inserted = partition_by(&tokens[start + 1..], what);
+            tokens.drain(at..at + length);
+            at += inserted.len();
+            let inserted = inserted.into_iter().map(|token| TokenWithSpan { token, span });
+            let place = start + 1 + base_name(&tokens[start + 1..]);
+            let place = place + if has_partition(&tokens[place..]) { 2 } else { 0 };
+            tokens.splice(place..place, inserted);
+            continue; // at the parenthesis that closes the window
+        }
+        at += 1;
+    }
+    tokens
+}
+
+/// `EXCLUDE …` before a closing parenthesis: how many tokens, and what.
+fn exclusion(tokens: &[TokenWithSpan]) -> Option<(usize, &'static str)> {
+    if !is_word(tokens.first()?, "EXCLUDE") {
+        return None;
+    }
+    let (length, what) = match tokens.get(1..)? {
+        [first, second, ..] if is_word(first, "CURRENT") && is_word(second, "ROW") => {
+            (3, "current row")
+        }
+        [first, second, ..] if is_word(first, "NO") && is_word(second, "OTHERS") => {
+            (3, "no others")
+        }
+        [first, ..] if is_word(first, "GROUP") => (2, "group"),
+        [first, ..] if is_word(first, "TIES") => (2, "ties"),
+        _ => return None,
+    };
+    let closed = tokens.get(length).is_some_and(|token| token.token == Token::RParen);
+    closed.then_some((length, what))
+}
+
+/// Whether a parenthesis behind these tokens opens a window: `OVER (`, `WINDOW w AS (`, `, w AS (`.
+fn opens_window(before: &[TokenWithSpan]) -> bool {
+    match before {
+        [.., over] if is_word(over, "OVER") => true,
+        [.., before, _, as_word] if is_word(as_word, "AS") => {
+            is_word(before, "WINDOW") || before.token == Token::Comma
+        }
+        _ => false,
+    }
+}
+
+/// How many tokens the name of another window takes, at the beginning of one.
+fn base_name(window: &[TokenWithSpan]) -> usize {
+    const CLAUSES: [&str; 5] = ["PARTITION", "ORDER", "ROWS", "RANGE", "GROUPS"];
+    let clause = window.first().is_some_and(|token| CLAUSES.iter().any(|w| is_word(token, w)));
+    let name = window.first().is_some_and(|token| matches!(token.token, Token::Word(_)));
+    usize::from(name && !clause)
+}
+
+fn has_partition(window: &[TokenWithSpan]) -> bool {
+    window.first().is_some_and(|token| is_word(token, "PARTITION"))
+}
+
+/// What to put into a window: `PARTITION BY frame_exclude('…')`, or a first item and a comma.
+fn partition_by(window: &[TokenWithSpan], what: &str) -> Vec<Token> {
+    let mut tokens = vec![
+        word(FRAME_EXCLUDE, Keyword::NoKeyword),
+        Token::LParen,
+        Token::SingleQuotedString(what.to_owned()),
+        Token::RParen,
+    ];
+    match has_partition(&window[base_name(window)..]) {
+        true => tokens.push(Token::Comma),
+        false => {
+            let by = [word("PARTITION", Keyword::PARTITION), word("BY", Keyword::BY)];
+            tokens.splice(0..0, by);
+        }
+    }
+    tokens
+}
+
+fn without_table_words(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    const WINDOWS: [&str; 3] = ["tumble", "hop", "session"];
+    let mut at = 2;
+    while at < tokens.len() {
+        let called = WINDOWS.iter().any(|name| is_word(&tokens[at - 2], name))
+            && tokens[at - 1].token == Token::LParen;
+        if called && is_word(&tokens[at], "TABLE") {
+            tokens.remove(at);
+        }
+        at += 1;
+    }
+    tokens
+}
+
+fn word(value: &str, keyword: Keyword) -> Token {
+    Token::Word(Word { value: value.to_owned(), quote_style: None, keyword })
+}
+
+fn is_word(token: &TokenWithSpan, keyword: &str) -> bool {
+    matches!(
+        &token.token,
+        Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(keyword)
+    )
+}
