@@ -86,6 +86,7 @@ pub(super) fn evaluate(
         "percentile_disc" => ordered::percentiles(&call.parameters[0], &null, |p, null| {
             Ok(ordered::discrete(&values, p, descending, null))
         }),
+        "histogram" => Ok(ordered::histogram(&values)),
         "approx_percentile" => Ok(ordered::approximate(&values, &call.parameters[0])),
         other => unreachable!("the oracle does not know {other}"),
     }

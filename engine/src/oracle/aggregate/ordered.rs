@@ -1,6 +1,7 @@
 //! What depends on the order of a group's rows: sorted lists, read from one end to the other.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
@@ -200,6 +201,19 @@ pub(super) fn continuous(
             Ok(key(&ScalarValue::Float64(Some(lo + weight * (hi - lo)))))
         }
     }
+}
+
+/// How often each text is there, as a JSON object: the shorter keys first, then by bytes.
+pub(super) fn histogram(values: &[ScalarValue]) -> ScalarValue {
+    let mut counts: BTreeMap<(usize, &str), u64> = BTreeMap::new();
+    for value in values {
+        let ScalarValue::Utf8(Some(text)) = value else {
+            unreachable!("values are counted by their text, not {value}")
+        };
+        *counts.entry((text.len(), text.as_str())).or_default() += 1;
+    }
+    let members = counts.iter().map(|((_, text), count)| format!("{text:?}: {count}"));
+    ScalarValue::LargeUtf8(Some(format!("{{{}}}", members.collect::<Vec<_>>().join(", "))))
 }
 
 /// The discrete percentile, as the middle of the 64th of a power of two that it lies in.
