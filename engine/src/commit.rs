@@ -28,8 +28,8 @@ use crate::contain::contain;
 use crate::log::{self, LogError, Record};
 use crate::plan::Plan;
 use crate::store::{Horizon, Tables};
-pub use crate::store::{TableDef, TableWrite};
-use crate::time::{Clock, ClockError, CollectionId, Timestamp};
+pub use crate::store::{LoadError, LoadPart, TableDef, TableLoad, TableWrite};
+use crate::time::{Begun, Clock, ClockError, CollectionId, Timestamp};
 use crate::updates::Updates;
 use group::{Applied, Group, Writers};
 pub use recover::{OpenError, Opened, open};
@@ -74,6 +74,10 @@ pub struct Change {
     pub retentions: Vec<(CollectionId, Option<Duration>)>,
     /// Also of tables made here. Those of one table are one write: all deletes, then all inserts.
     pub writes: Vec<TableWrite>,
+    /// Old rows, into tables whose pasts are open and that nothing else is written to here.
+    pub loads: Vec<TableLoad>,
+    /// Tables into which no old rows are loaded any more.
+    pub close_history: Vec<CollectionId>,
     /// Not logged; whoever made the `ddl` makes them again at the next start.
     pub create_views: Vec<ViewDef>,
     pub drop_views: Vec<CollectionId>,
@@ -107,6 +111,9 @@ pub enum CommitError {
     /// the table.
     #[error("duplicate primary key in table {table}, row {row}")]
     DuplicateKey { table: CollectionId, row: usize },
+    /// Old rows cannot be loaded.
+    #[error("table {table}: {error}")]
+    Load { table: CollectionId, error: LoadError },
     /// What the evaluation said, or what makes its change impossible.
     #[error(transparent)]
     Rejected(BoxError),
@@ -125,9 +132,11 @@ pub enum CommitError {
 /// A durable group of commits on its way to the views.
 pub struct Publication {
     pub time: Timestamp,
-    /// All at `time`; rows that go first, then rows that come. A table with a very large change
-    /// stands here more than once.
+    /// All at `time`; rows that go first, then rows that come, with their times of arrival last. A
+    /// table with a very large change stands here more than once.
     pub updates: Vec<(CollectionId, Updates)>,
+    /// Tables that rows with earlier times were loaded into, among the updates.
+    pub loaded: Vec<CollectionId>,
     /// After the updates: the store has them already.
     pub drop_tables: Vec<CollectionId>,
     pub drop_views: Vec<CollectionId>,
@@ -147,6 +156,8 @@ pub struct Committer {
 
 enum Message {
     Submit(Submit),
+    /// Rows may be due to go.
+    Expire,
     Stop,
 }
 
@@ -159,7 +170,7 @@ impl Committer {
     /// Starts the thread on what was opened.
     pub fn start(opened: Opened, sink: Box<dyn GroupSink>) -> Committer {
         let (sender, receiver) = bounded(QUEUE_MAX);
-        let thread = Thread {
+        let mut thread = Thread {
             receiver,
             sink,
             log: SharedLog::start(opened.log, &opened.clock),
@@ -167,9 +178,12 @@ impl Committer {
             horizon: opened.horizon,
             tables: opened.tables,
             writers: opened.writers,
+            mortal: vec![],
             failed: None,
             _lock: opened.lock,
         };
+        thread.find_mortal();
+        thread.set_due();
         let builder = std::thread::Builder::new().name("committer".into());
         let thread = builder.spawn(move || thread.run()).expect("the system has threads");
         Committer { sender, thread: Mutex::new(Some(thread)) }
@@ -181,6 +195,15 @@ impl Committer {
             Ok(()) => {}
             Err(TrySendError::Full(message)) => refuse(message, || CommitError::Overloaded),
             Err(TrySendError::Disconnected(message)) => refuse(message, || CommitError::Stopped),
+        }
+    }
+
+    /// What to call when rows may be due to go.
+    pub fn expiry(&self) -> impl Fn() + Send + use<> {
+        let sender = self.sender.clone();
+        move || {
+            // Full: whatever is committed next makes what is due first.
+            let _ = sender.try_send(Message::Expire);
         }
     }
 
@@ -216,6 +239,8 @@ struct Thread {
     horizon: Arc<Horizon>,
     tables: Arc<Tables>,
     writers: Writers,
+    /// The tables whose rows go by themselves.
+    mortal: Vec<CollectionId>,
     /// Why nothing is written any more.
     failed: Option<Arc<LogError>>,
     _lock: Option<log::DirectoryLock>,
@@ -227,6 +252,10 @@ impl Thread {
         while running {
             running = match self.receiver.recv() {
                 Ok(Message::Submit(first)) => self.commit_group(first),
+                Ok(Message::Expire) => {
+                    self.expire_due();
+                    true
+                }
                 Ok(Message::Stop) | Err(_) => false,
             };
         }
@@ -239,35 +268,86 @@ impl Thread {
             (first.done)(Err(CommitError::Storage(Arc::clone(error))));
             return true;
         }
-        let time = match self.clock.begin_commit() {
-            Ok(time) => time,
-            Err(error) => {
-                (first.done)(Err(error.into()));
-                return true;
+        let time = loop {
+            match self.clock.begin_next() {
+                Ok(Begun::Commit(time)) => break time,
+                Ok(Begun::Due(time)) => {
+                    if let Err(error) = self.expire(time) {
+                        (first.done)(Err(CommitError::Storage(error)));
+                        return true;
+                    }
+                }
+                Err(error) => {
+                    (first.done)(Err(error.into()));
+                    return true;
+                }
             }
         };
         let mut group = Group::new(time);
         let mut done = vec![];
         let running = self.evaluate_all(first, &mut group, &mut done);
+        let finished = self.finish(group);
+        for (done, result) in done {
+            let finished = finished.clone().map_err(CommitError::Storage);
+            tell(done, result.and(finished).map(|()| time));
+        }
+        running
+    }
+
+    /// Makes a group durable and visible.
+    fn finish(&mut self, group: Group) -> Result<(), Arc<LogError>> {
+        let (time, new_tables) = (group.time(), group.changes_tables());
         let (record, publication) = group.finish(&self.writers, self.clock.reservation());
-        if let Some(record) = record
-            && let Err(error) = self.make_durable(record)
-        {
-            for (done, result) in done {
-                tell(done, result.and(Err(CommitError::Storage(Arc::clone(&error)))));
-            }
-            return running;
+        if let Some(record) = record {
+            self.make_durable(record)?;
         }
         if let Some(publication) = publication {
             self.sink.publish(publication);
         }
+        if new_tables {
+            self.find_mortal();
+        }
+        self.set_due();
         self.clock.finish_commit();
         self.horizon.raise_floor(time);
         self.tables.forget_dropped(self.horizon.since());
-        for (done, result) in done {
-            tell(done, result.map(|()| time));
+        Ok(())
+    }
+
+    fn find_mortal(&mut self) {
+        let mortal = self.writers.iter().filter(|(_, writer)| writer.is_limited());
+        self.mortal = mortal.map(|(id, _)| *id).collect();
+        self.mortal.sort();
+    }
+
+    /// Tells the clock when rows are next due to go.
+    fn set_due(&mut self) {
+        let writers = &mut self.writers;
+        let due = self.mortal.iter().filter_map(|id| writers.get_mut(id)?.next_due());
+        self.clock.set_due(due.min());
+    }
+
+    /// Deletes the rows that are due by now, at the times when they are.
+    fn expire_due(&mut self) {
+        while self.failed.is_none() && self.clock.is_due() {
+            match self.clock.begin_next() {
+                Ok(Begun::Due(time)) if self.expire(time).is_ok() => {}
+                // A commit found no one who wants it.
+                Ok(Begun::Commit(_)) => return self.clock.finish_commit(),
+                _ => return,
+            }
         }
-        running
+    }
+
+    /// The group at `time`, in flight, of the rows that go then.
+    fn expire(&mut self, time: Timestamp) -> Result<(), Arc<LogError>> {
+        let mut group = Group::new(time);
+        let mut applied =
+            Applied { horizon: &self.horizon, tables: &self.tables, writers: &mut self.writers };
+        for table in &self.mortal {
+            applied.expire(*table, &mut group);
+        }
+        self.finish(group)
     }
 
     /// Evaluates and applies commits until the group is full or no more are waiting; says whether
@@ -290,7 +370,8 @@ impl Thread {
                 match self.receiver.try_recv() {
                     Ok(Message::Submit(submit)) => next = Some(submit),
                     Ok(Message::Stop) => return false,
-                    Err(_) => {}
+                    // The next group, or the next call, makes what is due.
+                    Ok(Message::Expire) | Err(_) => {}
                 }
             }
         }
@@ -312,7 +393,9 @@ impl Thread {
 
     fn make_durable(&mut self, record: log::Group) -> Result<(), Arc<LogError>> {
         let time = record.time;
-        let changed: Vec<CollectionId> = record.writes.iter().map(|write| write.table).collect();
+        let written = record.writes.iter().map(|write| write.table);
+        let loaded = record.loads.iter().map(|load| load.table);
+        let changed: Vec<CollectionId> = written.chain(loaded).collect();
         if let Err(error) = self.log.append(&Record::Group(record)) {
             self.failed = Some(Arc::clone(&error));
             return Err(error);

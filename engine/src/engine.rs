@@ -87,7 +87,7 @@ impl Engine {
         let sink = Sink { maintenance: Arc::clone(&maintenance), tables: Arc::clone(&tables) };
         let committer = Committer::start(opened, Box::new(sink));
         let (stop_expiry, stopped) = unbounded();
-        let expiry = start_expiry(&maintenance, &horizon, &clock, stopped);
+        let expiry = start_expiry(&maintenance, &horizon, &clock, committer.expiry(), stopped);
         let running = Mutex::new(Some(Running { workers, expiry, stop_expiry }));
         let engine = Engine { clock, horizon, tables, maintenance, quarantine, committer, running };
         Ok((Arc::new(engine), Recovered { ddl }))
@@ -181,8 +181,9 @@ struct Sink {
 
 impl GroupSink for Sink {
     fn publish(&mut self, publication: Publication) {
-        let Publication { time, updates, drop_views, create_views, .. } = publication;
+        let Publication { time, updates, loaded, drop_views, create_views, .. } = publication;
         let table = |id| self.tables.relation(id);
+        self.maintenance.forget_loaded(time, &loaded);
         self.maintenance.publish(time, updates, create_views, drop_views, &table);
     }
 }
@@ -217,12 +218,16 @@ fn start_expiry(
     maintenance: &Arc<Maintenance>,
     horizon: &Arc<Horizon>,
     clock: &Arc<Clock>,
+    expire_rows: impl Fn() + Send + 'static,
     stopped: Receiver<()>,
 ) -> JoinHandle<()> {
     let (maintenance, horizon) = (Arc::clone(maintenance), Arc::clone(horizon));
     let clock = Arc::clone(clock);
     let run = move || {
         while stopped.recv_timeout(EXPIRY_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            if clock.is_due() {
+                expire_rows();
+            }
             if maintenance.is_due(clock.wall()) {
                 let read = horizon.begin_read(&clock);
                 maintenance.expire(read.at);

@@ -38,6 +38,9 @@ pub use engine::{
 pub use expression::Expr;
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
-pub use store::{Lookup, ReadAtError, Relation, Rows, Spans};
+pub use store::{
+    ARRIVED_AT, LoadError, LoadPart, Lookup, ReadAtError, Relation, Rows, Spans, TableLoad,
+    arrival_column, with_arrived_at,
+};
 pub use time::{CollectionId, Diff, RowId, Timestamp};
 pub use updates::Updates;

@@ -107,6 +107,20 @@ impl Maintenance {
         }
     }
 
+    /// Rows with earlier times came into these tables: what views above them kept of their pasts
+    /// is not true any more.
+    pub fn forget_loaded(&self, time: Timestamp, tables: &[CollectionId]) {
+        if tables.is_empty() {
+            return;
+        }
+        let state = self.lock();
+        let above = |view: &&View| tables.iter().any(|table| view.tables.contains(table));
+        for view in state.views.values().filter(above) {
+            view.relation.forget_before(time);
+            view.relation.rewritten(time);
+        }
+    }
+
     /// Resolves when all of `views` hold V(at); cancelled when one of them is dropped.
     pub fn wait_for(&self, views: &[CollectionId], at: Timestamp) -> oneshot::Receiver<()> {
         let (ready, receiver) = oneshot::channel();
@@ -228,7 +242,7 @@ impl Maintenance {
         );
         relation.limit_past(Some(def.history_retention), Some(HISTORY_BYTES_MAX));
         relation.forget_before(time);
-        let mut tables = BTreeMap::new();
+        let (mut tables, mut open_tables) = (BTreeMap::new(), BTreeMap::new());
         let mut upstream = BTreeSet::new();
         let mut below = BTreeSet::new();
         let mut temporal = def.plan.is_temporal();
@@ -239,6 +253,10 @@ impl Maintenance {
                 temporal |= view.temporal;
             } else {
                 let relation = table(id).expect("a plan reads what exists");
+                if relation.is_open() {
+                    // A load must not come between this view's beginning and its backfill.
+                    open_tables.insert(id, relation.scan_arrived(time));
+                }
                 tables.insert(id, relation);
                 below.insert(id);
             }
@@ -268,6 +286,7 @@ impl Maintenance {
             relation: relation.clone(),
             writers: writers.into_iter().map(|writer| Mutex::new(Some(writer))).collect(),
             tables,
+            open_tables,
             progress: progress.clone(),
             counters: counters.clone(),
             hold: self.horizon.hold(time),

@@ -85,7 +85,11 @@ struct Oracle<'a> {
 impl Oracle<'_> {
     fn rows(&mut self, plan: &Plan) -> Vec<Row> {
         match plan {
-            Plan::Input(plan) => rows_of(&(self.input)(plan.id)),
+            Plan::Input(plan) => {
+                let mut rows = rows_of(&(self.input)(plan.id));
+                rows.iter_mut().for_each(|row| row.truncate(plan.schema.fields().len()));
+                rows
+            }
             Plan::Constant(plan) => rows_of(&plan.rows),
             Plan::Project(plan) => {
                 let schema = plan.input.schema();

@@ -62,13 +62,16 @@ pub enum Plan {
     Recursive(Box<RecursivePlan>),
 }
 
-/// See [`Plan::Input`].
+/// See [`Plan::Input`]. What gives it its rows may have more columns than `schema`: those after are
+/// left out.
 #[derive(Clone, Debug)]
 pub struct InputPlan {
     pub id: CollectionId,
     pub schema: SchemaRef,
     /// Its rows never leave and never change.
     pub append_only: bool,
+    /// Whether the last column is the time of arrival (S18); only of a table.
+    pub arrived_at: bool,
 }
 
 /// See [`Plan::Constant`].

@@ -28,15 +28,14 @@ use crate::operator::temporal::Temporal;
 use crate::operator::top_k::TopK;
 use crate::operator::unnest::Unnest;
 use crate::operator::window::Window;
-use crate::plan::{Plan, RecursivePlan};
-use crate::time::CollectionId;
+use crate::plan::{InputPlan, Plan, RecursivePlan};
 
 /// What renders one dataflow.
 pub(crate) struct Renderer<'s> {
     pub scope: Scope<'s, u64>,
     pub context: DataflowContext,
     /// The sources made so far, one for each place that reads a collection.
-    pub sources: Vec<(CollectionId, Source)>,
+    pub sources: Vec<(InputPlan, Source)>,
     pub constants: Vec<Source>,
     /// Told the next time of every temporal operator after each of its steps.
     pub next_times: Rc<NextTimes>,
@@ -66,7 +65,7 @@ impl<'s> Renderer<'s> {
 
     fn render_here(&mut self, plan: &Plan) -> UpdateStream<'s> {
         match plan {
-            Plan::Input(input) => self.input(input.id),
+            Plan::Input(input) => self.input(input),
             Plan::Constant(constant) => self.constant(&constant.rows),
             Plan::Project(project) => {
                 self.unary("Project", &project.input, Box::new(Project::new(project)))
@@ -137,11 +136,11 @@ impl<'s> Renderer<'s> {
         self.scope.index() == 0
     }
 
-    fn input(&mut self, id: CollectionId) -> UpdateStream<'s> {
+    fn input(&mut self, input: &InputPlan) -> UpdateStream<'s> {
         let as_of = self.context.as_of;
         let source = SourceQueue::new(as_of);
-        let stream = source::stream(self.scope, &format!("Input {}", id.0), &source, as_of);
-        self.sources.push((id, source));
+        let stream = source::stream(self.scope, &format!("Input {}", input.id.0), &source, as_of);
+        self.sources.push((input.clone(), source));
         stream
     }
 

@@ -5,6 +5,8 @@
 //! as the present: rows that ended at or before it move into the past, which is kept within limits.
 //! [`Tables`] is the list of the tables' relations.
 
+mod arrived;
+mod backdate;
 mod chunk;
 mod compact;
 mod horizon;
@@ -15,6 +17,7 @@ mod past;
 mod relation;
 mod spans;
 mod tables;
+mod ttl;
 mod value;
 mod view;
 mod writer;
@@ -22,6 +25,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use arrived::{ARRIVED_AT, arrival_column, with_arrived_at};
+pub use backdate::{LoadError, LoadPart, Loaded, PreparedLoad, TableLoad};
 pub use chunk::Rows;
 pub(crate) use chunk::payload_bytes;
 pub use horizon::{Horizon, ReadAtError, ReadGuard};

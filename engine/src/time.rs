@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod clock;
 
-pub use clock::{Clock, ClockError, ManualClock, SystemClock, WallClock};
+pub use clock::{Begun, Clock, ClockError, ManualClock, SystemClock, WallClock};
 
 /// An arrival time: microseconds since 1970-01-01 00:00:00 UTC.
 #[derive(

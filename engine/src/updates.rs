@@ -79,6 +79,18 @@ impl Updates {
         Updates::new(data, self.times.clone(), self.diffs.clone())
     }
 
+    /// The first columns only, as many as `schema` has.
+    pub(crate) fn first_columns(self, schema: &SchemaRef) -> Self {
+        let columns = schema.fields().len();
+        if columns == self.data.num_columns() {
+            return self;
+        }
+        let (_, mut all, rows) = self.data.into_parts();
+        all.truncate(columns);
+        let data = batch_of(Arc::clone(schema), all, rows);
+        Updates { data, times: self.times, diffs: self.diffs }
+    }
+
     /// One after the other; all of `parts` have the columns of `schema`.
     pub fn concat(schema: &SchemaRef, mut parts: Vec<Updates>) -> Self {
         parts.retain(|part| !part.is_empty());

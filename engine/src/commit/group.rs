@@ -8,9 +8,11 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
-use super::{Change, CommitError, Publication, TableDef, TableWrite, ViewDef};
+use super::{Change, CommitError, Publication, TableDef, TableLoad, TableWrite, ViewDef};
 use crate::log;
-use crate::store::{Horizon, Prepared, Tables, WriteError, Writer, Written};
+use crate::store::{
+    Horizon, Loaded, Prepared, PreparedLoad, Relation, Tables, WriteError, Writer, Written,
+};
 use crate::time::{CollectionId, RowId, Timestamp};
 use crate::updates::Updates;
 
@@ -26,6 +28,10 @@ pub struct Group {
     ddl: Vec<Vec<u8>>,
     creates: Vec<TableDef>,
     writes: BTreeMap<CollectionId, TableChange>,
+    loads: Vec<log::GroupLoad>,
+    /// What the loads change at present.
+    loaded: Vec<(CollectionId, Updates)>,
+    closes: Vec<CollectionId>,
     drops: Vec<CollectionId>,
     retentions: Vec<(CollectionId, Option<Duration>)>,
     create_views: Vec<ViewDef>,
@@ -34,9 +40,10 @@ pub struct Group {
 }
 
 struct TableChange {
-    schema: SchemaRef,
+    relation: Arc<Relation>,
     deleted_ids: Vec<RowId>,
     deleted: Vec<RecordBatch>,
+    deleted_begins: Vec<u64>,
     first: RowId,
     inserted: Vec<RecordBatch>,
 }
@@ -59,10 +66,11 @@ impl Applied<'_> {
         {
             return Err(CommitError::Rejected("a table of that id exists".into()));
         }
-        let altered = change.retentions.iter().map(|(id, _)| id);
+        let altered = change.retentions.iter().map(|(id, _)| id).chain(&change.close_history);
         for id in change.drop_tables.iter().chain(altered) {
             self.writer(*id, &created)?;
         }
+        let loads = self.prepare_loads(change.loads, &change.writes, &created, group.time)?;
         let mut prepared = vec![];
         for write in one_per_table(change.writes)? {
             let writer = self.writer(write.table, &created)?;
@@ -76,8 +84,15 @@ impl Applied<'_> {
         }
         group.ddl.extend(change.ddl);
         group.creates.extend(change.create_tables);
+        for (table, prepared) in loads {
+            self.load(table, prepared, group);
+        }
         for (table, prepared) in prepared {
             self.write(table, prepared, group);
+        }
+        for id in change.close_history {
+            self.writers[&id].relation().close_past();
+            group.closes.push(id);
         }
         for (id, retention) in change.retentions {
             self.writers[&id].relation().limit_past(retention, None);
@@ -102,17 +117,66 @@ impl Applied<'_> {
         writer.ok_or_else(|| CommitError::Rejected(format!("there is no table {id}").into()))
     }
 
+    fn prepare_loads(
+        &self,
+        loads: Vec<TableLoad>,
+        writes: &[TableWrite],
+        created: &Writers,
+        time: Timestamp,
+    ) -> Result<Vec<(CollectionId, PreparedLoad)>, CommitError> {
+        let mut prepared: Vec<(CollectionId, PreparedLoad)> = vec![];
+        for TableLoad { table, parts } in loads {
+            let writer = self.writer(table, created)?;
+            if prepared.iter().any(|(other, _)| *other == table)
+                || writes.iter().any(|write| write.table == table)
+            {
+                let message = format!("table {table} is loaded and changed by one commit");
+                return Err(CommitError::Rejected(message.into()));
+            }
+            let load = writer.prepare_load(parts, time);
+            prepared.push((table, load.map_err(|error| CommitError::Load { table, error })?));
+        }
+        Ok(prepared)
+    }
+
+    fn load(&mut self, table: CollectionId, prepared: PreparedLoad, group: &mut Group) {
+        let writer = self.writers.get_mut(&table).expect("the load was prepared");
+        let Loaded { first, until, rows, begins, ended, ends, gone, came } =
+            writer.load(prepared, group.time);
+        if begins.is_empty() && ended.is_empty() {
+            return;
+        }
+        writer.relation().rewritten(group.time);
+        group.bytes += rows.iter().map(bytes_of).sum::<usize>();
+        let parts = [(gone, -1), (came, 1)];
+        let parts = parts
+            .into_iter()
+            .flat_map(|(batches, diff)| batches.into_iter().map(move |batch| (batch, diff)));
+        let time = group.time.0;
+        group.loaded.extend(parts.map(|(batch, diff)| (table, Updates::at(batch, time, diff))));
+        group.loads.push(log::GroupLoad { table, until, first, rows, begins, ended, ends });
+    }
+
+    /// Deletes the rows of a table that are due at the group's time.
+    pub fn expire(&mut self, table: CollectionId, group: &mut Group) {
+        let writer = &self.writers[&table];
+        let empty = RecordBatch::new_empty(writer.relation().schema());
+        let prepared = writer.prepare(&writer.due(group.time), empty).expect("live rows");
+        self.write(table, prepared, group);
+    }
+
     fn write(&mut self, table: CollectionId, prepared: Prepared, group: &mut Group) {
         let writer = self.writers.get_mut(&table).expect("the write was prepared");
         let written = writer.write(group.time, prepared);
         if written.deleted_ids.is_empty() && written.inserted.num_rows() == 0 {
             return;
         }
-        let schema = writer.relation().schema();
+        let relation = Arc::clone(writer.relation());
         let change = group.writes.entry(table).or_insert_with(|| TableChange {
-            schema,
+            relation,
             deleted_ids: vec![],
             deleted: vec![],
+            deleted_begins: vec![],
             first: written.first,
             inserted: vec![],
         });
@@ -126,6 +190,7 @@ impl TableChange {
         let bytes = written.deleted.iter().chain([&written.inserted]).map(bytes_of).sum();
         self.deleted_ids.extend(written.deleted_ids);
         self.deleted.extend(written.deleted);
+        self.deleted_begins.extend(written.deleted_begins);
         if written.inserted.num_rows() > 0 {
             self.inserted.push(written.inserted);
         }
@@ -140,12 +205,20 @@ impl Group {
             ddl: vec![],
             creates: vec![],
             writes: BTreeMap::new(),
+            loads: vec![],
+            loaded: vec![],
+            closes: vec![],
             drops: vec![],
             retentions: vec![],
             create_views: vec![],
             drop_views: vec![],
             bytes: 0,
         }
+    }
+
+    /// Whether tables come or go.
+    pub fn changes_tables(&self) -> bool {
+        !self.creates.is_empty() || !self.drops.is_empty()
     }
 
     pub fn time(&self) -> Timestamp {
@@ -164,18 +237,18 @@ impl Group {
         reserved: Timestamp,
     ) -> (Option<log::Group>, Option<Publication>) {
         let time = self.time;
-        let (mut writes, mut updates) = (vec![], vec![]);
+        let (mut writes, mut updates) = (vec![], self.loaded);
+        updates.retain(|(table, _)| writers.contains_key(table));
         for (table, change) in self.writes {
-            let inserted = together(&change.schema, change.inserted);
-            let gone = change.deleted.iter().map(|batch| Updates::at(batch.clone(), time.0, -1));
-            let come = inserted.iter().map(|batch| Updates::at(batch.clone(), time.0, 1));
+            let TableChange { relation, deleted_ids, deleted, deleted_begins, first, inserted } =
+                change;
+            let inserted = together(&relation.schema(), inserted);
             // A table that the group drops has no views any more.
             if writers.contains_key(&table) {
-                let parts: Vec<Updates> = gone.chain(come).collect();
-                let parts = updates_together(&change.schema, parts);
+                let parts = changes(&relation, &deleted, &deleted_begins, &inserted, time);
+                let parts = updates_together(&relation.arrived_schema(), parts);
                 updates.extend(parts.into_iter().map(|part| (table, part)));
             }
-            let TableChange { deleted_ids, deleted, first, .. } = change;
             writes.push(log::GroupWrite { table, deleted_ids, deleted, first, inserted });
         }
         let record = log::Group {
@@ -186,11 +259,13 @@ impl Group {
             writes,
             drops: self.drops.clone(),
             retentions: self.retentions,
-            ..log::Group::default()
+            loads: self.loads,
+            closes: self.closes,
         };
         let publication = Publication {
             time,
             updates,
+            loaded: record.loads.iter().map(|load| load.table).collect(),
             drop_tables: self.drops,
             drop_views: self.drop_views,
             create_views: self.create_views,
@@ -199,13 +274,37 @@ impl Group {
             && record.creates.is_empty()
             && record.writes.is_empty()
             && record.retentions.is_empty()
+            && record.loads.is_empty()
+            && record.closes.is_empty()
             && record.drops.is_empty());
         let published = !(publication.updates.is_empty()
+            && publication.loaded.is_empty()
             && publication.drop_tables.is_empty()
             && publication.drop_views.is_empty()
             && publication.create_views.is_empty());
         (logged.then_some(record), published.then_some(publication))
     }
+}
+
+/// What goes and what comes, with the times of arrival.
+fn changes(
+    relation: &Relation,
+    deleted: &[RecordBatch],
+    deleted_begins: &[u64],
+    inserted: &[RecordBatch],
+    time: Timestamp,
+) -> Vec<Updates> {
+    let mut rest = deleted_begins;
+    let gone = deleted.iter().map(|batch| {
+        let (begins, others) = rest.split_at(batch.num_rows());
+        rest = others;
+        Updates::at(relation.arrived(batch.clone(), begins.to_vec()), time.0, -1)
+    });
+    let come = inserted.iter().map(|batch| {
+        let begins = vec![time.0; batch.num_rows()];
+        Updates::at(relation.arrived(batch.clone(), begins), time.0, 1)
+    });
+    gone.chain(come).collect()
 }
 
 /// Puts the writes of one table together, in order of first mention.

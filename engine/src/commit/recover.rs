@@ -128,8 +128,24 @@ impl Recovery {
             let table = table.ok_or_else(|| format!("there is no table {id} to alter"))?;
             table.loader.relation().limit_past(retention, None);
         }
+        for (id, ttl) in group.extension.ttls {
+            let table = self.tables.get_mut(&id);
+            let table = table.ok_or_else(|| format!("there is no table {id} with a ttl"))?;
+            table.loader.limit_lives(ttl);
+        }
+        for load in group.extension.loads {
+            let (id, table) = (load.table, self.tables.get_mut(&load.table));
+            let table = table.ok_or_else(|| format!("there is no table {id} to load"))?;
+            table.last_changed = time;
+            table.loader.load(time, load)?;
+        }
         for write in group.writes {
             self.replay_write(time, write)?;
+        }
+        for id in group.extension.closes {
+            let table = self.tables.get(&id);
+            let table = table.ok_or_else(|| format!("there is no table {id} to close"))?;
+            table.loader.relation().close_past();
         }
         for id in group.drops {
             self.tables.remove(&id).ok_or_else(|| format!("there is no table {id} to drop"))?;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -14,6 +14,9 @@ use super::recover::open_storage;
 use super::*;
 use crate::log::{Fault, MemoryStorage};
 use crate::time::{ManualClock, RowId, WallClock};
+
+mod load;
+mod ttl;
 
 const TABLE: CollectionId = CollectionId(1);
 const OTHER: CollectionId = CollectionId(2);

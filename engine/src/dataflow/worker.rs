@@ -16,10 +16,10 @@ use super::drive::{DataflowContext, OnAdvance};
 use super::sink::Sink;
 use super::source::{Export, Source};
 use super::statistics::Counters;
-use crate::plan::Plan;
+use crate::plan::{InputPlan, Plan};
 use crate::quarantine::Quarantine;
 use crate::render::Renderer;
-use crate::store::{ReadGuard, Relation, Writer};
+use crate::store::{ReadGuard, Relation, Rows, Writer};
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::{Updates, take_rows};
 
@@ -52,6 +52,8 @@ pub(crate) struct CreateView {
     pub writers: Vec<Mutex<Option<Writer>>>,
     /// The tables that it reads; what else it reads is a view.
     pub tables: BTreeMap<CollectionId, Arc<Relation>>,
+    /// Of those whose pasts are open: the rows as they are, with their times of arrival.
+    pub open_tables: BTreeMap<CollectionId, Vec<Rows>>,
     pub progress: Arc<ViewProgress>,
     /// One for each operator of the plan.
     pub counters: Arc<[Counters]>,
@@ -122,7 +124,7 @@ impl NextTimes {
 struct Dataflow {
     timely_index: usize,
     /// Ends of tables; the ends of views are moved by those views.
-    table_sources: Vec<(CollectionId, Source)>,
+    table_sources: Vec<(InputPlan, Source)>,
     export: Rc<RefCell<Export>>,
     relation: Arc<Relation>,
 }
@@ -192,13 +194,18 @@ impl WorkerState {
         // What never changes is complete for ever.
         constants.iter().for_each(|source| source.borrow_mut().advance(u64::MAX));
         let mut table_sources = Vec::new();
-        for (id, source) in sources {
-            match create.tables.get(&id) {
+        for (input, source) in sources {
+            match create.tables.get(&input.id) {
                 Some(table) => {
-                    backfill(worker, table, create.hold.at, &source);
-                    table_sources.push((id, source));
+                    let scan = match create.open_tables.get(&input.id) {
+                        Some(rows) => rows.clone(),
+                        None if input.arrived_at => table.scan_arrived(create.hold.at),
+                        None => table.scan(create.hold.at),
+                    };
+                    backfill(worker, scan, create.hold.at, &input, &source);
+                    table_sources.push((input, source));
                 }
-                None => self.import(id, index, &source),
+                None => self.import(input.id, index, &source),
             }
         }
         let relation = create.relation.clone();
@@ -230,8 +237,8 @@ impl WorkerState {
                 continue;
             }
             let sources = self.dataflows.values().flat_map(|dataflow| &dataflow.table_sources);
-            for (_, source) in sources.filter(|(id, _)| id == table) {
-                source.borrow_mut().push(part.clone());
+            for (input, source) in sources.filter(|(input, _)| input.id == *table) {
+                source.borrow_mut().push(part.clone().first_columns(&input.schema));
             }
         }
     }
@@ -260,16 +267,22 @@ fn on_sink_advance(
 /// Gives `source` this worker's part of the table as it stood at `as_of`: the rows of some ids.
 /// Every worker looks at a moment of its own, and the store may have put its chunks together
 /// differently in between; only the ids stay.
-fn backfill(worker: &Worker, table: &Relation, as_of: Timestamp, source: &Source) {
+fn backfill(
+    worker: &Worker,
+    scan: Vec<Rows>,
+    as_of: Timestamp,
+    input: &InputPlan,
+    source: &Source,
+) {
     let mut source = source.borrow_mut();
     let is_mine = |id: u64| (id >> BACKFILL_BLOCK_BITS) as usize % worker.peers() == worker.index();
-    for rows in table.scan(as_of) {
+    for rows in scan {
         let ids = rows.ids.values();
         let mine: Vec<u32> =
             (0..ids.len() as u32).filter(|&row| is_mine(ids[row as usize])).collect();
         let batch =
             if mine.len() == ids.len() { rows.batch } else { take_rows(&rows.batch, &mine) };
-        source.push(Updates::at(batch, as_of.0, 1));
+        source.push(Updates::at(batch, as_of.0, 1).first_columns(&input.schema));
     }
     source.advance(as_of.0 + 1);
 }

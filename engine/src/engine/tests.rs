@@ -17,14 +17,15 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::{Engine, EngineConfig, Recovered};
-use crate::commit::{Change, CommitError, TableDef, TableWrite, ViewDef};
+use crate::commit::{Change, CommitError, LoadPart, TableDef, TableLoad, TableWrite, ViewDef};
 use crate::operator::testing::input;
 use crate::oracle::random::{Scale, random_plan, random_value, table_schema};
 use crate::oracle::{batch_of_rows, evaluate, multiset, rows_of};
 use crate::plan::{
-    Bound, Edge, FilterPlan, JoinKind, JoinPlan, NowSide, Plan, TemporalMode, TemporalPlan,
-    UnionPlan,
+    Bound, Edge, FilterPlan, InputPlan, JoinKind, JoinPlan, NowSide, Plan, TemporalMode,
+    TemporalPlan, UnionPlan,
 };
+use crate::store::with_arrived_at;
 use crate::time::{CollectionId, RowId, Timestamp};
 use crate::updates::batch_of;
 
@@ -100,6 +101,44 @@ fn what_stands_above_a_view_moves_with_it() {
     }
 }
 
+#[test]
+fn loads_reach_views_and_change_their_pasts() {
+    for seed in 0..6 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut harness = Harness::open(1 + (seed % 3) as usize);
+        let tables = [1, 2].map(|id| TableDef::new(CollectionId(id), table_schema(id), vec![]));
+        let change = Change { create_tables: tables.into(), ..Change::default() };
+        harness.commit(change).expect("tables");
+        let plan = random_plan(&mut random, 2, harness.scale);
+        harness.create_view(10, plan.clone());
+        harness.create_view(11, over(10, &plan));
+        harness.create_view(12, with_arrival(1));
+        let mut last = 1_000;
+        for round in 13..17 {
+            let mut parts = vec![];
+            for _ in 0..3 {
+                let rows = random_rows(&mut random, 1, 20, harness.scale);
+                let arrived = (0..20).map(|_| {
+                    last += random.random_range(0..3);
+                    Some(last)
+                });
+                parts.push(LoadPart { rows, arrived: arrived.collect(), deletes: None });
+            }
+            let loads = vec![TableLoad { table: CollectionId(1), parts }];
+            let time = harness.commit(Change { loads, ..Change::default() }).expect("it is open");
+            harness.check();
+            let relation = harness.engine.relation(CollectionId(12)).expect("a view");
+            assert_eq!((relation.readable_from(), relation.last_rewritten()), (time, time));
+            harness.create_view(round, [plan.clone(), with_arrival(1)][round as usize % 2].clone());
+            harness.check();
+        }
+        harness.random_commit(&mut random);
+        harness.check();
+        harness.restart(2);
+        harness.check();
+    }
+}
+
 /// The rows of a table whose timestamp in `column` has passed.
 fn already(table: u64, column: usize) -> Plan {
     let schema = table_schema(table);
@@ -144,11 +183,13 @@ fn four_roads(seed: u64) {
     let plan = random_plan(&mut random, 1 + (seed % 3) as u32, harness.scale);
     harness.create_view(10, plan.clone());
     harness.create_view(11, over(10, &plan));
+    harness.create_view(15, with_arrival(1));
     for _ in 0..12 {
         harness.random_commit(&mut random);
     }
     harness.check();
     harness.create_view(12, plan.clone());
+    harness.create_view(16, with_arrival(1));
     for _ in 0..12 {
         harness.random_commit(&mut random);
         harness.check();
@@ -161,6 +202,13 @@ fn four_roads(seed: u64) {
     harness.check();
     harness.random_commit(&mut random);
     harness.check();
+}
+
+/// A table with when its rows arrived.
+fn with_arrival(table: u64) -> Plan {
+    let schema = with_arrived_at(&table_schema(table));
+    let id = CollectionId(table);
+    Plan::Input(InputPlan { id, schema, append_only: false, arrived_at: true })
 }
 
 /// A view that reads a view.
@@ -247,8 +295,8 @@ impl Harness {
 
     fn rows(&self, id: CollectionId, at: Timestamp) -> RecordBatch {
         let relation = self.engine.relation(id).expect("it exists");
-        let batches: Vec<RecordBatch> = relation.batches(at).collect();
-        concat_batches(&relation.schema(), &batches).expect("of one schema")
+        let batches: Vec<RecordBatch> = relation.batches_arrived(at).collect();
+        concat_batches(&relation.arrived_schema(), &batches).expect("of one schema")
     }
 
     /// Every view at a time of now equals the oracle over the tables at that time.
@@ -264,7 +312,8 @@ impl Harness {
         for id in ids {
             let plan = &self.views[id];
             let expected = self.oracle(plan, read.at);
-            let got = multiset(rows_of(&self.rows(*id, read.at)));
+            let relation = self.engine.relation(*id).expect("it exists");
+            let got = multiset(relation.batches(read.at).flat_map(|batch| rows_of(&batch)));
             assert_eq!(got, multiset(expected), "view {id:?} at {:?}:\n{plan}", read.at);
         }
     }

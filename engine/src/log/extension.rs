@@ -3,11 +3,13 @@
 //! ```text
 //! 1  version, 1
 //! 4  count, then each: 8 table, 8 retention in µs     tables made or altered; MAX: for ever
+//! 4  count, then each: 8 table, 8 ttl in µs           tables made whose rows go by themselves
 //! 4  count, then each: load                           applied before the group's writes
 //! 4  count, then each: 8 table                        tables whose past was closed by request
 //!
 //! load
 //! 8  table
+//! 8  when its last row arrived, one that only deletes too
 //! 8  id of the first row; the others follow
 //! 8  length of the section: 4 count of batches, then each: batch         the rows
 //! 8  count, then 8 each                               when each row begins; never falls
@@ -29,6 +31,8 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, Default)]
 pub struct GroupLoad {
     pub table: CollectionId,
+    /// When its last row arrived.
+    pub until: u64,
     pub first: RowId,
     pub rows: Vec<RecordBatch>,
     /// When each row begins; never falls.
@@ -42,6 +46,7 @@ pub struct GroupLoad {
 #[derive(Clone, Debug)]
 pub struct ReplayLoad<'a> {
     pub table: CollectionId,
+    pub until: u64,
     pub first: RowId,
     pub rows: EncodedRows<'a>,
     pub begins: Times<'a>,
@@ -72,6 +77,7 @@ impl<'a> Times<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Extension<'a> {
     pub retentions: Vec<(CollectionId, Option<Duration>)>,
+    pub ttls: Vec<(CollectionId, Duration)>,
     pub loads: Vec<ReplayLoad<'a>>,
     pub closes: Vec<CollectionId>,
 }
@@ -81,19 +87,27 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     let made = group.creates.iter().filter(|table| table.retention.is_some());
     let made = made.map(|table| (table.id, table.retention));
     let retentions: Vec<_> = made.chain(group.retentions.iter().copied()).collect();
-    if retentions.is_empty() && group.loads.is_empty() && group.closes.is_empty() {
+    let ttls = group.creates.iter().filter_map(|table| Some((table.id, table.ttl?)));
+    let ttls: Vec<(CollectionId, Duration)> = ttls.collect();
+    if retentions.is_empty() && ttls.is_empty() && group.loads.is_empty() && group.closes.is_empty()
+    {
         return false;
     }
     bytes.push(VERSION);
     put_count(bytes, retentions.len());
     for (table, retention) in retentions {
         put_u64(bytes, table.0);
-        let micros = retention.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-        put_u64(bytes, micros.unwrap_or(u64::MAX));
+        put_u64(bytes, retention.map_or(u64::MAX, micros));
+    }
+    put_count(bytes, ttls.len());
+    for (table, ttl) in ttls {
+        put_u64(bytes, table.0);
+        put_u64(bytes, micros(ttl));
     }
     put_count(bytes, group.loads.len());
     for load in &group.loads {
         put_u64(bytes, load.table.0);
+        put_u64(bytes, load.until);
         put_u64(bytes, load.first.0);
         put_section(bytes, &load.rows);
         put_u64(bytes, load.begins.len() as u64);
@@ -117,21 +131,28 @@ pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
         let (table, micros) = (CollectionId(reader.u64()?), reader.u64()?);
         Ok((table, (micros != u64::MAX).then(|| Duration::from_micros(micros))))
     })?;
+    let ttls = reader
+        .many(|reader| Ok((CollectionId(reader.u64()?), Duration::from_micros(reader.u64()?))))?;
     let loads = reader.many(decode_load)?;
     let closes = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
-    Ok(Extension { retentions, loads, closes })
+    Ok(Extension { retentions, ttls, loads, closes })
 }
 
 fn decode_load<'a>(reader: &mut Reader<'a>) -> Result<ReplayLoad<'a>, String> {
     let count =
         |reader: &mut Reader<'a>| usize::try_from(reader.u64()?).map_err(|error| error.to_string());
-    let (table, first) = (CollectionId(reader.u64()?), RowId(reader.u64()?));
+    let (table, until) = (CollectionId(reader.u64()?), reader.u64()?);
+    let first = RowId(reader.u64()?);
     let rows = section(reader)?;
     let begun = count(reader)?;
     let begins = Times::read(reader, begun)?;
     let over = count(reader)?;
     let (ended, ends) = (Times::read(reader, over)?, Times::read(reader, over)?);
-    Ok(ReplayLoad { table, first, rows, begins, ended, ends })
+    Ok(ReplayLoad { table, until, first, rows, begins, ended, ends })
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn put_all(bytes: &mut Vec<u8>, numbers: &[u64]) {

@@ -114,10 +114,14 @@ fn decoded(
     for (id, retention) in extension.retentions {
         creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.retention = retention);
     }
+    for (id, ttl) in extension.ttls {
+        creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.ttl = Some(ttl));
+    }
     let mut loads = vec![];
     for load in extension.loads {
         loads.push(GroupLoad {
             table: load.table,
+            until: load.until,
             first: load.first,
             rows: rows(load.table, load.rows)?,
             begins: load.begins.iter().collect(),

@@ -97,7 +97,9 @@ impl Nested {
             self.inputs.iter_mut().map(|input| input.step(context, feed)).collect();
         let empty = || Updates::empty(self.schema.clone());
         let out = match &mut self.kind {
-            Kind::Input(id) => feed(*id).unwrap_or_else(empty),
+            Kind::Input(id) => {
+                feed(*id).map_or_else(empty, |updates| updates.first_columns(&self.schema))
+            }
             Kind::Constant(rows) => {
                 rows.take().map_or_else(empty, |rows| Updates::at(rows, context.lower, 1))
             }

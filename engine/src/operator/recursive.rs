@@ -97,6 +97,7 @@ impl RecursivePlan {
             id: CollectionId(number as u64),
             schema: plan.schema(),
             append_only: false,
+            arrived_at: false,
         })
     }
 }

@@ -21,7 +21,8 @@ use crate::updates::{Updates, batch_of};
 
 /// The plan's input `id`.
 pub(crate) fn input(id: u64, schema: &SchemaRef) -> Plan {
-    Plan::Input(InputPlan { id: CollectionId(id), schema: schema.clone(), append_only: false })
+    let (id, schema) = (CollectionId(id), schema.clone());
+    Plan::Input(InputPlan { id, schema, append_only: false, arrived_at: false })
 }
 
 /// The output of `plan` over all updates of its inputs, in steps that end at `cuts` and at the end

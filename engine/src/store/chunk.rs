@@ -54,7 +54,7 @@ pub(super) enum Begins {
 }
 
 /// Which rows of a chunk are there.
-enum Selection {
+pub(super) enum Selection {
     All,
     None,
     Some(BooleanBuffer),
@@ -204,7 +204,7 @@ impl Chunk {
         }
     }
 
-    fn select(&self, at: Timestamp) -> Selection {
+    pub fn select(&self, at: Timestamp) -> Selection {
         let begun = match &self.begins {
             Begins::One(begin) if *begin > at.0 => return Selection::None,
             Begins::One(_) => true,

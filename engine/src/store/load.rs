@@ -6,11 +6,12 @@
 //! meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::chunk::{Begins, Chunk, merge};
 use super::relation::{Relation, ShardState, locate};
 use super::writer::{CHUNK_ROWS, Writer};
-use crate::log::{EncodedRows, RowsBuilder};
+use crate::log::{EncodedRows, ReplayLoad, RowsBuilder};
 use crate::time::{RowId, Timestamp};
 
 /// What is gathered into one chunk at most, about, in bytes.
@@ -43,14 +44,51 @@ impl Loader {
         self.writer.relation()
     }
 
+    /// Rows go so long after they arrived.
+    pub fn limit_lives(&mut self, ttl: Duration) {
+        self.writer.limit_lives(Some(ttl));
+    }
+
     /// Rows begin at `time`, under the ids from `first` on.
     pub fn insert(
         &mut self,
         time: Timestamp,
         first: RowId,
-        mut rows: EncodedRows<'_>,
+        rows: EncodedRows<'_>,
     ) -> Result<(), String> {
         self.time = time;
+        let before = self.writer.next + self.begins.len() as u64;
+        self.read(first, rows, |begins, more| begins.resize(begins.len() + more, time.0))?;
+        if self.writer.next + self.begins.len() as u64 > before {
+            self.relation().close_past();
+        }
+        Ok(())
+    }
+
+    /// What a load at `time` did (S20).
+    pub fn load(&mut self, time: Timestamp, load: ReplayLoad<'_>) -> Result<(), String> {
+        self.time = time;
+        let mut times = load.begins.iter();
+        let first = load.first;
+        self.read(first, load.rows, |begins, more| begins.extend(times.by_ref().take(more)))?;
+        self.writer.loaded_until = load.until;
+        for (id, end) in load.ended.iter().zip(load.ends.iter()) {
+            if !self.end(Timestamp(end), RowId(id)) {
+                return Err(format!("row {id} is replaced and was not there"));
+            }
+        }
+        self.relation().rewritten(time);
+        self.ended(load.ended.count());
+        Ok(())
+    }
+
+    /// Reads rows with the ids from `first` on; `begin` says when the next ones begin.
+    fn read(
+        &mut self,
+        first: RowId,
+        mut rows: EncodedRows<'_>,
+        mut begin: impl FnMut(&mut Vec<u64>, usize),
+    ) -> Result<(), String> {
         let mut id = first.0;
         loop {
             let bytes = self.pending.bytes();
@@ -64,9 +102,11 @@ impl Loader {
                 return Err(format!("rows go on at {id}, not at {next}"));
             }
             id += more as u64;
-            let rows = self.begins.len() + more;
-            self.begins.resize(rows, time.0);
-            self.ends.resize(rows, u64::MAX);
+            begin(&mut self.begins, more);
+            self.ends.resize(self.ends.len() + more, u64::MAX);
+            if self.begins.len() != self.ends.len() {
+                return Err("there is not a time for each row".into());
+            }
         }
     }
 
@@ -78,11 +118,19 @@ impl Loader {
                 return Err(format!("row {} is deleted and was not there", id.0));
             }
         }
-        self.writer.ended += ids.len();
-        if self.writer.ended > CHUNK_ROWS {
-            self.writer.compact(time);
+        if !ids.is_empty() {
+            self.relation().close_past();
         }
+        self.ended(ids.len());
         Ok(())
+    }
+
+    /// So many rows have ended: now and then they move into the past.
+    fn ended(&mut self, rows: usize) {
+        self.writer.ended += rows;
+        if self.writer.ended > CHUNK_ROWS {
+            self.writer.compact(self.time);
+        }
     }
 
     /// Everything is loaded: builds the index and returns the writer to go on with.

@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, UInt32Array};
@@ -35,6 +35,10 @@ pub(super) struct Limits {
     /// Bytes of ended rows in one shard at most.
     bytes_max: AtomicU64,
     readable_from: AtomicU64,
+    /// Whether rows can still be loaded.
+    pub open: AtomicBool,
+    /// The last commit that changed the past.
+    pub rewritten: AtomicU64,
 }
 
 /// See the head of this file.
@@ -59,6 +63,8 @@ impl Default for Limits {
             retention: AtomicU64::new(u64::MAX),
             bytes_max: AtomicU64::new(u64::MAX),
             readable_from: AtomicU64::new(0),
+            open: AtomicBool::new(false),
+            rewritten: AtomicU64::new(0),
         }
     }
 }

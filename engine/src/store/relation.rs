@@ -17,6 +17,7 @@ use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
 use tokio::sync::watch;
 
+use super::arrived::with_arrived_at;
 use super::chunk::{Chunk, Rows};
 use super::horizon::Horizon;
 use super::index::Index;
@@ -37,6 +38,8 @@ const PRUNE_MAX: usize = 8;
 pub struct Relation {
     id: CollectionId,
     schema: SchemaRef,
+    /// With the time of arrival.
+    pub(super) arrived_schema: SchemaRef,
     /// How the key that it is indexed by is compared, if it is.
     pub(super) encoder: Option<KeyEncoder>,
     pub(super) shards: Vec<Shard>,
@@ -88,6 +91,7 @@ impl Relation {
         let relation = Arc::new(Relation {
             id,
             encoder: key.map(|key| KeyEncoder::new(&schema, &key)),
+            arrived_schema: with_arrived_at(&schema),
             schema,
             shards: (0..shards).map(|_| Shard::default()).collect(),
             horizon: Arc::clone(horizon),

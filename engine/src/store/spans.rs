@@ -9,6 +9,7 @@
 use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
 
+use super::arrived::{arrival_column, with_arrived_at};
 use super::chunk::{Chunk, filter};
 use super::relation::Relation;
 use crate::state::consolidate::consolidate;
@@ -23,6 +24,17 @@ pub struct Spans {
     pub begins: Vec<u64>,
     /// `u64::MAX` for a row that is still there.
     pub ends: Vec<u64>,
+}
+
+impl Spans {
+    /// The same with the time of arrival, which is the begin, as the last column.
+    pub fn with_arrived_at(self) -> Spans {
+        let Spans { batch, begins, ends } = self;
+        let schema = with_arrived_at(&batch.schema());
+        let (_, mut columns, rows) = batch.into_parts();
+        columns.push(arrival_column(begins.clone()));
+        Spans { batch: batch_of(schema, columns, rows), begins, ends }
+    }
 }
 
 impl Relation {

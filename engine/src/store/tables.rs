@@ -23,6 +23,8 @@ pub struct TableDef {
     pub primary_key: Vec<usize>,
     /// How long before the present its past can be read; `None`: for ever.
     pub retention: Option<Duration>,
+    /// How long after its arrival a row goes; `None`: never.
+    pub ttl: Option<Duration>,
 }
 
 /// All tables, shared by the committer, who writes, and all readers.
@@ -41,7 +43,7 @@ struct Table {
 impl TableDef {
     /// A table whose past is kept for ever.
     pub fn new(id: CollectionId, schema: SchemaRef, primary_key: Vec<usize>) -> TableDef {
-        TableDef { id, schema, primary_key, retention: None }
+        TableDef { id, schema, primary_key, retention: None, ttl: None }
     }
 
     /// The empty relation of the table and its one writer.
@@ -50,7 +52,10 @@ impl TableDef {
         let schema = Arc::clone(&self.schema);
         let (relation, mut writers) = Relation::new(self.id, schema, key, 1, horizon);
         relation.limit_past(self.retention, None);
-        writers.pop().expect("one shard has one writer")
+        relation.open_past();
+        let mut writer = writers.pop().expect("one shard has one writer");
+        writer.limit_lives(self.ttl);
+        writer
     }
 }
 

@@ -18,6 +18,7 @@ use hashbrown::hash_table::Entry;
 use super::chunk::{Begins, Chunk};
 use super::key::Keys;
 use super::relation::{Relation, ShardState, has_key, locate, push};
+use super::ttl::Ttl;
 use super::view::Content;
 use crate::time::{CollectionId, RowId, Timestamp};
 use crate::updates::take_rows;
@@ -36,6 +37,10 @@ pub struct Writer {
     pub(super) content: Option<Content>,
     /// Rows ended since chunks were last looked at for dead ones.
     pub(super) ended: usize,
+    /// When the last loaded row arrived.
+    pub(super) loaded_until: u64,
+    /// When rows go by themselves, if they do.
+    pub(super) ttl: Option<Ttl>,
 }
 
 /// What changes in one table: `delete` first, then `insert`, in the table's columns.
@@ -74,6 +79,8 @@ pub struct Written {
     pub deleted_ids: Vec<RowId>,
     /// The rows of these ids, in that order, in as many batches as chunks they were in.
     pub deleted: Vec<RecordBatch>,
+    /// When each of them began.
+    pub deleted_begins: Vec<u64>,
     /// The id of the first inserted row; the others follow.
     pub first: RowId,
     pub inserted: RecordBatch,
@@ -82,7 +89,7 @@ pub struct Written {
 impl Writer {
     pub(super) fn new(relation: Arc<Relation>, shard: usize) -> Writer {
         let next = (shard as u64) << 48;
-        Writer { relation, shard, next, content: None, ended: 0 }
+        Writer { relation, shard, next, content: None, ended: 0, loaded_until: 0, ttl: None }
     }
 
     pub fn relation(&self) -> &Arc<Relation> {
@@ -115,18 +122,22 @@ impl Writer {
     pub fn write(&mut self, time: Timestamp, prepared: Prepared) -> Written {
         self.maintain();
         let Prepared { delete, insert, keys } = prepared;
-        let deleted = self.delete(time, &delete);
+        let changes = !delete.is_empty() || insert.num_rows() > 0;
+        if changes {
+            self.relation.close_past();
+        }
+        let (deleted, deleted_begins) = self.delete(time, &delete);
         let first = RowId(self.next);
         self.append(&insert, Begins::One(time.0), keys.as_ref());
-        let deleted_ids: Vec<RowId> = delete.into_iter().map(RowId).collect();
-        if insert.num_rows() + deleted_ids.len() > 0 {
+        if changes {
             self.relation.tell_written(time);
         }
-        Written { deleted_ids, deleted, first, inserted: insert }
+        let deleted_ids = delete.into_iter().map(RowId).collect();
+        Written { deleted_ids, deleted, deleted_begins, first, inserted: insert }
     }
 
     /// The batch under the relation's own schema.
-    fn conform(&self, batch: RecordBatch) -> Result<RecordBatch, WriteError> {
+    pub(super) fn conform(&self, batch: RecordBatch) -> Result<RecordBatch, WriteError> {
         let schema = self.relation.schema();
         if Arc::ptr_eq(&schema, batch.schema_ref()) {
             return Ok(batch);
@@ -160,29 +171,43 @@ impl Writer {
         }
     }
 
-    /// Ends live rows, given in rising order, and returns them.
-    fn delete(&mut self, time: Timestamp, ids: &[u64]) -> Vec<RecordBatch> {
-        let mut deleted = vec![];
+    /// Ends live rows, given in rising order, and returns them and when each began.
+    fn delete(&mut self, time: Timestamp, ids: &[u64]) -> (Vec<RecordBatch>, Vec<u64>) {
         let state = self.relation.shards[self.shard].read();
         let mut rest = ids;
         while let Some(&id) = rest.first() {
             let (chunk, _) = locate(&state.chunks, id).expect("the write was prepared");
             let here = rest.partition_point(|&id| id <= chunk.last_id());
-            let place = |id: &u64| chunk.position(*id).expect("the write was prepared") as u32;
-            let rows: Vec<u32> = rest[..here].iter().map(place).collect();
-            for &row in &rows {
-                chunk.set_end(row as usize, time);
+            for &id in &rest[..here] {
+                let row = chunk.position(id).expect("the write was prepared");
+                chunk.set_end(row, time);
             }
-            deleted.push(match &rows[..] {
+            rest = &rest[here..];
+        }
+        drop(state);
+        self.ended += ids.len();
+        self.rows_of(ids)
+    }
+
+    /// The rows of these ids, which are rising and in chunks, and when each began.
+    pub(super) fn rows_of(&self, ids: &[u64]) -> (Vec<RecordBatch>, Vec<u64>) {
+        let (mut batches, mut begins) = (vec![], vec![]);
+        let state = self.relation.shards[self.shard].read();
+        let mut rest = ids;
+        while let Some(&id) = rest.first() {
+            let (chunk, _) = locate(&state.chunks, id).expect("it is in a chunk");
+            let here = rest.partition_point(|&id| id <= chunk.last_id());
+            let place = |id: &u64| chunk.position(*id).expect("it is in a chunk") as u32;
+            let rows: Vec<u32> = rest[..here].iter().map(place).collect();
+            begins.extend(rows.iter().map(|&row| chunk.begin(row as usize)));
+            batches.push(match &rows[..] {
                 [one] => chunk.batch.slice(*one as usize, 1),
                 all if all.len() == chunk.len() => chunk.batch.clone(),
                 many => take_rows(&chunk.batch, many),
             });
             rest = &rest[here..];
         }
-        drop(state);
-        self.ended += ids.len();
-        deleted
+        (batches, begins)
     }
 
     /// The id that the next row gets.

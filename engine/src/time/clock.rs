@@ -8,6 +8,8 @@
 //!   restart, no read time above the *reservation* is handed out: a time which a record in the log
 //!   promises to have passed before the next commit. It is renewed ahead, only while someone reads;
 //!   a read beyond it waits for the renewal.
+//! - Where rows are due to go at a time (a table's ttl), no time from then on is given out before
+//!   the commit at exactly that time.
 //! - A wall clock that steps forward by more than a minute against the monotonic clock stops
 //!   commits, with an error that names both times, until the step is confirmed. Reads go on by the
 //!   monotonic clock.
@@ -123,6 +125,15 @@ pub enum ClockError {
     Behind { wall: Timestamp, last: Timestamp },
 }
 
+/// What the next group of commits is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Whoever has something to commit.
+    Commit(Timestamp),
+    /// Rows that are due to go at that time.
+    Due(Timestamp),
+}
+
 /// See the head of this file. Shared by the committer and all readers.
 pub struct Clock {
     source: Arc<dyn WallClock>,
@@ -139,6 +150,8 @@ struct State {
     reserved: Timestamp,
     /// Someone read and found the reservation low.
     renewal_wanted: bool,
+    /// When rows are next due to go: reads stay below it until the commit there is made.
+    due: Timestamp,
     /// No commit will ever finish again in this process.
     failed: bool,
     /// Wall and monotonic clock when they were last seen and believed.
@@ -167,6 +180,7 @@ impl Clock {
             in_flight: None,
             reserved: last,
             renewal_wanted: false,
+            due: Timestamp::MAX,
             failed: false,
             seen: (source.wall(), source.monotonic()),
             wake: None,
@@ -199,6 +213,38 @@ impl Clock {
         Ok(time)
     }
 
+    /// The same, unless rows are due to go before: then a group at exactly that time comes first.
+    pub fn begin_next(&self) -> Result<Begun, ClockError> {
+        let mut state = self.lock();
+        assert!(state.in_flight.is_none(), "one group of commits at a time");
+        let (expected, wall) = self.observe(&mut state);
+        if let Some(wall) = wall {
+            return Err(ClockError::Stepped { expected, wall });
+        }
+        let next = expected.max(state.last.next());
+        let begun = match next < state.due {
+            true => Begun::Commit(next),
+            false => Begun::Due(state.due),
+        };
+        let time = next.min(state.due);
+        state.last = state.last.max(time);
+        state.in_flight = Some(time);
+        Ok(begun)
+    }
+
+    /// Rows are due to go at `due`, which is above every time given out (`None`: never). No later
+    /// time is given out before [`Clock::begin_next`] has given that one.
+    pub fn set_due(&self, due: Option<Timestamp>) {
+        self.lock().due = due.unwrap_or(Timestamp::MAX);
+    }
+
+    /// Whether rows are due by now.
+    pub fn is_due(&self) -> bool {
+        let mut state = self.lock();
+        let (now, _) = self.observe(&mut state);
+        state.due <= now
+    }
+
     /// The group in flight is durable and sequenced, or turned out empty: reads may see it.
     pub fn finish_commit(&self) {
         let mut state = self.lock();
@@ -224,7 +270,7 @@ impl Clock {
             let (now, _) = self.observe(&mut state);
             let time = match state.in_flight {
                 Some(commit) => commit.before(),
-                None => now.max(state.last),
+                None => now.max(state.last).min(state.due.before()),
             };
             if state.reserved.0 < time.0.saturating_add(RESERVE_LOW.as_micros() as u64)
                 && !state.renewal_wanted
