@@ -244,6 +244,7 @@ impl Writer {
         self.end_due(now, &mut ended, &mut ends);
         self.ended += ended.len();
         let (gone, came) = self.net(first, &ended);
+        self.relation.tell_written(now);
         let (first, until) = (RowId(first), self.loaded_until);
         Loaded { first, until, rows, begins, ended, ends, gone, came }
     }

@@ -109,7 +109,7 @@ fn verb(statement: &Statement) -> &'static str {
         Statement::CreateFunction(_) => "CREATE FUNCTION",
         Statement::Drop(_) => "DROP",
         Statement::DropFunction(_) => "DROP FUNCTION",
-        Statement::AlterRename { .. } => "ALTER TABLE",
+        Statement::AlterRename { .. } | Statement::CloseHistory { .. } => "ALTER TABLE",
         Statement::Comment { .. } => "COMMENT",
         _ => "this statement",
     }

@@ -473,6 +473,9 @@ fn alter(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     if tokens.words(&["RENAME", "TO"]) {
         return Ok(Statement::AlterRename { kind, name, to: tokens.name()?, if_exists });
     }
+    if kind == ObjectClass::Table && tokens.words(&["CLOSE", "HISTORY"]) {
+        return Ok(Statement::CloseHistory { name });
+    }
     let noun = kind.noun().to_uppercase();
     Err(SqlError::unsupported(format!("ALTER {noun} is supported with RENAME TO only")))
 }

@@ -40,6 +40,10 @@ pub enum Statement {
         to: String,
         if_exists: bool,
     },
+    /// ALTER TABLE … CLOSE HISTORY.
+    CloseHistory {
+        name: ObjectName,
+    },
     Comment {
         on: CommentTarget,
         comment: Option<String>,
@@ -305,6 +309,7 @@ impl Statement {
                 | Statement::CreateIndex(_)
                 | Statement::Drop(_)
                 | Statement::AlterRename { .. }
+                | Statement::CloseHistory { .. }
                 | Statement::Comment { .. }
                 | Statement::RefreshMaterializedView { .. }
         )
