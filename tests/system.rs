@@ -7,6 +7,8 @@
 mod clients;
 #[path = "system/consistency.rs"]
 mod consistency;
+#[path = "system/copy_file.rs"]
+mod copy_file;
 #[path = "system/crash.rs"]
 mod crash;
 #[path = "system/protocol.rs"]

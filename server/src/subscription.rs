@@ -75,6 +75,7 @@ impl Subscription {
             object,
             catalog,
             written: relation.written(),
+            rewritten: relation.last_rewritten(),
             relation,
             last: at,
             guard,

@@ -246,6 +246,7 @@ impl Writer {
         self.ended += ended.len();
         let (gone, came) = self.net(first, &ended);
         self.maintain_all(self.relation.horizon.since());
+        self.relation.tell_written(now);
         let (first, until) = (RowId(first), self.loaded_until);
         Loaded { first, until, rows, begins, ended, ends, gone, came }
     }

@@ -122,14 +122,15 @@ impl Writer {
     pub fn write(&mut self, time: Timestamp, prepared: Prepared) -> Written {
         self.maintain();
         let Prepared { delete, insert, keys } = prepared;
-        if !delete.is_empty() || insert.num_rows() > 0 {
+        let changes = !delete.is_empty() || insert.num_rows() > 0;
+        if changes {
             self.relation.close_past();
         }
         let (deleted, deleted_begins) = self.delete(time, &delete);
         let first = RowId(self.next);
         self.append(&insert, Begins::One(time.0), keys.as_ref());
         let deleted_ids: Vec<RowId> = delete.into_iter().map(RowId).collect();
-        if insert.num_rows() + deleted_ids.len() > 0 {
+        if changes {
             self.relation.tell_written(time);
         }
         Written { deleted_ids, deleted, deleted_begins, first, inserted: insert }

@@ -7,30 +7,37 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::error::ArrowError;
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName};
 use tidemark_catalog::{Object, ObjectKind};
-use tidemark_engine::{Change, CollectionId, TableWrite};
+use tidemark_engine::{
+    Change, CollectionId, CommitError, LoadError, LoadPart, TableLoad, TableWrite,
+};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::{Copy, CopyDirection, CopySource};
 use tidemark_sql::{PlanContext, ReadView, Statement, ddl};
 
-use super::{Outcome, dml, quarantine, query, subscribe};
-use crate::copy::{Column, Options};
+use super::data_columns::DataColumns;
+use super::{Outcome, copy_file, dml, quarantine, query, subscribe};
+use crate::copy::{Options, Reader, Rows as Read};
 use crate::lock::{LockSet, Mode, Target};
 use crate::rows::Rows;
-use crate::session::Session;
+use crate::session::{Notice, Session};
 use crate::transaction::acquire;
 
-/// A COPY that wants the client's rows.
+/// A COPY into a table on its way.
 pub struct CopyIn {
-    pub table: Object,
-    /// Indexes of the table's columns, in the order of the client's.
-    pub columns: Vec<usize>,
+    table: Object,
+    pub columns: DataColumns,
     pub options: Options,
     ctx: PlanContext,
     /// What `now()` is in defaults.
     read: ReadView,
     rows: Vec<RecordBatch>,
+    /// Instead of rows, where they have arrival times of their own.
+    parts: Vec<LoadPart>,
+    /// The line of each of their rows.
+    lines: Vec<u64>,
 }
 
 /// What is wrong with one row of a batch.
@@ -48,12 +55,28 @@ pub struct CopyOut {
 
 pub async fn run(session: &mut Session, copy: &Copy) -> Result<Outcome, SqlError> {
     let options = Options::new(&copy.format, copy.direction)?;
+    if let Some(file) = &copy.file {
+        return copy_file::run(session, copy, file, options).await;
+    }
     match (&copy.source, copy.direction) {
         (CopySource::Table { name, columns }, CopyDirection::FromStdin) => {
-            let copy_in = start_in(session, name, columns, options).await?;
+            let copy_in = start_in(session, copy, name, columns, options).await?;
             Ok(Outcome::CopyIn(Box::new(copy_in)))
         }
-        (CopySource::Table { name, columns }, CopyDirection::ToStdout) => {
+        (_, CopyDirection::ToStdout) => {
+            let rows = rows_out(session, copy).await?;
+            Ok(Outcome::CopyOut(Box::new(CopyOut { rows, options })))
+        }
+        (CopySource::Query(_) | CopySource::Subscribe(_), CopyDirection::FromStdin) => {
+            Err(SqlError::syntax("COPY FROM needs a table"))
+        }
+    }
+}
+
+/// The rows that a COPY gives.
+pub async fn rows_out(session: &mut Session, copy: &Copy) -> Result<Rows, SqlError> {
+    match &copy.source {
+        CopySource::Table { name, columns } => {
             let ctx = session.plan_context();
             check_readable(&ctx, name)?;
             let names = columns.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -63,27 +86,23 @@ pub async fn run(session: &mut Session, copy: &Copy) -> Result<Outcome, SqlError
             else {
                 return Err(SqlError::internal("COPY of something that is no query"));
             };
-            start_out(session, &query, options).await
+            query_out(session, &query).await
         }
-        (CopySource::Query(query), CopyDirection::ToStdout) => {
-            start_out(session, query, options).await
-        }
-        (CopySource::Subscribe(subscribe), CopyDirection::ToStdout) => {
+        CopySource::Query(query) => query_out(session, query).await,
+        CopySource::Subscribe(subscribe) => {
             let subscription = subscribe::start(session, subscribe).await?;
             let schema = Arc::clone(&subscription.schema);
-            let rows = Rows::live(schema, subscription.into_stream());
-            Ok(Outcome::CopyOut(Box::new(CopyOut { rows, options })))
-        }
-        (CopySource::Query(_) | CopySource::Subscribe(_), CopyDirection::FromStdin) => {
-            Err(SqlError::syntax("COPY FROM needs a table"))
+            Ok(Rows::live(schema, subscription.into_stream()))
         }
     }
 }
 
-async fn start_in(
+/// Begins a COPY into a table; `names` are the columns of the data, none: all of the table's.
+pub async fn start_in(
     session: &mut Session,
+    copy: &Copy,
     name: &ObjectName,
-    columns: &[Ident],
+    names: &[Ident],
     options: Options,
 ) -> Result<CopyIn, SqlError> {
     let ctx = session.plan_context();
@@ -92,37 +111,42 @@ async fn start_in(
         let message = format!("cannot copy to {} \"{}\"", table.kind.noun(), table.name);
         return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
     }
-    let columns = column_indexes(&table, columns)?;
+    let columns = DataColumns::new(&table, names, copy)?;
+    if columns.past.is_some() {
+        check_open(session, &table)?;
+    }
     if session.in_block() {
         dml::lock_for_write(session, &[table.id]).await?;
     }
     let ctx = session.plan_context();
     let (read, _guard) = query::read_view(session, &[table.id]);
-    Ok(CopyIn { table, columns, options, ctx, read, rows: Vec::new() })
+    let (rows, parts, lines) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(CopyIn { table, columns, options, ctx, read, rows, parts, lines })
 }
 
-fn column_indexes(table: &Object, columns: &[Ident]) -> Result<Vec<usize>, SqlError> {
-    if columns.is_empty() {
-        return Ok((0..table.columns().len()).collect());
+/// S20: only a table whose past is open takes rows with arrival times of their own.
+fn check_open(session: &mut Session, table: &Object) -> Result<(), SqlError> {
+    if session.in_block() {
+        let message = "COPY with ARRIVAL_TIME cannot run inside a transaction block";
+        return Err(SqlError::new(state::ACTIVE_SQL_TRANSACTION, message));
     }
-    let mut indexes = Vec::with_capacity(columns.len());
-    for column in columns {
-        let name = match column.quote_style {
-            Some(_) => column.value.clone(),
-            None => column.value.to_lowercase(),
-        };
-        let index = table.column(&name).ok_or_else(|| {
-            let relation = &table.name;
-            let message = format!("column \"{name}\" of relation \"{relation}\" does not exist");
-            SqlError::new(state::UNDEFINED_COLUMN, message)
-        })?;
-        if indexes.contains(&index) {
-            let message = format!("column \"{name}\" specified more than once");
-            return Err(SqlError::new(state::DUPLICATE_COLUMN, message));
-        }
-        indexes.push(index);
+    let relation = session.coordinator.engine.relation(CollectionId(table.id.0));
+    if !relation.is_some_and(|relation| relation.is_open()) {
+        return Err(past_closed(&table.name));
     }
-    Ok(indexes)
+    let name = &table.name;
+    let message = format!("the past of table \"{name}\" is open: answers over it are provisional");
+    let hint = "Its first ordinary commit closes it, or ALTER TABLE … CLOSE HISTORY.";
+    let notice = Notice::note(state::SUCCESSFUL_COMPLETION, message);
+    session.notice(Notice { hint: Some(hint.to_owned()), ..notice });
+    Ok(())
+}
+
+fn past_closed(table: &str) -> SqlError {
+    let message = format!("the past of table \"{table}\" is closed");
+    SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+        .with_detail("ARRIVAL_TIME is for tables that nothing else was written to.")
+        .with_hint("Load old rows before the first ordinary INSERT, or into a new table.")
 }
 
 fn check_readable(ctx: &PlanContext, name: &ObjectName) -> Result<(), SqlError> {
@@ -136,38 +160,43 @@ fn check_readable(ctx: &PlanContext, name: &ObjectName) -> Result<(), SqlError> 
     }
 }
 
-async fn start_out(
-    session: &mut Session,
-    query: &ast::Query,
-    options: Options,
-) -> Result<Outcome, SqlError> {
+async fn query_out(session: &mut Session, query: &ast::Query) -> Result<Rows, SqlError> {
     let ctx = session.plan_context();
     let plan = query::plan(&ctx, query, Vec::new())?;
-    let rows = query::rows(session, &ctx, &plan, Vec::new()).await?;
-    Ok(Outcome::CopyOut(Box::new(CopyOut { rows, options })))
+    query::rows(session, &ctx, &plan, Vec::new()).await
 }
 
 impl CopyIn {
-    /// The columns that the client sends.
-    pub fn column_types(&self) -> Vec<Column> {
-        let columns = self.columns.iter().map(|index| &self.table.columns()[*index]);
-        columns
-            .map(|column| Column {
-                name: column.name.clone(),
-                ty: column.ty,
-                typmod: column.typmod,
-            })
-            .collect()
+    pub fn table_name(&self) -> &str {
+        &self.table.name
     }
 
-    /// Takes rows that were read. An error says which of them is at fault.
-    pub fn add(&mut self, batch: &RecordBatch) -> Result<(), Box<RowError>> {
+    /// Takes rows that `reader` has read.
+    pub fn add_read(&mut self, reader: &Reader, read: Vec<Read>) -> Result<(), SqlError> {
+        for rows in read {
+            self.add(&rows.batch, &rows.lines)
+                .map_err(|bad| bad.error.with_context(reader.context(rows.lines[bad.row])))?;
+        }
+        Ok(())
+    }
+
+    /// Takes rows in the columns of the data. An error says which of them is at fault.
+    pub fn add(&mut self, data: &RecordBatch, lines: &[u64]) -> Result<(), Box<RowError>> {
+        let internal = |error: ArrowError| RowError { row: 0, error: error.into() };
+        let batch = &data.project(&self.columns.places).map_err(internal)?;
         let complete = |batch: &RecordBatch| {
-            tidemark_sql::insert_rows(&self.ctx, &self.table, &self.columns, batch, &self.read)
+            let columns = &self.columns.indexes;
+            tidemark_sql::insert_rows(&self.ctx, &self.table, columns, batch, &self.read)
         };
         match complete(batch) {
             Ok(rows) => {
-                self.rows.push(rows);
+                match self.columns.past {
+                    Some(past) => {
+                        self.parts.push(past.part(rows, data));
+                        self.lines.extend_from_slice(lines);
+                    }
+                    None => self.rows.push(rows),
+                }
                 Ok(())
             }
             Err(error) => {
@@ -188,6 +217,9 @@ impl CopyIn {
 
     /// Writes all rows; the number of them. `session` is in the same transaction as at the start.
     pub async fn finish(self, session: &mut Session) -> Result<u64, SqlError> {
+        if self.columns.past.is_some() {
+            return self.load(session).await;
+        }
         let Some(first) = self.rows.first() else {
             return Ok(0);
         };
@@ -201,19 +233,74 @@ impl CopyIn {
             session.open_transaction()?.stage_writes(&[write]);
             return Ok(count);
         }
-        let coordinator = Arc::clone(&session.coordinator);
+        let locks = self.lock(session).await?;
+        let change = Change { writes: vec![write.clone()], ..Change::default() };
+        let committed = session.coordinator.submit(move |_| Ok(change)).await;
+        let at =
+            committed.map_err(|error| tidemark_sql::commit_error(&self.ctx, error, &[write]))?;
+        drop(locks);
+        quarantine::tell(session, at, &[table]).await;
+        Ok(count)
+    }
+
+    /// Holds off other changes of the table's definition.
+    async fn lock(&self, session: &Session) -> Result<LockSet, SqlError> {
+        let coordinator = &session.coordinator;
         let locks = LockSet::new(&coordinator.locks);
         acquire(&locks, Target::Table(self.table.id), Mode::Shared, &session.cancel).await?;
         if coordinator.catalog().get(self.table.id) != Some(&self.table) {
             let message = format!("relation \"{}\" was changed during the COPY", self.table.name);
             return Err(SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
         }
-        let change = Change { writes: vec![write.clone()], ..Change::default() };
-        let committed = coordinator.submit(move |_| Ok(change)).await;
-        let at =
-            committed.map_err(|error| tidemark_sql::commit_error(&self.ctx, error, &[write]))?;
+        Ok(locks)
+    }
+
+    /// Loads rows with arrival times of their own, all in one commit.
+    async fn load(mut self, session: &mut Session) -> Result<u64, SqlError> {
+        let locks = self.lock(session).await?;
+        let table = CollectionId(self.table.id.0);
+        let parts = std::mem::take(&mut self.parts);
+        let change = Change { loads: vec![TableLoad { table, parts }], ..Change::default() };
+        let committed = session.coordinator.submit(move |_| Ok(change)).await;
+        let at = committed.map_err(|error| match error {
+            CommitError::Load { error, .. } => self.load_error(error),
+            error => tidemark_sql::commit_error(&self.ctx, error, &[]),
+        })?;
         drop(locks);
         quarantine::tell(session, at, &[table]).await;
-        Ok(count)
+        Ok(self.lines.len() as u64)
+    }
+
+    fn load_error(&self, error: LoadError) -> SqlError {
+        let row = match error {
+            LoadError::Closed => return past_closed(&self.table.name),
+            LoadError::Columns(_) => return SqlError::internal(error.to_string()),
+            LoadError::NullTime { row }
+            | LoadError::Falling { row, .. }
+            | LoadError::Future { row, .. }
+            | LoadError::BeforeEpoch { row }
+            | LoadError::NoKey { row } => row,
+        };
+        let message = match error {
+            LoadError::NullTime { .. } => "a row has no arrival time",
+            LoadError::Falling { .. } => "arrival times fall",
+            LoadError::Future { .. } => "a row arrives in the future",
+            LoadError::BeforeEpoch { .. } => "a row arrived before 1970",
+            LoadError::NoKey { .. } => "a row deletes its key, and the table has no primary key",
+            LoadError::Closed | LoadError::Columns(_) => "the rows cannot be loaded",
+        };
+        let detail = match error {
+            LoadError::Falling { time, before, .. } => {
+                Some(format!("It arrived at {time}, the row before it at {before}."))
+            }
+            LoadError::Future { time, now, .. } => {
+                Some(format!("It arrives at {time}; it is {now} now."))
+            }
+            _ => None,
+        };
+        let line = self.lines.get(row).copied().unwrap_or_default();
+        let context = format!("COPY {}, line {line}", self.table.name);
+        let error = SqlError::new(state::INVALID_PARAMETER_VALUE, message).with_context(context);
+        SqlError { detail, ..error }
     }
 }

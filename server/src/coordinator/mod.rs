@@ -8,15 +8,18 @@
 //! Nothing here knows sockets or message formats: results are [`Outcome`]s.
 
 mod alter_table;
+mod close_history;
 mod comment;
 mod commit;
 mod copy;
+mod copy_file;
 mod create_function;
 mod create_materialized_view;
 mod create_schema;
 mod create_table;
 mod create_view;
 mod cursor;
+mod data_columns;
 mod dml;
 mod drop;
 mod drop_function;
@@ -252,6 +255,8 @@ async fn dispatch(
         Statement::Declare(_) | Statement::Fetch { .. } | Statement::Close { .. } => {
             cursor::run(session, statement).await
         }
+
+        Statement::CloseHistory { name } => close_history::run(session, name).await,
 
         Statement::Listen { .. } => {
             Err(SqlError::unsupported("LISTEN is not supported: nothing here notifies")

@@ -117,7 +117,9 @@ fn verb(statement: &Statement) -> &'static str {
         Statement::CreateFunction(_) => "CREATE FUNCTION",
         Statement::Drop(_) => "DROP",
         Statement::DropFunction(_) => "DROP FUNCTION",
-        Statement::AlterTable { .. } | Statement::AlterRename { .. } => "ALTER TABLE",
+        Statement::AlterTable { .. }
+        | Statement::AlterRename { .. }
+        | Statement::CloseHistory { .. } => "ALTER TABLE",
         Statement::Comment { .. } => "COMMENT",
         _ => "this statement",
     }

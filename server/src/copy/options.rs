@@ -88,7 +88,8 @@ impl Options {
                 force_null: force_null.clone(),
                 ..Options::csv()
             },
-            CopyFormat::Binary => Options::binary(),
+            // The last two have no options.
+            CopyFormat::Binary | CopyFormat::Parquet | CopyFormat::Json => Options::binary(),
         };
         options.check(direction)?;
         Ok(options)

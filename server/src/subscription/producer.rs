@@ -32,6 +32,8 @@ pub struct Producer {
     pub catalog: Arc<Catalog>,
     pub relation: Arc<Relation>,
     pub written: watch::Receiver<Timestamp>,
+    /// The last change of its past that it begins after.
+    pub rewritten: Timestamp,
     /// Up to where changes are put in.
     pub last: Timestamp,
     /// Keeps what has changed since.
@@ -135,6 +137,7 @@ impl Producer {
         let changes = self.relation.replaced_by(&next, at);
         self.put(&changes).await?;
         self.written = next.written();
+        self.rewritten = next.last_rewritten();
         self.relation = next;
         self.last = at;
         Ok(())
@@ -147,6 +150,9 @@ impl Producer {
         }
         self.complete(self.relation.id(), to).await?;
         let changes = self.relation.changes(self.last, to);
+        if self.relation.last_rewritten() > self.rewritten {
+            return Err(self.ended("has got rows with earlier arrival times"));
+        }
         self.put(&changes).await?;
         self.last = to;
         Ok(())

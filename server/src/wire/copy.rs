@@ -16,7 +16,7 @@ use super::connection::{self, Connection};
 use super::frame::Incoming;
 use crate::cancel::Cancel;
 use crate::coordinator::{CopyIn, CopyOut};
-use crate::copy::{Format, Reader, Rows, Writer};
+use crate::copy::{Format, Reader, Writer};
 
 /// Takes a COPY FROM STDIN to its CommandComplete.
 pub async fn receive(
@@ -24,13 +24,13 @@ pub async fn receive(
     mut copy: CopyIn,
 ) -> std::io::Result<Result<(), SqlError>> {
     let input = super::input_settings();
-    let reader = Reader::new(&copy.table.name, copy.column_types(), &copy.options, &input);
+    let reader = Reader::new(copy.table_name(), copy.columns.all.clone(), &copy.options, &input);
     let mut reader = match reader {
         Ok(reader) => reader,
         Err(error) => return Ok(Err(error)),
     };
     let binary = i16::from(copy.options.format == Format::Binary);
-    let columns = copy.columns.len();
+    let columns = copy.columns.all.len();
     let start = CopyInResponse::new(binary as i8, columns as i16, vec![binary; columns]);
     connection.output.put(PgWireBackendMessage::CopyInResponse(start));
     connection.output.flush().await?;
@@ -68,10 +68,12 @@ async fn read_all(
         };
         match message {
             PgWireFrontendMessage::CopyData(data) => {
-                add(copy, reader, |reader| reader.feed(&data.data))?;
+                let read = reader.feed(&data.data)?;
+                copy.add_read(reader, read)?;
             }
             PgWireFrontendMessage::CopyDone(_) => {
-                return add(copy, reader, Reader::finish);
+                let read = reader.finish()?;
+                return copy.add_read(reader, read);
             }
             PgWireFrontendMessage::CopyFail(fail) => {
                 let message = format!("COPY from stdin failed: {}", fail.message);
@@ -86,18 +88,6 @@ async fn read_all(
             }
         }
     }
-}
-
-fn add(
-    copy: &mut CopyIn,
-    reader: &mut Reader,
-    read: impl FnOnce(&mut Reader) -> Result<Vec<Rows>, SqlError>,
-) -> Result<(), SqlError> {
-    for rows in read(reader)? {
-        copy.add(&rows.batch)
-            .map_err(|bad| bad.error.with_context(reader.context(rows.lines[bad.row])))?;
-    }
-    Ok(())
 }
 
 /// Sends a COPY TO STDOUT to its CommandComplete.

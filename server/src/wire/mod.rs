@@ -24,6 +24,6 @@ use tidemark_sql::text_io::InputSettings;
 use crate::sessions::wall_clock;
 
 /// What reading values from text depends on: the zone, always UTC for now, and what `'now'` is.
-fn input_settings() -> InputSettings {
+pub fn input_settings() -> InputSettings {
     InputSettings { now: i64::try_from(wall_clock().0).ok(), ..InputSettings::default() }
 }

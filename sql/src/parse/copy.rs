@@ -8,12 +8,18 @@ use super::statement::Statement;
 use super::subscribe::{Subscribe, subscribe};
 use crate::error::{SqlError, state};
 
-/// `COPY … FROM STDIN` or `COPY … TO STDOUT`.
+/// `COPY … FROM` and `COPY … TO`.
 #[derive(Debug, Clone)]
 pub struct Copy {
     pub source: CopySource,
     pub direction: CopyDirection,
     pub format: CopyFormat,
+    /// The file on the server that stands for STDIN or STDOUT.
+    pub file: Option<String>,
+    /// The column of the data that says when each row arrived.
+    pub arrival_time: Option<String>,
+    /// The column of the data that says which rows delete their key.
+    pub deleted: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +69,9 @@ pub enum CopyFormat {
         force_null: Vec<String>,
     },
     Binary,
+    Parquet,
+    /// An object a line.
+    Json,
 }
 
 impl CopyFormat {
@@ -84,6 +93,8 @@ struct Options {
     force_quote: Option<Vec<String>>,
     force_not_null: Vec<String>,
     force_null: Vec<String>,
+    arrival_time: Option<String>,
+    deleted: Option<String>,
 }
 
 /// COPY, whose first word is taken already.
@@ -107,21 +118,48 @@ pub(super) fn statement(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> 
         Some("TO") => CopyDirection::ToStdout,
         _ => return Err(tokens.unexpected()),
     };
-    if tokens.any_word(&["STDIN", "STDOUT"]).is_none() {
-        if tokens.string().is_some() || tokens.word("PROGRAM") {
-            return Err(SqlError::unsupported("COPY reads from STDIN and writes to STDOUT only")
-                .with_hint("psql's \\copy command reads and writes files on the client's side"));
+    let file = tokens.string();
+    if file.is_none() && tokens.any_word(&["STDIN", "STDOUT"]).is_none() {
+        if tokens.word("PROGRAM") {
+            return Err(SqlError::unsupported("COPY runs no programs")
+                .with_hint("psql's \\copy command has PROGRAM on the client's side."));
         }
         return Err(tokens.unexpected());
     }
     tokens.word("WITH");
-    let options =
+    let mut options =
         if tokens.take(&Token::LParen) { new_options(tokens)? } else { old_options(tokens)? };
     if tokens.has_word("WHERE") {
         return Err(SqlError::unsupported("COPY FROM … WHERE is not supported"));
     }
+    let (arrival_time, deleted) = (options.arrival_time.take(), options.deleted.take());
+    if direction == CopyDirection::ToStdout && (arrival_time.is_some() || deleted.is_some()) {
+        return Err(SqlError::syntax("ARRIVAL_TIME and DELETED are for COPY FROM"));
+    }
+    if deleted.is_some() && arrival_time.is_none() {
+        return Err(SqlError::syntax("DELETED needs ARRIVAL_TIME"));
+    }
+    if options.format.is_none() {
+        options.format = file.as_deref().and_then(by_ending).map(str::to_owned);
+    }
     let format = options.into_format()?;
-    Ok(Statement::Copy(Box::new(Copy { source, direction, format })))
+    if file.is_none() && matches!(format, CopyFormat::Parquet | CopyFormat::Json) {
+        return Err(SqlError::unsupported("COPY reads and writes this format in files only")
+            .with_hint("Name a file on the server, or use FORMAT csv."));
+    }
+    let copy = Copy { source, direction, format, file, arrival_time, deleted };
+    Ok(Statement::Copy(Box::new(copy)))
+}
+
+/// The format of a file that is named so.
+fn by_ending(file: &str) -> Option<&'static str> {
+    let (_, ending) = file.rsplit_once('.')?;
+    match ending.to_lowercase().as_str() {
+        "parquet" => Some("parquet"),
+        "csv" => Some("csv"),
+        "json" | "jsonl" | "ndjson" => Some("json"),
+        _ => None,
+    }
 }
 
 /// `(FORMAT csv, HEADER, DELIMITER ',')`.
@@ -140,6 +178,8 @@ fn new_options(tokens: &mut Cursor<'_>) -> Result<Options, SqlError> {
             "force_quote" => options.force_quote = Some(names(tokens.column_list()?)),
             "force_not_null" => options.force_not_null = names(tokens.column_list()?),
             "force_null" => options.force_null = names(tokens.column_list()?),
+            "arrival_time" => options.arrival_time = Some(tokens.name()?),
+            "deleted" => options.deleted = Some(tokens.name()?),
             "freeze" => drop(tokens.switch()?),
             "encoding" => encoding(&tokens.word_or_string()?)?,
             _ => {
@@ -236,6 +276,8 @@ impl Options {
                 Err(SqlError::syntax("cannot specify DELIMITER, NULL or HEADER in BINARY mode"))
             }
             "binary" => Ok(CopyFormat::Binary),
+            "parquet" => Ok(CopyFormat::Parquet),
+            "json" => Ok(CopyFormat::Json),
             other => {
                 let message = format!("COPY format \"{other}\" not recognized");
                 Err(SqlError::new(state::INVALID_PARAMETER_VALUE, message))

@@ -478,6 +478,9 @@ fn alter(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
         let add = tokens.parse_rest(added_columns)?;
         return Ok(Statement::AlterTable { name, if_exists, add });
     }
+    if kind == ObjectClass::Table && tokens.words(&["CLOSE", "HISTORY"]) {
+        return Ok(Statement::CloseHistory { name });
+    }
     let noun = kind.noun().to_uppercase();
     let and = if kind == ObjectClass::Table { " and ADD COLUMN" } else { "" };
     Err(SqlError::unsupported(format!("ALTER {noun} is supported with RENAME TO{and} only")))

@@ -45,6 +45,10 @@ pub enum Statement {
         if_exists: bool,
         add: Vec<AddColumn>,
     },
+    /// ALTER TABLE … CLOSE HISTORY.
+    CloseHistory {
+        name: ObjectName,
+    },
     Comment {
         on: CommentTarget,
         comment: Option<String>,
@@ -318,6 +322,7 @@ impl Statement {
                 | Statement::Drop(_)
                 | Statement::AlterRename { .. }
                 | Statement::AlterTable { .. }
+                | Statement::CloseHistory { .. }
                 | Statement::Comment { .. }
                 | Statement::RefreshMaterializedView { .. }
         )
