@@ -27,8 +27,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use crate::contain::contain;
 use crate::log::{self, LogError, Record};
 use crate::plan::Plan;
+pub use crate::store::{AddedColumn, TableDef, TableWrite};
 use crate::store::{Horizon, Tables};
-pub use crate::store::{TableDef, TableWrite};
 use crate::time::{Clock, ClockError, CollectionId, Timestamp};
 use crate::updates::Updates;
 use group::{Applied, Group, Writers};
@@ -70,6 +70,8 @@ pub struct Change {
     pub ddl: Vec<Vec<u8>>,
     pub create_tables: Vec<TableDef>,
     pub drop_tables: Vec<CollectionId>,
+    /// To tables that are there, before the writes.
+    pub add_columns: Vec<AddedColumn>,
     /// How long the pasts of these tables are kept from now on; `None`: for ever.
     pub retentions: Vec<(CollectionId, Option<Duration>)>,
     /// Also of tables made here. Those of one table are one write: all deletes, then all inserts.

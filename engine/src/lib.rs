@@ -28,8 +28,8 @@ pub mod time;
 mod updates;
 
 pub use commit::{
-    BoxError, Change, CommitError, Evaluate, EvaluateContext, HISTORY_RETENTION, TableDef,
-    TableWrite, ViewDef,
+    AddedColumn, BoxError, Change, CommitError, Evaluate, EvaluateContext, HISTORY_RETENTION,
+    TableDef, TableWrite, ViewDef,
 };
 pub use contain::is_contained;
 pub use engine::{

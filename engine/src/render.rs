@@ -66,7 +66,7 @@ impl<'s> Renderer<'s> {
 
     fn render_here(&mut self, plan: &Plan) -> UpdateStream<'s> {
         match plan {
-            Plan::Input(input) => self.input(input.id),
+            Plan::Input(input) => self.input(input.id, input.schema.fields().len()),
             Plan::Constant(constant) => self.constant(&constant.rows),
             Plan::Project(project) => {
                 self.unary("Project", &project.input, Box::new(Project::new(project)))
@@ -137,10 +137,12 @@ impl<'s> Renderer<'s> {
         self.scope.index() == 0
     }
 
-    fn input(&mut self, id: CollectionId) -> UpdateStream<'s> {
+    /// The first `width` columns of a collection: a table may get more while the view is kept up.
+    fn input(&mut self, id: CollectionId, width: usize) -> UpdateStream<'s> {
         let as_of = self.context.as_of;
         let source = SourceQueue::new(as_of);
-        let stream = source::stream(self.scope, &format!("Input {}", id.0), &source, as_of);
+        let name = format!("Input {}", id.0);
+        let stream = source::stream(self.scope, &name, &source, as_of, Some(width));
         self.sources.push((id, source));
         stream
     }
@@ -151,7 +153,7 @@ impl<'s> Renderer<'s> {
         if self.is_first() {
             source.borrow_mut().push(crate::updates::Updates::at(rows.clone(), as_of, 1));
         }
-        let stream = source::stream(self.scope, "Constant", &source, as_of);
+        let stream = source::stream(self.scope, "Constant", &source, as_of, None);
         self.constants.push(source);
         stream
     }

@@ -17,6 +17,7 @@ mod spans;
 mod tables;
 mod value;
 mod view;
+mod widen;
 mod writer;
 
 #[cfg(test)]
@@ -29,4 +30,5 @@ pub use load::Loader;
 pub use relation::{Lookup, Relation};
 pub use spans::Spans;
 pub use tables::{TableDef, Tables};
+pub use widen::AddedColumn;
 pub use writer::{Prepared, TableWrite, WriteError, Writer, Written};

@@ -10,6 +10,8 @@ use arrow::buffer::ScalarBuffer;
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{Schema, SchemaRef};
 
+use crate::state::consolidate::consolidate;
+
 static EMPTY_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::empty()));
 
 /// Rows with a time (µs since the Unix epoch) and a signed multiplicity each; three columns of one
@@ -74,6 +76,14 @@ impl Updates {
         }
     }
 
+    /// Leaves out the columns behind the first `width`.
+    pub fn narrow(&mut self, width: usize) {
+        if self.data.num_columns() > width {
+            let kept: Vec<usize> = (0..width).collect();
+            self.data = self.data.project(&kept).expect("there are more columns than that");
+        }
+    }
+
     /// The same times and diffs beside other columns of the same rows.
     pub fn with_data(&self, data: RecordBatch) -> Self {
         Updates::new(data, self.times.clone(), self.diffs.clone())
@@ -103,6 +113,11 @@ impl Updates {
         let mut order: Vec<u32> = (0..self.len() as u32).collect();
         order.sort_by_key(|&i| self.times[i as usize]);
         Some(order)
+    }
+
+    /// The net of each row and time, in order of time; at one time retractions first.
+    pub fn consolidated(self) -> Self {
+        consolidate(self)
     }
 
     /// The same updates in order of time.

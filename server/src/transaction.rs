@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use tidemark_catalog::{Catalog, CatalogError, Object, ObjectId, Op};
 use tidemark_engine::{
-    Change, CollectionId, Engine, ReadGuard, TableDef, TableWrite, Timestamp, ViewDef,
+    AddedColumn, Change, CollectionId, Engine, ReadGuard, TableDef, TableWrite, Timestamp, ViewDef,
 };
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{Overlay, ReadView, Settings};
@@ -54,6 +54,7 @@ pub struct Staged {
     pub ops: Vec<Op>,
     pub create_tables: Vec<TableDef>,
     pub drop_tables: Vec<CollectionId>,
+    pub add_columns: Vec<AddedColumn>,
     pub create_views: Vec<ViewDef>,
     pub drop_views: Vec<CollectionId>,
     /// The session's settings after COMMIT: SET counts, SET LOCAL doesn't.
@@ -258,6 +259,7 @@ impl Transaction {
             create_views: staged.create_views.clone(),
             create_tables: staged.create_tables,
             drop_tables: staged.drop_tables,
+            add_columns: staged.add_columns,
             drop_views: staged.drop_views,
             writes: writes.clone(),
             ..Change::default()
@@ -284,6 +286,7 @@ impl Staged {
             ops: Vec::new(),
             create_tables: Vec::new(),
             drop_tables: Vec::new(),
+            add_columns: Vec::new(),
             create_views: Vec::new(),
             drop_views: Vec::new(),
             settings,

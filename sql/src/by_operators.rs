@@ -89,7 +89,10 @@ pub(crate) async fn rows(
 }
 
 /// The operators' plan, and what its inputs are, from number 1 on.
-fn planned(state: &SessionState, plan: &LogicalPlan) -> Option<(Plan, Vec<Arc<dyn TableSource>>)> {
+pub(crate) fn planned(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Option<(Plan, Vec<Arc<dyn TableSource>>)> {
     let sources: RefCell<Vec<Arc<dyn TableSource>>> = RefCell::default();
     let input = |scan: &TableScan| {
         let mut sources = sources.borrow_mut();
@@ -191,7 +194,7 @@ async fn rows_of(state: &SessionState, source: Arc<dyn TableSource>) -> Result<R
 }
 
 /// The rows with the types that the query's plan has, all of them nullable.
-fn with_types(rows: &RecordBatch, schema: &Schema) -> Result<RecordBatch> {
+pub(crate) fn with_types(rows: &RecordBatch, schema: &Schema) -> Result<RecordBatch> {
     let fields = schema.fields().iter().zip(rows.columns()).map(|(field, column)| {
         let nullable = field.is_nullable() || column.null_count() > 0;
         Field::new(field.name(), field.data_type().clone(), nullable)

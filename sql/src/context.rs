@@ -18,6 +18,7 @@ use crate::error::SqlError;
 use crate::overlay::Overlay;
 use crate::plan::base_tables;
 use crate::settings::Settings;
+use crate::time_travel::Told;
 
 /// Names, settings and the engine, as one statement finds them.
 #[derive(Clone)]
@@ -156,10 +157,12 @@ pub struct ReadView {
     /// time.
     pub now: Timestamp,
     pub overlay: Option<Arc<Overlay>>,
+    /// Where the run leaves what it has to say.
+    pub told: Told,
 }
 
 impl ReadView {
     pub fn new(at: Timestamp) -> Self {
-        ReadView { at, now: at, overlay: None }
+        ReadView { at, now: at, overlay: None, told: Told::default() }
     }
 }

@@ -1,7 +1,9 @@
 //! Definitions out of CREATE statements: columns with types and defaults, names with schemas.
 
+mod column;
 mod function;
 
+pub use column::{added_value, define_column};
 pub use function::{check_function, define_function, resolve_function};
 
 use std::collections::BTreeSet;

@@ -37,11 +37,11 @@ pub async fn explain(
     }
     let given = BTreeMap::new();
     if explain.stage == ExplainStage::Optimized {
-        let (_, plan) = optimized(ctx, &logical, read, &params)?;
+        let (_, plan) = optimized(ctx, &logical, read, &params).await?;
         return Ok(lines(&plan.display_indent().to_string()));
     }
     let (state, exec) = physical_of(ctx, &logical, read, &params, &given).await?;
-    let mut text = Vec::new();
+    let mut text = read.told.roads();
     if explain.analyze && matches!(explain.statement.as_ref(), Statement::Query(_)) {
         let started = std::time::Instant::now();
         let stream = datafusion::physical_plan::execute_stream(exec.clone(), state.task_ctx())?;

@@ -33,6 +33,7 @@ mod subquery;
 mod tests;
 pub mod text_io;
 mod time_join;
+mod time_travel;
 pub mod version;
 
 pub use context::{PlanContext, ReadView};
@@ -44,3 +45,4 @@ pub use parse::{ParsedStatement, Statement, parse};
 pub use plan::{QueryPlan, plan_query};
 pub use run::run_query;
 pub use settings::Settings;
+pub use time_travel::Told;

@@ -23,6 +23,7 @@ use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
 use crate::session_state::session_state;
 use crate::time_join::PointInTimeJoin;
+use crate::time_travel;
 
 /// A planned query. Valid while the catalog's version and the settings it was planned under stay.
 #[derive(Debug, Clone)]
@@ -276,6 +277,17 @@ pub(crate) fn replayed(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlErro
         {
             found.insert(join.relation()?.1);
         }
+        found.extend(time_travel::of(node).map(|node| node.relation));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+/// Relations that a plan reads at another time, which may be a moment ago.
+fn traveled(plan: &LogicalPlan) -> Result<BTreeSet<ObjectId>, SqlError> {
+    let mut found = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        found.extend(time_travel::of(node).map(|node| node.relation));
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)
@@ -302,7 +314,12 @@ fn awaited(
     };
     Ok(match reports {
         true => ctx.catalog.objects().map(|object| object.id).filter(maintained).collect(),
-        false => reads.iter().copied().filter(|id| is_materialized(&ctx.catalog, *id)).collect(),
+        false => reads
+            .iter()
+            .chain(&traveled(plan)?)
+            .copied()
+            .filter(|id| is_materialized(&ctx.catalog, *id))
+            .collect(),
     })
 }
 

@@ -198,7 +198,9 @@ impl TableProvider for RelationProvider {
 impl RelationProvider {
     /// Rows in the plan's schema.
     pub fn batch(&self, rows: Rows) -> Result<RecordBatch> {
-        let mut columns = rows.batch.columns().to_vec();
+        // The table may have got columns since the statement was planned.
+        let own = self.schema.fields().len() - usize::from(self.with_row_ids);
+        let mut columns: Vec<ArrayRef> = rows.batch.columns().iter().take(own).cloned().collect();
         if self.with_row_ids {
             columns.push(Arc::new(rows.ids));
         }

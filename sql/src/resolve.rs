@@ -26,6 +26,7 @@ use tidemark_catalog::system::SystemTable;
 use tidemark_catalog::{
     CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, VersionSelection, View,
 };
+use tidemark_engine::Timestamp;
 
 use crate::context::PlanContext;
 use crate::error::{SqlError, state as sqlstate};
@@ -34,6 +35,7 @@ use crate::plain_view;
 use crate::plan::plan_body;
 use crate::rewrite::version_clause::unmarked;
 use crate::rewrite::{argument, bpchar};
+use crate::time_travel::{self, TimeClauses};
 use crate::version;
 
 /// Deepest nesting of plain views.
@@ -113,6 +115,8 @@ pub struct Resolver<'a> {
     /// Every user object a name led to, by the name as written.
     found: Arc<Mutex<Resolved>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
+    /// The time of relations without one of their own, where it is not the statement's (S6).
+    as_of: Option<Timestamp>,
 }
 
 /// The objects that names of a query led to.
@@ -139,7 +143,8 @@ impl<'a> Resolver<'a> {
             given: BTreeMap::new(),
             expanding: Vec::new(),
             found: Arc::default(),
-            relation_planners: vec![Arc::new(Refuser)],
+            relation_planners: vec![Arc::new(TimeClauses), Arc::new(Refuser)],
+            as_of: ctx.settings.as_of(),
         }
     }
 
@@ -152,6 +157,7 @@ impl<'a> Resolver<'a> {
     /// Definitions as of a time, and no views left in what is planned: down to the tables.
     pub fn with_definitions_at(mut self, time: CommitTime) -> Self {
         self.definitions = Some(time);
+        self.as_of = None;
         self
     }
 
@@ -191,10 +197,16 @@ impl<'a> Resolver<'a> {
                 if version.is_some() && object.view().is_none() {
                     return Err(no_versions(object).into());
                 }
-                match version {
-                    _ if in_past => self.unexpanded(object, ScannedRelation::Past(id, version)),
-                    Some(which) => self.version(object, which),
-                    None => self.object(id),
+                let past = || self.unexpanded(object, ScannedRelation::Past(id, version));
+                match (version, self.as_of) {
+                    _ if in_past => past(),
+                    (_, Some(at)) => {
+                        let plan = time_travel::as_of(name, past()?, at)?;
+                        let schema = Arc::new(plan.schema().as_arrow().clone());
+                        Ok(Arc::new(ViewSource { plan, schema }))
+                    }
+                    (Some(which), None) => self.version(object, which),
+                    (None, None) => self.object(id),
                 }
             }
             Some(Found::System(system)) if in_past || version.is_some() => {
@@ -367,6 +379,7 @@ impl<'a> Resolver<'a> {
             expanding,
             found: Arc::default(),
             relation_planners: self.relation_planners.clone(),
+            as_of: None,
         })
     }
 }
@@ -498,7 +511,7 @@ impl RelationPlanner for Refuser {
         _: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         let refused = match &relation {
-            TableFactor::Table { version: Some(_), .. } => Some("FOR SYSTEM_TIME AS OF"),
+            TableFactor::Table { version: Some(_), .. } => Some("this time clause"),
             TableFactor::Table { sample: Some(_), .. } => Some("TABLESAMPLE"),
             TableFactor::Derived { sample: Some(_), .. } => Some("TABLESAMPLE"),
             TableFactor::Table { with_ordinality: true, .. }

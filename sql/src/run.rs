@@ -36,6 +36,7 @@ use crate::rewrite;
 use crate::session_state::{session_state, set_parallelism};
 use crate::subquery;
 use crate::time_join::PointInTimeJoin;
+use crate::time_travel;
 
 /// Rows of a query as of `read`. The stream's errors turn into [`SqlError`] by `SqlError::from`.
 ///
@@ -76,7 +77,9 @@ pub(crate) async fn physical_of(
     given: &BTreeMap<String, RecordBatch>,
 ) -> Result<(SessionState, Arc<dyn ExecutionPlan>), SqlError> {
     let mut state = session_state(ctx);
-    let bound = Run { ctx, read, given }.bind(&state, plan, params)?;
+    let read = &time_travel::statement_view(ctx, read)?;
+    let plan = time_travel::travel(ctx, &state, plan.clone(), read, params).await?;
+    let bound = Run { ctx, read, given }.bind(&state, &plan, params)?;
     let exec = match with_datafusion(&mut state, bound.clone()).await {
         Ok(exec) => exec,
         Err(error) => {
@@ -115,7 +118,7 @@ pub(crate) async fn collect(
 }
 
 /// The bound and optimized plan, for EXPLAIN.
-pub(crate) fn optimized(
+pub(crate) async fn optimized(
     ctx: &PlanContext,
     plan: &LogicalPlan,
     read: &ReadView,
@@ -123,7 +126,9 @@ pub(crate) fn optimized(
 ) -> Result<(SessionState, LogicalPlan), SqlError> {
     let state = session_state(ctx);
     let given = BTreeMap::new();
-    let bound = Run { ctx, read, given: &given }.bind(&state, plan, params)?;
+    let read = &time_travel::statement_view(ctx, read)?;
+    let plan = time_travel::travel(ctx, &state, plan.clone(), read, params).await?;
+    let bound = Run { ctx, read, given: &given }.bind(&state, &plan, params)?;
     let optimized = optimize(&state, bound)?;
     Ok((state, optimized))
 }
@@ -189,6 +194,16 @@ fn scanned_rows(plan: &LogicalPlan) -> Result<usize> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(rows)
+}
+
+/// A plan whose relations are bound, as for a statement of its own at `read`.
+pub(crate) fn bound_relations(
+    ctx: &PlanContext,
+    state: &SessionState,
+    plan: LogicalPlan,
+    read: &ReadView,
+) -> Result<LogicalPlan> {
+    Run { ctx, read, given: &BTreeMap::new() }.bind_relations(state, plan)
 }
 
 struct Run<'a> {

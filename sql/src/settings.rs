@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemark_catalog::catalog::is_system_schema;
+use tidemark_engine::Timestamp;
 
 use crate::error::{SqlError, state};
+use crate::text_io::datetime::{InputSettings, Zone, format_timestamptz, parse_timestamptz};
 
 /// What values a setting takes.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,8 @@ enum Kind {
     OneOf(&'static [&'static str]),
     TimeZone,
     DateStyle,
+    /// A point in time, or nothing.
+    Time,
     Encoding,
     /// SHOW only.
     ReadOnly,
@@ -69,6 +73,7 @@ const LEVELS: &[&str] = &[
 /// Every session variable, by name.
 pub const SETTINGS: &[Setting] = &[
     reported("application_name", "", Kind::Text, "name of the application, as others see it"),
+    setting("as_of", "", Kind::Time, "time as of which all is read; empty: the present"),
     setting("bytea_output", "hex", Kind::OneOf(&["hex", "escape"]), "how bytea is printed"),
     setting("check_function_bodies", "on", Kind::Bool, "accepted, no effect"),
     reported("client_encoding", "UTF8", Kind::Encoding, "encoding of the client: always UTF8"),
@@ -242,6 +247,15 @@ impl Settings {
         self.get(name).as_deref() == Some("on")
     }
 
+    /// The time as of which all is read (S6), if not the present.
+    pub fn as_of(&self) -> Option<Timestamp> {
+        let text = self.changed.get("as_of").filter(|text| !text.is_empty())?;
+        let input = InputSettings { zone: Zone::Utc, now: None };
+        let micros = parse_timestamptz(text, &input).ok()?;
+        // Before the epoch there was nothing.
+        Some(Timestamp(micros.max(0) as u64))
+    }
+
     fn insert(&mut self, name: &str, value: String) {
         Arc::make_mut(&mut self.changed).insert(name.to_ascii_lowercase(), value);
     }
@@ -319,6 +333,13 @@ fn canonical(setting: &Setting, value: &str) -> Result<String, SqlError> {
             _ => invalid().with_hint("the session's time zone is always UTC in this version"),
         }),
         Kind::DateStyle => date_style(&lower).ok_or_else(invalid),
+        Kind::Time if lower.is_empty() => Ok(String::new()),
+        Kind::Time => {
+            let input = InputSettings { zone: Zone::Utc, now: None };
+            let mut text = String::new();
+            format_timestamptz(parse_timestamptz(value, &input)?, &Zone::Utc, &mut text);
+            Ok(text)
+        }
         Kind::Encoding => {
             // As in PostgreSQL, only letters and digits count: asyncpg sends it in quotes.
             let name: String = lower.chars().filter(char::is_ascii_alphanumeric).collect();

@@ -222,7 +222,7 @@ impl Session {
         let (sender, done) = mpsc::channel();
         self.engine.submit(
             Box::new(move |at| {
-                let read = ReadView { at: at.read, now: at.now, overlay: None };
+                let read = ReadView { now: at.now, ..ReadView::new(at.read) };
                 let result = handle.block_on(run_dml(&ctx, &statement, &read, params));
                 let writes = result.as_ref().map(|r| r.writes.clone()).map_err(Clone::clone);
                 drop(slot.send(result));

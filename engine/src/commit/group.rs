@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
-use super::{Change, CommitError, Publication, TableDef, TableWrite, ViewDef};
+use super::{AddedColumn, Change, CommitError, Publication, TableDef, TableWrite, ViewDef};
 use crate::log;
 use crate::store::{Horizon, Prepared, Tables, WriteError, Writer, Written};
 use crate::time::{CollectionId, RowId, Timestamp};
@@ -28,6 +28,7 @@ pub struct Group {
     writes: BTreeMap<CollectionId, TableChange>,
     drops: Vec<CollectionId>,
     retentions: Vec<(CollectionId, Option<Duration>)>,
+    added: Vec<AddedColumn>,
     create_views: Vec<ViewDef>,
     drop_views: Vec<CollectionId>,
     bytes: usize,
@@ -59,6 +60,10 @@ impl Applied<'_> {
         {
             return Err(CommitError::Rejected("a table of that id exists".into()));
         }
+        for column in &change.add_columns {
+            let widened = self.writer(column.table, &created)?.widened(column);
+            created.insert(column.table, widened);
+        }
         let altered = change.retentions.iter().map(|(id, _)| id);
         for id in change.drop_tables.iter().chain(altered) {
             self.writer(*id, &created)?;
@@ -71,11 +76,15 @@ impl Applied<'_> {
         }
         // From here on nothing fails.
         for (id, writer) in created.drain() {
-            self.tables.create(writer.relation(), group.time);
+            match self.writers.contains_key(&id) {
+                true => self.tables.replace(writer.relation(), group.time),
+                false => self.tables.create(writer.relation(), group.time),
+            }
             self.writers.insert(id, writer);
         }
         group.ddl.extend(change.ddl);
         group.creates.extend(change.create_tables);
+        group.added.extend(change.add_columns);
         for (table, prepared) in prepared {
             self.write(table, prepared, group);
         }
@@ -98,7 +107,7 @@ impl Applied<'_> {
         id: CollectionId,
         created: &'w Writers,
     ) -> Result<&'w Writer, CommitError> {
-        let writer = self.writers.get(&id).or_else(|| created.get(&id));
+        let writer = created.get(&id).or_else(|| self.writers.get(&id));
         writer.ok_or_else(|| CommitError::Rejected(format!("there is no table {id}").into()))
     }
 
@@ -142,6 +151,7 @@ impl Group {
             writes: BTreeMap::new(),
             drops: vec![],
             retentions: vec![],
+            added: vec![],
             create_views: vec![],
             drop_views: vec![],
             bytes: 0,
@@ -186,6 +196,7 @@ impl Group {
             writes,
             drops: self.drops.clone(),
             retentions: self.retentions,
+            added: self.added,
             ..log::Group::default()
         };
         let publication = Publication {
@@ -199,6 +210,7 @@ impl Group {
             && record.creates.is_empty()
             && record.writes.is_empty()
             && record.retentions.is_empty()
+            && record.added.is_empty()
             && record.drops.is_empty());
         let published = !(publication.updates.is_empty()
             && publication.drop_tables.is_empty()

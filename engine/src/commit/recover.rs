@@ -128,6 +128,12 @@ impl Recovery {
             let table = table.ok_or_else(|| format!("there is no table {id} to alter"))?;
             table.loader.relation().limit_past(retention, None);
         }
+        for column in group.extension.added {
+            let table = self.tables.get_mut(&column.table);
+            let table = table.ok_or_else(|| format!("there is no table {}", column.table))?;
+            table.last_changed = time;
+            table.loader.widen(&column)?;
+        }
         for write in group.writes {
             self.replay_write(time, write)?;
         }

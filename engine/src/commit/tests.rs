@@ -414,3 +414,60 @@ fn transfer(running: &Running, from: i64, to: i64) -> Receiver<Result_> {
         Ok(writes(vec![write]))
     })
 }
+
+/// The third column by key.
+fn thirds(running: &Running, at: Timestamp) -> BTreeMap<i64, i64> {
+    let mut found = BTreeMap::new();
+    for rows in running.tables.relation(TABLE).expect("it exists").scan(at) {
+        let keys = rows.batch.column(0).as_primitive::<Int64Type>();
+        let values = rows.batch.column(2).as_primitive::<Int64Type>();
+        found.extend((0..rows.batch.num_rows()).map(|row| (keys.value(row), values.value(row))));
+    }
+    found
+}
+
+#[test]
+fn an_added_column_has_its_default_at_every_time() {
+    let running = fresh();
+    let one = running.insert(&[(1, 10), (2, 20)]).expect("new keys");
+    let old = rows(&running.tables, TABLE, one)[&2].0;
+    let two = running.commit(move |_| {
+        let mut change = writes(vec![insert(TABLE, &[(3, 30)])]);
+        change.writes[0].delete = vec![old];
+        Ok(change)
+    });
+    let two = two.expect("a key goes, another comes");
+    let before = rows(&running.tables, TABLE, two);
+    let column = AddedColumn {
+        table: TABLE,
+        field: Arc::new(Field::new("third", DataType::Int64, true)),
+        default: Arc::new(Int64Array::from_iter_values([7])),
+    };
+    let change = Change { add_columns: vec![column], ..Change::default() };
+    let three = running.commit(move |_| Ok(change)).expect("a column more");
+    assert!(three > two);
+    let wide = insert(TABLE, &[(4, 40)]).insert;
+    assert!(running.insert(&[(5, 50)]).is_err(), "there are three columns");
+    let four = running.commit(move |_| {
+        let mut fields = wide.schema().fields().to_vec();
+        fields.push(Arc::new(Field::new("third", DataType::Int64, true)));
+        let third: ArrayRef = Arc::new(Int64Array::from_iter_values([8]));
+        let columns = wide.columns().iter().cloned().chain([third]).collect();
+        let insert = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
+        let insert = insert.expect("three columns");
+        Ok(writes(vec![TableWrite { table: TABLE, delete: vec![], insert }]))
+    });
+    let four = four.expect("a row of three columns");
+    let check = |running: &Running| {
+        assert_eq!(rows(&running.tables, TABLE, two), before, "the same rows and ids");
+        assert_eq!(thirds(running, one), [(1, 7), (2, 7)].into());
+        assert_eq!(thirds(running, three), [(1, 7), (3, 7)].into());
+        assert_eq!(thirds(running, four), [(1, 7), (3, 7), (4, 8)].into());
+        let key: ArrayRef = Arc::new(Int64Array::from_iter_values([3]));
+        let relation = running.tables.relation(TABLE).expect("it exists");
+        let found = relation.lookup(&[0], &[key], four).expect("an index on the key");
+        assert_eq!((found.len(), found[0].batch.num_columns()), (1, 3));
+    };
+    check(&running);
+    check(&running.crash());
+}

@@ -85,12 +85,13 @@ impl SourceQueue {
 }
 
 /// The source as a stream. Updates before the dataflow's beginning count as of its beginning: the
-/// state then, however it came to be.
+/// state then, however it came to be. With a `width`, columns beyond it are left out.
 pub(crate) fn stream<'s>(
     scope: Scope<'s, u64>,
     name: &str,
     source: &Source,
     as_of: u64,
+    width: Option<usize>,
 ) -> UpdateStream<'s> {
     let mut builder = OperatorBuilder::new(name.to_string(), scope);
     let activator = scope.activator_for(builder.operator_info().address);
@@ -115,6 +116,9 @@ pub(crate) fn stream<'s>(
             let mut output = output.activate();
             let mut session = output.session_with_builder(&capability);
             for mut updates in pending {
+                if let Some(width) = width {
+                    updates.narrow(width);
+                }
                 if updates.times.iter().any(|&time| time < as_of) {
                     updates.times = updates.times.iter().map(|&time| time.max(as_of)).collect();
                 }

@@ -1,10 +1,12 @@
 //! What a group of commits did beside changing the present: the second part of a record's payload.
 //!
 //! ```text
-//! 1  version, 1
+//! 1  version: 2 if columns are added, else 1
 //! 4  count, then each: 8 table, 8 retention in µs     tables made or altered; MAX: for ever
 //! 4  count, then each: load                           applied before the group's writes
 //! 4  count, then each: 8 table                        tables whose past was closed by request
+//! 4  count, then each: 8 table, 4 length, schema of   columns added, before loads and writes;
+//!    the column, 8 length, section with one row       version 2 only
 //!
 //! load
 //! 8  table
@@ -17,13 +19,21 @@
 //!
 //! A group that has none of it is written without this part, as a record of kind 1.
 
-use super::group::{EncodedRows, Group, put_count, put_section, put_u64, section};
-use super::rows::Reader;
-use crate::time::{CollectionId, RowId};
-use arrow::array::RecordBatch;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use arrow::ipc::convert::try_schema_from_flatbuffer_bytes;
+
+use super::group::{EncodedRows, Group, encode_schema, put_count, put_section, put_u64, section};
+use super::rows::{Reader, RowsBuilder};
+use crate::store::AddedColumn;
+use crate::time::{CollectionId, RowId};
+
 const VERSION: u8 = 1;
+/// With added columns.
+const VERSION_ADDED: u8 = 2;
 
 /// Rows that came with times of their own.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +84,7 @@ pub struct Extension<'a> {
     pub retentions: Vec<(CollectionId, Option<Duration>)>,
     pub loads: Vec<ReplayLoad<'a>>,
     pub closes: Vec<CollectionId>,
+    pub added: Vec<AddedColumn>,
 }
 
 /// Appends the second part of a group's payload; says whether there is one.
@@ -81,10 +92,11 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     let made = group.creates.iter().filter(|table| table.retention.is_some());
     let made = made.map(|table| (table.id, table.retention));
     let retentions: Vec<_> = made.chain(group.retentions.iter().copied()).collect();
-    if retentions.is_empty() && group.loads.is_empty() && group.closes.is_empty() {
+    let nothing_loaded = group.loads.is_empty() && group.closes.is_empty();
+    if retentions.is_empty() && nothing_loaded && group.added.is_empty() {
         return false;
     }
-    bytes.push(VERSION);
+    bytes.push(if group.added.is_empty() { VERSION } else { VERSION_ADDED });
     put_count(bytes, retentions.len());
     for (table, retention) in retentions {
         put_u64(bytes, table.0);
@@ -104,13 +116,17 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     }
     put_count(bytes, group.closes.len());
     group.closes.iter().for_each(|table| put_u64(bytes, table.0));
+    if !group.added.is_empty() {
+        put_count(bytes, group.added.len());
+        group.added.iter().for_each(|column| put_column(bytes, column));
+    }
     true
 }
 
 /// Reads it.
 pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
     let version = reader.bytes(1)?[0];
-    if version != VERSION {
+    if version != VERSION && version != VERSION_ADDED {
         return Err(format!("a group has an extension of version {version}"));
     }
     let retentions = reader.many(|reader| {
@@ -119,7 +135,37 @@ pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
     })?;
     let loads = reader.many(decode_load)?;
     let closes = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
-    Ok(Extension { retentions, loads, closes })
+    let added = match version {
+        VERSION_ADDED => reader.many(decode_column)?,
+        _ => vec![],
+    };
+    Ok(Extension { retentions, loads, closes, added })
+}
+
+fn put_column(bytes: &mut Vec<u8>, column: &AddedColumn) {
+    put_u64(bytes, column.table.0);
+    let schema = Arc::new(Schema::new(vec![Arc::clone(&column.field)]));
+    let encoded = encode_schema(&schema);
+    put_count(bytes, encoded.len());
+    bytes.extend(encoded);
+    let row = RecordBatch::try_new(schema, vec![Arc::clone(&column.default)]);
+    put_section(bytes, &[row.expect("the default is of the column's type")]);
+}
+
+fn decode_column(reader: &mut Reader<'_>) -> Result<AddedColumn, String> {
+    let table = CollectionId(reader.u64()?);
+    let length = reader.count()?;
+    // copied, since a flatbuffer wants to be aligned
+    let schema = reader.bytes(length)?.to_vec();
+    let schema = try_schema_from_flatbuffer_bytes(&schema);
+    let schema = Arc::new(schema.map_err(|error| error.to_string())?);
+    let mut builder = RowsBuilder::new(&schema)?;
+    let rows = section(reader)?.read_next(&mut builder)?;
+    let (Some(1), [field]) = (rows, schema.fields().as_ref()) else {
+        return Err("an added column has one default".to_owned());
+    };
+    let default = Arc::clone(builder.finish()?.column(0));
+    Ok(AddedColumn { table, field: Arc::clone(field), default })
 }
 
 fn decode_load<'a>(reader: &mut Reader<'a>) -> Result<ReplayLoad<'a>, String> {

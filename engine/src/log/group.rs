@@ -31,7 +31,7 @@ use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 
 use super::extension::{Extension, GroupLoad};
 use super::rows::{Reader, RowsBuilder, write_batch};
-use crate::store::TableDef;
+use crate::store::{AddedColumn, TableDef};
 use crate::time::{CollectionId, RowId, Timestamp};
 
 /// What one group of commits did, to be written.
@@ -49,6 +49,8 @@ pub struct Group {
     /// Applied before the writes.
     pub loads: Vec<GroupLoad>,
     pub closes: Vec<CollectionId>,
+    /// To tables that were there already, before the loads and writes.
+    pub added: Vec<AddedColumn>,
 }
 
 /// What it did to one table.
@@ -185,7 +187,7 @@ pub(super) fn section<'a>(reader: &mut Reader<'a>) -> Result<EncodedRows<'a>, St
     Ok(EncodedRows { reader, batches })
 }
 
-fn encode_schema(schema: &Schema) -> Vec<u8> {
+pub(super) fn encode_schema(schema: &Schema) -> Vec<u8> {
     let mut tracker = DictionaryTracker::new(false);
     let options = IpcWriteOptions::default();
     let generator = IpcDataGenerator::default();

@@ -127,7 +127,8 @@ fn decoded(
     }
     let closes = extension.closes;
     let retentions = vec![];
-    Ok(Group { time, reserved, ddl, creates, writes, drops, retentions, loads, closes })
+    let added = extension.added;
+    Ok(Group { time, reserved, ddl, creates, writes, drops, retentions, loads, closes, added })
 }
 
 /// A few records in segments of some size.

@@ -13,8 +13,9 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 
+use super::widen::AddedColumn;
 use crate::time::Timestamp;
 use crate::updates::take_rows;
 
@@ -36,7 +37,7 @@ pub(super) struct Chunk {
     ended: AtomicUsize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Ids {
     /// One after the other from this one on.
     Dense(u64),
@@ -80,6 +81,18 @@ impl Chunk {
             begins: if one_begin { Begins::One(begins[0]) } else { Begins::Each(begins.into()) },
             ends: ends.into_iter().map(AtomicU64::new).collect(),
             ended: AtomicUsize::new(ended),
+        }
+    }
+
+    /// The rows with a column more.
+    pub fn with(&self, column: &AddedColumn, schema: &SchemaRef) -> Chunk {
+        let ends = self.ends.iter().map(|end| AtomicU64::new(end.load(Ordering::Relaxed)));
+        Chunk {
+            batch: column.added_to(&self.batch, schema),
+            ids: self.ids.clone(),
+            begins: self.begins.clone(),
+            ends: ends.collect(),
+            ended: AtomicUsize::new(self.ended()),
         }
     }
 

@@ -8,7 +8,7 @@
 use hashbrown::HashMap;
 
 /// Ids by key word; see the head of this file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     heads: SpreadMap,
     /// The head for the key NULL of an exact encoding.
@@ -19,7 +19,7 @@ pub(super) struct Index {
 
 /// A hash map in parts, so that growing moves only one part at a time: a million entries at once
 /// would hold up readers for a tenth of a second.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SpreadMap {
     parts: Vec<HashMap<u64, u64, foldhash::fast::RandomState>>,
 }

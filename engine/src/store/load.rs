@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::chunk::{Begins, Chunk, merge};
 use super::relation::{Relation, ShardState, locate};
+use super::widen::AddedColumn;
 use super::writer::{CHUNK_ROWS, Writer};
 use crate::log::{EncodedRows, RowsBuilder};
 use crate::time::{RowId, Timestamp};
@@ -37,6 +38,14 @@ impl Loader {
         let pending = RowsBuilder::new(&writer.relation.schema())?;
         let (begins, ends) = (vec![], vec![]);
         Ok(Loader { writer, pending, begins, ends, time: Timestamp::MIN })
+    }
+
+    /// Goes on with a column more.
+    pub fn widen(&mut self, column: &AddedColumn) -> Result<(), String> {
+        self.flush()?;
+        self.writer = self.writer.widened(column);
+        self.pending = RowsBuilder::new(&self.writer.relation.schema())?;
+        Ok(())
     }
 
     pub fn relation(&self) -> &Arc<Relation> {

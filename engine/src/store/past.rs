@@ -95,6 +95,17 @@ impl Relation {
     }
 }
 
+impl Clone for Limits {
+    fn clone(&self) -> Self {
+        let copy = |limit: &AtomicU64| AtomicU64::new(limit.load(Ordering::SeqCst));
+        Limits {
+            retention: copy(&self.retention),
+            bytes_max: copy(&self.bytes_max),
+            readable_from: copy(&self.readable_from),
+        }
+    }
+}
+
 impl Limits {
     /// The oldest time within the retention.
     fn before(&self, present: u64) -> u64 {
@@ -125,6 +136,17 @@ impl Past {
     fn count(&mut self) {
         self.bytes = self.runs.iter().map(|run| run.bytes).sum();
         self.first_end = self.runs.iter().map(|run| run.last_end).min().unwrap_or(u64::MAX);
+    }
+
+    /// The same runs with other chunks.
+    pub fn map(&self, chunk: impl Fn(&Arc<Chunk>) -> Arc<Chunk>) -> Past {
+        let run = |run: &Run| {
+            let chunk = chunk(&run.chunk);
+            Run { bytes: chunk.bytes() as u64, chunk, last_end: run.last_end }
+        };
+        let mut past = Past { runs: self.runs.iter().map(run).collect(), ..Past::default() };
+        past.count();
+        past
     }
 
     pub fn push(&mut self, chunk: Option<Chunk>) {

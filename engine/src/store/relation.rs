@@ -94,6 +94,19 @@ impl Relation {
         (relation, writers)
     }
 
+    /// The same relation under a wider schema, with other shards.
+    pub(super) fn widened(narrow: &Relation, schema: SchemaRef, shards: Vec<Shard>) -> Relation {
+        let encoder = narrow.encoder.as_ref();
+        Relation {
+            id: narrow.id,
+            encoder: encoder.map(|encoder| KeyEncoder::new(&schema, encoder.columns())),
+            schema,
+            shards,
+            horizon: Arc::clone(&narrow.horizon),
+            limits: narrow.limits.clone(),
+        }
+    }
+
     pub fn id(&self) -> CollectionId {
         self.id
     }
@@ -190,6 +203,10 @@ impl Relation {
 }
 
 impl Shard {
+    pub fn new(state: ShardState) -> Shard {
+        Shard { state: RwLock::new(state) }
+    }
+
     pub fn read(&self) -> RwLockReadGuard<'_, ShardState> {
         self.state.read().expect("a panic while writing ends the process")
     }
@@ -222,6 +239,16 @@ impl Shard {
 }
 
 impl ShardState {
+    /// The same with other chunks.
+    pub fn widened(&self, chunk: impl Fn(&Arc<Chunk>) -> Arc<Chunk>) -> ShardState {
+        ShardState {
+            chunks: Arc::new(self.chunks.iter().map(&chunk).collect()),
+            index: self.index.clone(),
+            past: self.past.map(&chunk),
+            settled: self.settled,
+        }
+    }
+
     /// The chunk and the row in it that has this id, if it has not been dropped.
     pub fn locate(&self, id: u64) -> Option<(&Arc<Chunk>, usize)> {
         locate(&self.chunks, id)

@@ -84,6 +84,14 @@ impl Tables {
         assert!(before.is_none(), "an id is given to one table ever");
     }
 
+    /// Another relation of the same id takes a table's place.
+    pub(crate) fn replace(&self, relation: &Arc<Relation>, time: Timestamp) {
+        if let Some(table) = self.write().get_mut(&relation.id()) {
+            table.relation = Arc::clone(relation);
+            table.last_changed.fetch_max(time.0, Ordering::AcqRel);
+        }
+    }
+
     pub(crate) fn changed(&self, id: CollectionId, time: Timestamp) {
         if let Some(table) = self.read().get(&id) {
             table.last_changed.fetch_max(time.0, Ordering::AcqRel);

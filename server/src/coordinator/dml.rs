@@ -65,7 +65,8 @@ async fn in_transaction(
     let mut tables = plan.base_tables.clone();
     tables.extend(&plan.targets);
     let (read, _guard) = query::read_view(session, &tables);
-    if !session.coordinator.holds_at(read.at, &ctx, &plan.views, &[]).await {
+    let own_names = session.has_own_names();
+    if !own_names && !session.coordinator.holds_at(read.at, &ctx, &plan.views, &[]).await {
         return Err(session.planned_too_early());
     }
     query::wait(session, &ctx, &plan.views, &read).await?;
@@ -165,7 +166,7 @@ async fn on_committer(
     let cancel = session.cancel.clone();
     let (parsed, result, run_ctx) = (Arc::clone(parsed), Arc::clone(&slot), ctx.clone());
     let evaluate = move |at: &EvaluateContext| {
-        let read = ReadView { at: at.read, now: at.now, overlay: None };
+        let read = ReadView { now: at.now, ..ReadView::new(at.read) };
         let run = run_dml(&run_ctx, &parsed.statement, &read, parameters);
         let ran = panic::contain(|| runtime.block_on(cancel.guard(run)));
         let ran = ran.map_err(SqlError::internal).and_then(|guarded| guarded?);
@@ -194,7 +195,8 @@ async fn over_views(
     parameters: Vec<ScalarValue>,
 ) -> Result<(Timestamp, DmlResult), SqlError> {
     let (read, _guard) = query::read_view(session, &[]);
-    if !session.coordinator.holds_at(read.at, &ctx, &plan.views, &[]).await {
+    let own_names = session.has_own_names();
+    if !own_names && !session.coordinator.holds_at(read.at, &ctx, &plan.views, &[]).await {
         return Err(session.planned_too_early());
     }
     query::wait(session, &ctx, &plan.views, &read).await?;

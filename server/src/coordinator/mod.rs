@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows sockets or message formats: results are [`Outcome`]s.
 
+mod alter_table;
 mod comment;
 mod commit;
 mod copy;
@@ -105,7 +106,8 @@ impl Coordinator {
     }
 
     /// Whether what a statement was planned with is what holds at the time it reads at: `plan`'s
-    /// views and functions may have been replaced in between.
+    /// views and functions may have been replaced in between. A transaction that has changed names
+    /// itself need not ask: nobody else can meanwhile.
     pub async fn holds_at(
         &self,
         at: Timestamp,
@@ -278,6 +280,9 @@ async fn define(session: &mut Session, statement: &Statement) -> Result<Outcome,
         Statement::CreateFunction(create) => create_function::run(session, create).await,
         Statement::Drop(drop) => drop::run(session, drop).await,
         Statement::DropFunction(drop) => drop_function::run(session, drop).await,
+        Statement::AlterTable { name, if_exists, add } => {
+            alter_table::run(session, name, *if_exists, add).await
+        }
         Statement::AlterRename { .. } => rename::run(session, statement).await,
         Statement::Comment { on, comment } => comment::run(session, on, comment.clone()).await,
         Statement::RefreshMaterializedView { name } => {

@@ -78,7 +78,8 @@ pub async fn rows(
 ) -> Result<Rows, SqlError> {
     let (read, guard) = read_view(session, &plan.base_tables);
     let named = plan.views.iter().chain(&plan.depends_on);
-    if !session.coordinator.holds_at(read.at, ctx, named, &plan.functions).await {
+    let own_names = session.has_own_names();
+    if !own_names && !session.coordinator.holds_at(read.at, ctx, named, &plan.functions).await {
         return Err(session.planned_too_early());
     }
     for notice in &plan.notices {
@@ -87,6 +88,9 @@ pub async fn rows(
     wait(session, ctx, &plan.views, &read).await?;
     let run = tidemark_sql::run_query(ctx, plan, &read, parameters);
     let stream = session.cancel.clone().guard(run).await??;
+    for notice in read.told.take_notices() {
+        session.notice(notice);
+    }
     check_present(session, ctx, &plan.reads)?;
     Ok(Rows::stream(Arc::clone(&plan.schema), stream, guard))
 }

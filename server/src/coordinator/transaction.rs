@@ -88,7 +88,15 @@ pub fn check_read_only(session: &Session, statement: &Statement) -> Result<(), S
         Statement::Copy(copy) => copy.direction == CopyDirection::FromStdin,
         _ => false,
     };
-    if (!copy_in && statement.is_read_only()) || !session.settings.is_on(setting) {
+    if !copy_in && statement.is_read_only() {
+        return Ok(());
+    }
+    if session.settings.as_of().is_some() {
+        let message = format!("cannot execute {} while as_of is set", verb(statement));
+        return Err(SqlError::new(state::READ_ONLY_SQL_TRANSACTION, message)
+            .with_hint("RESET as_of goes back to the present."));
+    }
+    if !session.settings.is_on(setting) {
         return Ok(());
     }
     let message = format!("cannot execute {} in a read-only transaction", verb(statement));
@@ -109,7 +117,7 @@ fn verb(statement: &Statement) -> &'static str {
         Statement::CreateFunction(_) => "CREATE FUNCTION",
         Statement::Drop(_) => "DROP",
         Statement::DropFunction(_) => "DROP FUNCTION",
-        Statement::AlterRename { .. } => "ALTER TABLE",
+        Statement::AlterTable { .. } | Statement::AlterRename { .. } => "ALTER TABLE",
         Statement::Comment { .. } => "COMMENT",
         _ => "this statement",
     }

@@ -173,6 +173,13 @@ pub(super) fn now_guarded() -> SqlError {
     )
 }
 
+pub(super) fn time_travel() -> SqlError {
+    refused(
+        "a relation as of a time is not maintained".to_owned(),
+        "Use a plain view (CREATE VIEW), or keep its rows with CREATE TABLE … AS.",
+    )
+}
+
 pub(super) fn point_in_time() -> SqlError {
     refused(
         "a point-in-time join is not maintained".to_owned(),

@@ -36,6 +36,7 @@ use crate::error::{SqlError, state};
 use crate::plain_view;
 use crate::rewrite::names::shown;
 use crate::time_join::PointInTimeJoin;
+use crate::time_travel::TimeTravel;
 use widened::Resolved;
 
 /// What a relation of a plan is: the caller knows the catalog.
@@ -148,6 +149,7 @@ impl Resolver<'_> {
                 match (node.downcast_ref(), node.downcast_ref()) {
                     (Some(Resolved { rel, .. }), _) => Ok(rel.as_ref().clone()),
                     (None, Some(join)) => self.as_of_join(join),
+                    (None, None) if node.is::<TimeTravel>() => Err(refuse::time_travel()),
                     (None, None) if node.is::<PointInTimeJoin>() => Err(refuse::point_in_time()),
                     (None, None) => Err(refuse::relation(extension.node.name())),
                 }

@@ -4,13 +4,14 @@
 //! because its tree would only have to be taken apart again.
 
 use sqlparser::ast;
-use sqlparser::parser::Parser;
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 use super::cursor::{Cursor, fold};
 use super::statement::{
-    CommentTarget, CreateView, Declare, Drop, Explain, ExplainStage, FetchDirection, ObjectClass,
-    Statement, TransactionModes,
+    AddColumn, CommentTarget, CreateView, Declare, Drop, Explain, ExplainStage, FetchDirection,
+    ObjectClass, Statement, TransactionModes,
 };
 use super::{copy, function, set};
 use crate::error::{SqlError, state};
@@ -442,8 +443,32 @@ fn alter(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     if tokens.words(&["RENAME", "TO"]) {
         return Ok(Statement::AlterRename { kind, name, to: tokens.name()?, if_exists });
     }
+    if kind == ObjectClass::Table && tokens.has_word("ADD") && !adds_constraint(tokens) {
+        let add = tokens.parse_rest(added_columns)?;
+        return Ok(Statement::AlterTable { name, if_exists, add });
+    }
     let noun = kind.noun().to_uppercase();
-    Err(SqlError::unsupported(format!("ALTER {noun} is supported with RENAME TO only")))
+    let and = if kind == ObjectClass::Table { " and ADD COLUMN" } else { "" };
+    Err(SqlError::unsupported(format!("ALTER {noun} is supported with RENAME TO{and} only")))
+}
+
+fn adds_constraint(tokens: &Cursor<'_>) -> bool {
+    let words = ["CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "EXCLUDE"];
+    words.iter().any(|word| tokens.has_word_at(1, word))
+}
+
+/// `ADD [COLUMN] [IF NOT EXISTS] name type …, ADD …`
+fn added_columns(parser: &mut Parser<'_>) -> Result<Vec<AddColumn>, ParserError> {
+    let mut added = Vec::new();
+    loop {
+        parser.expect_keyword(Keyword::ADD)?;
+        let _ = parser.parse_keyword(Keyword::COLUMN);
+        let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+        added.push(AddColumn { if_not_exists, column: parser.parse_column_def()? });
+        if !parser.consume_token(&Token::Comma) {
+            return Ok(added);
+        }
+    }
 }
 
 fn comment(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {

@@ -39,6 +39,11 @@ pub enum Statement {
         to: String,
         if_exists: bool,
     },
+    AlterTable {
+        name: ObjectName,
+        if_exists: bool,
+        add: Vec<AddColumn>,
+    },
     Comment {
         on: CommentTarget,
         comment: Option<String>,
@@ -180,6 +185,13 @@ pub struct DroppedFunction {
     pub types: Option<Vec<ast::DataType>>,
 }
 
+/// ADD COLUMN [IF NOT EXISTS].
+#[derive(Debug, Clone)]
+pub struct AddColumn {
+    pub if_not_exists: bool,
+    pub column: ast::ColumnDef,
+}
+
 /// What a DROP, ALTER or COMMENT names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectClass {
@@ -295,6 +307,7 @@ impl Statement {
                 | Statement::CreateIndex(_)
                 | Statement::Drop(_)
                 | Statement::AlterRename { .. }
+                | Statement::AlterTable { .. }
                 | Statement::Comment { .. }
                 | Statement::RefreshMaterializedView { .. }
         )

@@ -23,6 +23,7 @@ use crate::error::{SqlError, state};
 use crate::function::like_escape;
 use crate::parse::fold;
 use crate::parse::position::of_span;
+use crate::time_travel;
 
 /// Rewrites a query in place.
 pub fn rewrite<T: VisitMut>(tree: &mut T) -> Result<(), SqlError> {
@@ -70,6 +71,7 @@ impl VisitorMut for Rewriter {
             let marked = version_clause::mark(table_with_joins);
             return done(marked.and_then(|()| point_in_time::spell(table_with_joins)));
         }
+        time_travel::spell(factor);
         done(time_window::expand(factor))
     }
 

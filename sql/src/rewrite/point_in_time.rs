@@ -87,18 +87,31 @@ fn row_time(factor: &TableFactor) -> Option<(Clock, AstExpr)> {
 }
 
 fn has_columns(expr: &AstExpr) -> bool {
-    struct Columns;
+    /// How deep in subqueries, whose columns are their own.
+    struct Columns(usize);
     impl Visitor for Columns {
         type Break = ();
 
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.0 += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.0 -= 1;
+            ControlFlow::Continue(())
+        }
+
         fn pre_visit_expr(&mut self, expr: &AstExpr) -> ControlFlow<()> {
             match expr {
-                AstExpr::Identifier(_) | AstExpr::CompoundIdentifier(_) => ControlFlow::Break(()),
+                AstExpr::Identifier(_) | AstExpr::CompoundIdentifier(_) if self.0 == 0 => {
+                    ControlFlow::Break(())
+                }
                 _ => ControlFlow::Continue(()),
             }
         }
     }
-    expr.visit(&mut Columns).is_break()
+    expr.visit(&mut Columns(0)).is_break()
 }
 
 fn lateral(factor: &mut TableFactor, clock: Clock, time: AstExpr) -> Result<TableFactor, SqlError> {

@@ -12,10 +12,14 @@ use sqlparser::ast::{
 use super::ast::{call, cast_to, empty_query, number};
 use crate::error::SqlError;
 use crate::parse::fold;
+use crate::time_travel;
 
 /// `FROM f(…)`: a set-returning function as a derived table, so that its arguments may refer
 /// outwards.
 pub fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
+    if time_travel::log_of(factor).is_some() {
+        return Ok(());
+    }
     if let TableFactor::UNNEST { array_exprs, alias, with_offset: false, with_ordinality, .. } =
         factor
     {

@@ -1,0 +1,86 @@
+//! ALTER TABLE … ADD COLUMN.
+//!
+//! Law      S22: a table has today's columns at every time: the rows that are there, and those that
+//!          were, have the DEFAULT. Views go on with the columns they were written for
+//! Missing  inside a transaction block (25001): its own rows would have to get the column too;
+//!          other forms of ALTER TABLE than this and RENAME
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::ObjectName;
+use tidemark_catalog::{Column, Object, ObjectKind, Op};
+use tidemark_engine::AddedColumn;
+use tidemark_sql::error::{SqlError, state};
+use tidemark_sql::parse::AddColumn;
+use tidemark_sql::{PlanContext, ReadView, ddl};
+
+use super::{Outcome, lock_catalog, query};
+use crate::lock::{Mode, Target};
+use crate::session::{Notice, Session};
+use crate::transaction::acquire;
+
+const TAG: &str = "ALTER TABLE";
+
+pub async fn run(
+    session: &mut Session,
+    name: &ObjectName,
+    if_exists: bool,
+    add: &[AddColumn],
+) -> Result<Outcome, SqlError> {
+    if !session.open_transaction()?.alone {
+        let message = "ALTER TABLE ... ADD COLUMN cannot run inside a transaction block";
+        return Err(SqlError::new(state::ACTIVE_SQL_TRANSACTION, message)
+            .with_hint("Run the statement by itself: it is a transaction of its own."));
+    }
+    let ctx = lock_catalog(session).await?;
+    if if_exists && ddl::resolve(&ctx, name)?.is_none() {
+        let message = format!("relation \"{name}\" does not exist, skipping");
+        session.notice(Notice::note(state::SUCCESSFUL_COMPLETION, message));
+        return Outcome::done(TAG);
+    }
+    let mut table = ddl::resolve_table(&ctx, name)?.clone();
+    // Writers that came first finish first; those that come later find the new column.
+    let cancel = session.cancel.clone();
+    let transaction = session.open_transaction()?;
+    acquire(&transaction.locks, Target::Table(table.id), Mode::Exclusive, &cancel).await?;
+    let (read, _guard) = query::read_view(session, &[]);
+    for add in add {
+        if let Some(added) = added(session, &ctx, &table, add, &read)? {
+            session.open_transaction()?.staged.add_columns.push(added.0);
+            if let ObjectKind::Table(definition) = &mut table.kind {
+                definition.columns.push(added.1);
+            }
+        }
+    }
+    session.open_transaction()?.stage(Op::ReplaceObject(table))?;
+    Outcome::done(TAG)
+}
+
+/// A column for the engine and for the catalog; `None`, with a NOTICE, if it is there and may be.
+fn added(
+    session: &mut Session,
+    ctx: &PlanContext,
+    table: &Object,
+    add: &AddColumn,
+    read: &ReadView,
+) -> Result<Option<(AddedColumn, Column)>, SqlError> {
+    let column = match ddl::define_column(ctx, table, &add.column) {
+        Err(error) if add.if_not_exists && error.code == state::DUPLICATE_COLUMN => {
+            let message = format!("{}, skipping", error.message);
+            session.notice(Notice::note(state::DUPLICATE_COLUMN, message));
+            return Ok(None);
+        }
+        column => column?,
+    };
+    let default = ddl::added_value(ctx, table, &column, read)?;
+    let id = ctx.collection(table.id);
+    let has_rows = ctx.engine.relation(id).is_some_and(|relation| relation.count(read.at) > 0);
+    if column.not_null && default.null_count() > 0 && has_rows {
+        let (name, relation) = (&column.name, &table.name);
+        let message = format!("column \"{name}\" of relation \"{relation}\" contains null values");
+        return Err(SqlError::new(state::NOT_NULL_VIOLATION, message));
+    }
+    // Rows of the past may be NULL where those of the present may not.
+    let field = Arc::new(column.field().with_nullable(true));
+    Ok(Some((AddedColumn { table: id, field, default }, column)))
+}

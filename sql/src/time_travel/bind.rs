@@ -1,0 +1,373 @@
+//! A relation at its time, put in the place of a [`TimeTravel`].
+//!
+//! Law: a materialized view whose version in force at t is the present one, at a time that its
+//! stored changes reach, reads these; any other view is evaluated over its tables at t. An inner
+//! clause wins over an outer one, but may not be later (S16).
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::datasource::{TableProvider, provider_as_source};
+use datafusion::error::Result;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::scalar::ScalarValue;
+use futures::future::BoxFuture;
+use tidemark_catalog::{CommitTime, Object, ObjectId, VersionSelection};
+use tidemark_engine::Timestamp;
+
+use super::log::{Log, Source, Stretch, Tables};
+use super::{TimeTravel, What, of, view_at};
+use crate::context::{PlanContext, ReadView};
+use crate::error::{Notice, SqlError, state};
+use crate::maintain::{ReplayedColumns, plan_replayed};
+use crate::plan::{base_tables, is_materialized};
+use crate::provider::RelationProvider;
+use crate::resolve::{RelationSource, Resolver, ScannedRelation};
+use crate::run::collect;
+use crate::text_io::Zone;
+use crate::text_io::datetime::format_timestamptz;
+use crate::time_join::Clock;
+use crate::{rewrite, run, version};
+
+/// What a statement reads, with `SET as_of` (S6): its time is that one.
+///
+/// Errors: 22023 if that is in the future.
+pub fn statement_view(ctx: &PlanContext, read: &ReadView) -> Result<ReadView, SqlError> {
+    match ctx.settings.as_of() {
+        None => Ok(read.clone()),
+        Some(at) if at > read.at => Err(in_the_future("as_of", at, read.at)),
+        Some(at) => Ok(ReadView { now: at, ..read.clone() }),
+    }
+}
+
+/// The plan with rows, or what computes them, in the place of every [`TimeTravel`].
+pub fn travel<'a>(
+    ctx: &'a PlanContext,
+    session: &'a SessionState,
+    plan: LogicalPlan,
+    read: &'a ReadView,
+    params: &'a [ScalarValue],
+) -> BoxFuture<'a, Result<LogicalPlan, SqlError>> {
+    Box::pin(async move {
+        let mut bound: Vec<(TimeTravel, LogicalPlan)> = Vec::new();
+        for node in nodes(&plan)? {
+            let mut times = Vec::with_capacity(node.times.len());
+            for time in &node.times {
+                times.push(time_of(ctx, &node, time, read, params).await?);
+            }
+            let place = |at| Place { ctx, session, node: &node, at, read };
+            let relation = match (node.what, times.as_slice()) {
+                (What::State, &[at]) => place(at).relation().await?,
+                (_, []) => place(read.now).log(None)?,
+                (_, &[from]) => place(read.now).log(Some(from))?,
+                (_, &[from, to, ..]) => place(to).log(Some(from))?,
+            };
+            bound.push((node, relation));
+        }
+        if bound.is_empty() {
+            return Ok(plan);
+        }
+        // Not into their times, which are known.
+        let placed = plan.transform_down_with_subqueries(|node| {
+            let found = of(&node).and_then(|node| bound.iter().find(|(known, _)| known == node));
+            match found {
+                Some((_, relation)) => {
+                    Ok(Transformed::new(relation.clone(), true, TreeNodeRecursion::Jump))
+                }
+                None => Ok(Transformed::no(node)),
+            }
+        })?;
+        Ok(placed.data)
+    })
+}
+
+fn nodes(plan: &LogicalPlan) -> Result<Vec<TimeTravel>> {
+    let mut nodes: Vec<TimeTravel> = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        let Some(node) = of(node) else { return Ok(TreeNodeRecursion::Continue) };
+        if !nodes.contains(node) {
+            nodes.push(node.clone());
+        }
+        Ok(TreeNodeRecursion::Jump)
+    })?;
+    Ok(nodes)
+}
+
+/// The time of a clause.
+async fn time_of(
+    ctx: &PlanContext,
+    node: &TimeTravel,
+    time: &Expr,
+    read: &ReadView,
+    params: &[ScalarValue],
+) -> Result<Timestamp, SqlError> {
+    let name = node.name.table();
+    let value = match time {
+        Expr::Literal(value, _) => value.clone(),
+        time => {
+            let row = LogicalPlanBuilder::empty(true);
+            let row = row.project([time.clone().alias("time")])?.build()?;
+            let rows = collect(ctx, &row, read, params, &Default::default()).await?;
+            let batch = rows.iter().find(|batch| batch.num_rows() > 0);
+            let batch = batch.ok_or_else(|| SqlError::internal("a row gave no row"))?;
+            ScalarValue::try_from_array(batch.column(0), 0)?
+        }
+    };
+    let ScalarValue::TimestampMicrosecond(micros, _) = value else {
+        return Err(SqlError::internal(format!("a time that is {value}")));
+    };
+    let Some(micros) = micros else {
+        let message = format!("relation \"{name}\" cannot be read as of NULL");
+        return Err(SqlError::new(state::NULL_VALUE_NOT_ALLOWED, message)
+            .with_hint("AS OF takes a point in time."));
+    };
+    // Before the epoch there was nothing.
+    let at = Timestamp(micros.max(0) as u64);
+    match at > read.now {
+        true => Err(in_the_future(name, at, read.now)),
+        false => Ok(at),
+    }
+}
+
+fn in_the_future(name: &str, at: Timestamp, now: Timestamp) -> SqlError {
+    let what = match name {
+        "as_of" => "as_of is a time in the future".to_owned(),
+        name => format!("relation \"{name}\" cannot be read at a time in the future"),
+    };
+    SqlError::new(state::INVALID_PARAMETER_VALUE, what).with_detail(format!(
+        "The time is {}; the statement reads at {}.",
+        shown(at),
+        shown(now)
+    ))
+}
+
+pub(super) fn shown(time: Timestamp) -> String {
+    let mut text = String::new();
+    format_timestamptz(time.0 as i64, &Zone::Utc, &mut text);
+    text
+}
+
+/// One relation at one time; of a log, that of its end.
+struct Place<'a> {
+    ctx: &'a PlanContext,
+    session: &'a SessionState,
+    node: &'a TimeTravel,
+    at: Timestamp,
+    read: &'a ReadView,
+}
+
+impl Place<'_> {
+    async fn relation(&self) -> Result<LogicalPlan, SqlError> {
+        let (id, catalog) = (self.node.relation, &self.ctx.catalog);
+        let object = catalog.get(id).ok_or_else(|| SqlError::undefined_table(&self.node.name))?;
+        if self.node.clock == Clock::Event {
+            return Err(SqlError::unsupported("FOR EVENT_TIME AS OF is not supported yet")
+                .with_hint("FOR SYSTEM_TIME AS OF reads what was known at a time."));
+        }
+        if object.view().is_none() {
+            self.tell(object, VersionSelection::Current, self.at);
+            self.check_table(id, self.at)?;
+            return self.stored(id);
+        }
+        let at = CommitTime(self.at.0);
+        let which = self.node.version.unwrap_or(VersionSelection::InForce(at));
+        let number = version::selected(catalog, id, which)?.number;
+        self.tell(object, which, self.at);
+        let name = &object.name;
+        if is_materialized(catalog, id) && self.is_stored(id, number, self.at)? {
+            let road = format!("{name} as of {}: stored changes", shown(self.at));
+            self.read.told.road(road);
+            return self.stored(id);
+        }
+        let road = format!("{name} as of {}: evaluated by version {number}", shown(self.at));
+        self.read.told.road(road);
+        self.evaluated(id, which).await
+    }
+
+    fn tell(&self, object: &Object, which: VersionSelection, from: Timestamp) {
+        let (from, to) = (CommitTime(from.0), CommitTime(self.at.0));
+        for notice in version::notices(&self.ctx.catalog, object.id, which, from, to) {
+            self.read.told.notice(notice);
+        }
+    }
+
+    /// Whether the present rows' changes reach the time, by the version that is asked for.
+    fn is_stored(&self, id: ObjectId, number: u32, at: Timestamp) -> Result<bool, SqlError> {
+        let present = version::selected(&self.ctx.catalog, id, VersionSelection::Current)?;
+        let Some(relation) = self.ctx.engine.relation(self.ctx.collection(id)) else {
+            return Ok(false);
+        };
+        let own_writes = run::is_overwritten(self.ctx, self.read, id);
+        let in_force = present.number == number && present.from.0 <= at.0;
+        Ok(in_force && !own_writes && relation.readable_from() <= at)
+    }
+
+    /// 22023 if a table's past does not reach the time; a notice if there was no table.
+    fn check_table(&self, id: ObjectId, at: Timestamp) -> Result<(), SqlError> {
+        let catalog = &self.ctx.catalog;
+        let Some(object) = catalog.get(id) else { return Ok(()) };
+        let Some(relation) = self.ctx.engine.relation(self.ctx.collection(id)) else {
+            return Ok(());
+        };
+        let (name, oldest) = (&object.name, relation.readable_from());
+        let created = catalog.created(id).map_or(Timestamp::MAX, |time| Timestamp(time.0));
+        if at < created {
+            // Rows may have been loaded as older than the table.
+            if at < oldest || relation.count(at) == 0 {
+                let message = format!("table \"{name}\" did not exist at {}", shown(at));
+                let hint = "It is read as an empty table.".to_owned();
+                self.read.told.notice(Notice { hint: Some(hint), ..Notice::new(message) });
+            }
+            return Ok(());
+        }
+        if at < oldest {
+            let message = format!("table \"{name}\" cannot be read at {}", shown(at));
+            return Err(SqlError::new(state::INVALID_PARAMETER_VALUE, message)
+                .with_detail(format!("Its past is kept from {} on.", shown(oldest))));
+        }
+        Ok(())
+    }
+
+    /// What it went through from a time, or from the oldest there is, to this one.
+    fn log(&self, from: Option<Timestamp>) -> Result<LogicalPlan, SqlError> {
+        let (id, catalog) = (self.node.relation, &self.ctx.catalog);
+        let object = catalog.get(id).ok_or_else(|| SqlError::undefined_table(&self.node.name))?;
+        let (with_first, to) = (from.is_none(), self.at);
+        let from = from.unwrap_or_else(|| self.oldest(id)).min(to);
+        for table in base_tables(catalog, &[id].into()) {
+            self.check_table(table, from)?;
+        }
+        let which = self.node.version.unwrap_or(VersionSelection::InForce(CommitTime(from.0)));
+        if object.view().is_some() {
+            self.tell(object, which, from);
+        }
+        let source = self.source(object, which, from)?;
+        let road = match source {
+            Source::Stored(_) => "stored changes".to_owned(),
+            Source::Replayed(ref stretches, _) => format!("replay of {}", stretches.len()),
+        };
+        let what = format!("{} from {} to {}", object.name, shown(from), shown(to));
+        let label = format!("LogExec: {what}, {road}");
+        let schema = Arc::clone(self.node.schema.inner());
+        let what = self.node.what;
+        self.scan(Arc::new(Log { what, with_first, from, to, source, label, schema }))
+    }
+
+    fn source(
+        &self,
+        object: &Object,
+        which: VersionSelection,
+        from: Timestamp,
+    ) -> Result<Source, SqlError> {
+        let (id, catalog) = (object.id, &self.ctx.catalog);
+        let relation = self.ctx.engine.relation(self.ctx.collection(id));
+        if object.view().is_none() {
+            return relation
+                .map(Source::Stored)
+                .ok_or_else(|| SqlError::undefined_table(&object.name));
+        }
+        let (first, last) = (CommitTime(from.0), CommitTime(self.at.0));
+        let spans = version::spans(catalog, id, which, first, last)?;
+        if let ([span], Some(relation)) = (spans.as_slice(), relation)
+            && is_materialized(catalog, id)
+            && self.is_stored(id, span.number, from)?
+        {
+            return Ok(Source::Stored(relation));
+        }
+        let stretches = spans.iter().map(|span| self.stretch(object, span));
+        let stretches = stretches.collect::<Result<Vec<_>, SqlError>>()?;
+        Ok(Source::Replayed(Arc::new(stretches), Tables(Arc::clone(&self.ctx.engine))))
+    }
+
+    fn stretch(
+        &self,
+        object: &Object,
+        span: &version::DefinitionSpan,
+    ) -> Result<Stretch, SqlError> {
+        let body = Resolver::new(self.ctx, self.session).expand_at(object.id, span.which)?;
+        let body = rewrite::postgres_semantics(body, self.session.config_options())?;
+        for table in base_tables(&self.ctx.catalog, &tables_of(&body)?) {
+            self.check_table(table, Timestamp(span.from.0))?;
+        }
+        let refused = |detail: String| {
+            let message = format!("view \"{}\" cannot be replayed", object.name);
+            SqlError::unsupported(message).with_detail(detail)
+        };
+        let options = Arc::clone(self.session.config_options());
+        let replayed = plan_replayed(&body, &[], options, &self.ctx.catalog);
+        let replayed = replayed.map_err(|error| refused(error.message))?;
+        let ReplayedColumns::Plain(columns) = replayed.columns else {
+            return Err(refused("now() is a value in it, which changes at every instant.".into()));
+        };
+        let (from, to) = (Timestamp(span.from.0), Timestamp(span.until.0 - 1));
+        Ok(Stretch { from, to, plan: replayed.plan, columns })
+    }
+
+    /// The oldest time that a relation's log can begin at, or the first with anything to tell.
+    fn oldest(&self, id: ObjectId) -> Timestamp {
+        let catalog = &self.ctx.catalog;
+        let tables = base_tables(catalog, &[id].into());
+        let relation = |id: &ObjectId| self.ctx.engine.relation(self.ctx.collection(*id));
+        let readable = tables.iter().filter_map(relation).map(|table| table.readable_from());
+        let created = tables.iter().filter_map(|id| catalog.created(*id));
+        let loaded = tables.iter().filter_map(relation).flat_map(|table| {
+            let spans = table.spans(Timestamp(0), self.at).into_iter();
+            spans.filter_map(|spans| spans.begins.into_iter().min())
+        });
+        let first = created.map(|time| time.0).chain(loaded).min().unwrap_or(0);
+        readable.max().unwrap_or(Timestamp::MIN).max(Timestamp(first))
+    }
+
+    /// What the engine keeps of it.
+    fn stored(&self, id: ObjectId) -> Result<LogicalPlan, SqlError> {
+        let schema = Arc::clone(self.node.schema.inner());
+        let read = ReadView { told: self.read.told.clone(), ..ReadView::new(self.at) };
+        let collection = self.ctx.collection(id);
+        let provider = RelationProvider::new(self.ctx, collection, schema, false, &read);
+        self.scan(Arc::new(provider))
+    }
+
+    fn scan(&self, provider: Arc<dyn TableProvider>) -> Result<LogicalPlan, SqlError> {
+        let source = provider_as_source(provider);
+        Ok(LogicalPlanBuilder::scan(self.node.name.clone(), source, None)?.build()?)
+    }
+
+    /// A view's definition over its tables.
+    async fn evaluated(
+        &self,
+        id: ObjectId,
+        which: VersionSelection,
+    ) -> Result<LogicalPlan, SqlError> {
+        let body = Resolver::new(self.ctx, self.session).expand_at(id, which)?;
+        let body = rewrite::postgres_semantics(body, self.session.config_options())?;
+        let body = rewrite::now::substitute(body, self.at)?;
+        let tables = tables_of(&body)?;
+        for table in base_tables(&self.ctx.catalog, &tables) {
+            self.check_table(table, self.at)?;
+        }
+        let read = ReadView { told: self.read.told.clone(), ..ReadView::new(self.at) };
+        let body = travel(self.ctx, self.session, body, &read, &[]).await?;
+        let body = run::bound_relations(self.ctx, self.session, body, &read)?;
+        let schema = Arc::clone(self.node.schema.inner());
+        match view_at::ViewAt::of(self.session, &body, self.at, &self.node.name, schema) {
+            Some(view) => self.scan(Arc::new(view)),
+            // What the operators cannot do, such as an order by a value of the moment.
+            None => Ok(LogicalPlanBuilder::from(body).alias(self.node.name.clone())?.build()?),
+        }
+    }
+}
+
+fn tables_of(plan: &LogicalPlan) -> Result<std::collections::BTreeSet<ObjectId>, SqlError> {
+    let mut tables = std::collections::BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = scan.source.downcast_ref::<RelationSource>()
+            && let ScannedRelation::Table(id) = source.relation
+        {
+            tables.insert(id);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(tables)
+}
