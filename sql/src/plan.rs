@@ -178,6 +178,7 @@ fn to_rel_once(
         Ok(shown_schema(&plan).fields().iter().map(|field| field.name().clone()).collect())
     };
     rewrite::natural::expand(&mut query, &columns)?;
+    rewrite::derived::hoist(&mut query);
     rewrite::outer_aggregate::lift(&mut query);
     rewrite::names::name_columns(&mut query, mark_all);
     rewrite::shadow::rename(&mut query);

@@ -18,6 +18,7 @@ mod casts;
 mod checked;
 mod common_type;
 mod complete_order;
+pub mod derived;
 pub mod exclude;
 mod float_zero;
 mod from;

@@ -4,11 +4,12 @@
 //!   each argument twice to find out, which doubles the time with every level of nesting.
 //! - `a IS DISTINCT FROM b AND c`: b ends before AND.
 //! - `t FOR SYSTEM_TIME AS OF e`: a relation as of a time.
+//! - `a BETWEEN SYMMETRIC b AND c`: between them in either order.
 //! - `-a ^ b`: a sign binds more tightly than any operator of two operands.
 
 use std::any::TypeId;
 
-use sqlparser::ast::{Expr, UnaryOperator};
+use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -54,6 +55,9 @@ impl Dialect for TidemarkDialect {
         expr: &Expr,
         _precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
+        if let Some(between) = between_symmetric(self, parser, expr) {
+            return Some(between);
+        }
         let distinct = [Keyword::IS, Keyword::DISTINCT, Keyword::FROM];
         let same = [Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
         let negated = match () {
@@ -118,4 +122,38 @@ impl Dialect for TidemarkDialect {
         supports_create_table_like_parenthesized supports_select_wildcard_with_alias
         supports_comma_separated_trim supports_xml_expressions supports_comment_optimizer_hint
     }
+}
+
+/// `[NOT] BETWEEN SYMMETRIC b AND c`, if that comes next.
+fn between_symmetric(
+    dialect: &TidemarkDialect,
+    parser: &mut Parser,
+    expr: &Expr,
+) -> Option<Result<Expr, ParserError>> {
+    let negated = parser.peek_keyword(Keyword::NOT);
+    let at = usize::from(negated);
+    let is_word = |n: usize, wanted: &str| {
+        matches!(&parser.peek_nth_token_ref(n).token,
+            Token::Word(word) if word.value.eq_ignore_ascii_case(wanted))
+    };
+    if !(is_word(at, "BETWEEN") && is_word(at + 1, "SYMMETRIC")) {
+        return None;
+    }
+    (0..at + 2).for_each(|_| parser.advance_token());
+    let precedence = dialect.prec_value(Precedence::Between);
+    let bounds = parser.parse_subexpr(precedence).and_then(|low| {
+        parser.expect_keyword_is(Keyword::AND)?;
+        Ok((low, parser.parse_subexpr(precedence)?))
+    });
+    Some(bounds.map(|(low, high)| {
+        let between = |low: &Expr, high: &Expr| Expr::Between {
+            expr: Box::new(expr.clone()),
+            negated,
+            low: Box::new(low.clone()),
+            high: Box::new(high.clone()),
+        };
+        let op = if negated { BinaryOperator::And } else { BinaryOperator::Or };
+        let (left, right) = (Box::new(between(&low, &high)), Box::new(between(&high, &low)));
+        Expr::Nested(Box::new(Expr::BinaryOp { left, op, right }))
+    }))
 }

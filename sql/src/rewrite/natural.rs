@@ -1,4 +1,4 @@
-//! NATURAL RIGHT and FULL JOIN: with USING, which says what the merged columns are.
+//! NATURAL joins: with USING, which says what the merged columns are.
 //!
 //! Law: the columns of both sides that share a name, in the left one's order; none is ON true.
 //! The sides' columns are learned by planning them alone, so a LATERAL side is refused.
@@ -43,14 +43,13 @@ impl Visitor for Finder {
 }
 
 fn needs_names(tables: &TableWithJoins) -> bool {
-    tables.joins.iter().any(|join| {
-        matches!(
-            join.join_operator,
-            JoinOperator::Right(JoinConstraint::Natural)
-                | JoinOperator::RightOuter(JoinConstraint::Natural)
-                | JoinOperator::FullOuter(JoinConstraint::Natural)
-        )
-    })
+    let nested = |factor: &TableFactor| match factor {
+        TableFactor::NestedJoin { table_with_joins, .. } => needs_names(table_with_joins),
+        _ => false,
+    };
+    let natural = |join: &Join| constraint(join) == Some(&JoinConstraint::Natural);
+    nested(&tables.relation)
+        || tables.joins.iter().any(|join| natural(join) || nested(&join.relation))
 }
 
 struct Expander<'a> {
@@ -97,10 +96,16 @@ impl VisitorMut for Expander<'_> {
 
 impl Expander<'_> {
     fn named(&self, tables: &mut TableWithJoins) -> Result<(), SqlError> {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = &mut tables.relation {
+            self.named(table_with_joins)?;
+        }
         let mut left = self.columns_of(&tables.relation)?;
         for join in &mut tables.joins {
+            if let TableFactor::NestedJoin { table_with_joins, .. } = &mut join.relation {
+                self.named(table_with_joins)?;
+            }
             let right = self.columns_of(&join.relation)?;
-            let Some(constraint) = constraint(join) else {
+            let Some(constraint) = constraint_mut(join) else {
                 left.extend(right);
                 continue;
             };
@@ -134,17 +139,27 @@ impl Expander<'_> {
     }
 }
 
-fn constraint(join: &mut Join) -> Option<&mut JoinConstraint> {
-    match &mut join.join_operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint) => Some(constraint),
-        _ => None,
-    }
+macro_rules! constraint_of {
+    ($operator:expr) => {
+        match $operator {
+            JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::Left(constraint)
+            | JoinOperator::LeftOuter(constraint)
+            | JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint) => Some(constraint),
+            _ => None,
+        }
+    };
+}
+
+fn constraint(join: &Join) -> Option<&JoinConstraint> {
+    constraint_of!(&join.join_operator)
+}
+
+fn constraint_mut(join: &mut Join) -> Option<&mut JoinConstraint> {
+    constraint_of!(&mut join.join_operator)
 }
 
 fn last(name: &ObjectName) -> Option<String> {

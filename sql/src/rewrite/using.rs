@@ -29,7 +29,7 @@ pub fn qualify(select: &mut Select) {
     if merged.is_empty() {
         return;
     }
-    if outer && let [tables] = select.from.as_slice() {
+    if let [tables] = select.from.as_slice() {
         select.projection = expand(std::mem::take(&mut select.projection), tables, &merged);
     }
     let mut qualifier = Qualifier { merged, depth: 0 };
@@ -39,6 +39,11 @@ pub fn qualify(select: &mut Select) {
     select.selection.iter_mut().for_each(&mut visit);
     if outer {
         for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(Expr::Identifier(name)) = item {
+                // It keeps its name, whatever it becomes.
+                let (expr, alias) = (Expr::Identifier(name.clone()), name.clone());
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                 visit(expr);
             }
@@ -118,7 +123,12 @@ struct Merged {
 /// not merge by itself: a right, full or ASOF join. Such a one of ASOF, and a join after one of the
 /// others, is by the merged column, which only ON can say.
 fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
-    let mut outer = false;
+    let mut outer = match &mut tables.relation {
+        TableFactor::NestedJoin { table_with_joins, alias: None } => {
+            collect(table_with_joins, merged)
+        }
+        _ => false,
+    };
     for (n, join) in tables.joins.iter_mut().enumerate() {
         let as_of = as_of::is_as_of(&join.join_operator);
         let last_by_order = as_of::is_brief(&join.join_operator);
@@ -184,10 +194,7 @@ fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
 
 /// `*` as the merged columns and what else the tables have.
 fn expand(items: Vec<SelectItem>, tables: &TableWithJoins, merged: &[Merged]) -> Vec<SelectItem> {
-    let factors = std::iter::once(&tables.relation);
-    let factors = factors.chain(tables.joins.iter().map(|join| &join.relation));
-    let relations: Option<Vec<Ident>> = factors.map(relation).collect();
-    let Some(relations) = relations else { return items };
+    let Some(relations) = relations(tables) else { return items };
     let mut expanded = Vec::new();
     for item in items {
         if !matches!(item, SelectItem::Wildcard(_)) {
@@ -211,6 +218,17 @@ fn expand(items: Vec<SelectItem>, tables: &TableWithJoins, merged: &[Merged]) ->
         }
     }
     expanded
+}
+
+/// The names of all tables, in order.
+fn relations(tables: &TableWithJoins) -> Option<Vec<Ident>> {
+    let factors = std::iter::once(&tables.relation);
+    let factors = factors.chain(tables.joins.iter().map(|join| &join.relation));
+    let names = factors.map(|factor| match factor {
+        TableFactor::NestedJoin { table_with_joins, alias: None } => relations(table_with_joins),
+        factor => relation(factor).map(|name| vec![name]),
+    });
+    Some(names.collect::<Option<Vec<_>>>()?.concat())
 }
 
 /// The name a table goes by.

@@ -45,7 +45,9 @@ impl Resolver<'_> {
             }
         };
         let on = equalities(join.on.clone());
-        if right.exists(|plan| Ok(matches!(plan, LogicalPlan::Subquery(_))))? {
+        if right.exists(|plan| Ok(matches!(plan, LogicalPlan::Subquery(_))))?
+            || matches!(kind, JoinKind::Inner | JoinKind::Left) && refers_to(right, left)?
+        {
             return self.lateral(left, right, kind, on, &join.filter);
         }
         self.plain_join(left, right, kind, on, &join.filter)
@@ -205,6 +207,23 @@ impl Resolver<'_> {
 struct Sides<'n> {
     left: Widened<'n>,
     right: Widened<'n>,
+}
+
+/// Whether a side names columns of the other from within subqueries of its own: `SqlToRel` doesn't
+/// see that it is LATERAL then.
+fn refers_to(side: &LogicalPlan, other: &LogicalPlan) -> Result<bool, SqlError> {
+    let mut found = false;
+    side.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|expr| match expr {
+                Expr::OuterReferenceColumn(_, column) => Ok(other.schema().has_column(column)),
+                _ => Ok(false),
+            })?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn equalities(on: Vec<(Expr, Expr)>) -> Vec<Expr> {

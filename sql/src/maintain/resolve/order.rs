@@ -48,12 +48,14 @@ impl Resolver<'_> {
                 input.project(exprs, names(&projection.schema))
             }
             LogicalPlan::Sort(sort) => {
-                if super::widened::has_subqueries(plan)? {
-                    return Err(refuse::subquery());
-                }
-                let input = self.rel(&sort.input)?;
-                let width = input.width();
-                let (input, order) = self.ordered(input, sort.input.schema(), &sort.expr)?;
+                let mut rows = self.widened(self.rel(&sort.input)?, sort.input.schema());
+                let width = rows.rel.width();
+                let by = sort.expr.iter().map(|key| {
+                    Ok(SortExpr { expr: self.replace(&mut rows, key.expr.clone())?, ..key.clone() })
+                });
+                let by = by.collect::<Result<Vec<_>, SqlError>>()?;
+                let names = rows.schema()?;
+                let (input, order) = self.ordered(rows.rel, &names, &by)?;
                 let written = order.len();
                 let input = Box::new(input);
                 let order = completed(&input, vec![], order, width);

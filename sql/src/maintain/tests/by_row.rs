@@ -23,6 +23,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr::SetQuantifier;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Subquery, Volatility,
@@ -72,8 +73,13 @@ fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
         found |= matches!(node, LogicalPlan::Subquery(_));
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
-                found |=
-                    matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_));
+                found |= matches!(
+                    expr,
+                    Expr::ScalarSubquery(_)
+                        | Expr::Exists(_)
+                        | Expr::InSubquery(_)
+                        | Expr::SetComparison(_)
+                );
                 Ok(TreeNodeRecursion::Continue)
             })
         })?;
@@ -138,6 +144,10 @@ impl Rewriter<'_> {
                 let kind = Kind::In { negated: of.negated };
                 self.call(of.subquery, kind, DataType::Boolean, Some(*of.expr))
             }
+            Expr::SetComparison(of) => {
+                let kind = Kind::Compared { op: of.op, all: of.quantifier == SetQuantifier::All };
+                self.call(of.subquery, kind, DataType::Boolean, Some(*of.expr))
+            }
             expr => Ok(expr),
         }
     }
@@ -192,7 +202,13 @@ impl Rewriter<'_> {
 
 fn contains_subquery(expr: &Expr) -> Result<bool> {
     expr.exists(|expr| {
-        Ok(matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)))
+        Ok(matches!(
+            expr,
+            Expr::ScalarSubquery(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::SetComparison(_)
+        ))
     })
 }
 
@@ -238,6 +254,7 @@ fn subquery_of(expr: &Expr) -> Option<&Subquery> {
         Expr::ScalarSubquery(subquery) => Some(subquery),
         Expr::Exists(exists) => Some(&exists.subquery),
         Expr::InSubquery(of) => Some(&of.subquery),
+        Expr::SetComparison(of) => Some(&of.subquery),
         _ => None,
     }
 }
@@ -326,6 +343,11 @@ enum Kind {
     In {
         negated: bool,
     },
+    /// With ANY or ALL of the rows.
+    Compared {
+        op: Operator,
+        all: bool,
+    },
 }
 
 /// A subquery as a function of the outer columns it refers to; for IN, of the value sought before
@@ -380,7 +402,7 @@ impl ScalarUDFImpl for ByRow {
         let rows = args.number_rows;
         let arrays: Vec<ArrayRef> =
             args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
-        let skip = usize::from(matches!(self.kind, Kind::In { .. }));
+        let skip = usize::from(matches!(self.kind, Kind::In { .. } | Kind::Compared { .. }));
         let results: Vec<ScalarValue> = (0..rows)
             .map(|row| {
                 let tuple = arrays[skip..]
@@ -391,6 +413,10 @@ impl ScalarUDFImpl for ByRow {
                 match self.kind {
                     Kind::In { negated } => {
                         is_in(&ScalarValue::try_from_array(&arrays[0], row)?, &found, negated)
+                    }
+                    Kind::Compared { op, all } => {
+                        let value = ScalarValue::try_from_array(&arrays[0], row)?;
+                        compared(&value, &found, op, all)
                     }
                     Kind::Exists { negated } => {
                         Ok(ScalarValue::Boolean(Some(found.is_empty() == negated)))
@@ -495,6 +521,35 @@ impl ByRow {
         }
         Ok(rows)
     }
+}
+
+fn compared(
+    value: &ScalarValue,
+    rows: &[ScalarValue],
+    op: Operator,
+    all: bool,
+) -> Result<ScalarValue> {
+    let mut unknown = false;
+    for row in rows {
+        let row = row.cast_to(&value.data_type())?;
+        if row.is_null() || value.is_null() {
+            unknown = true;
+            continue;
+        }
+        let order = value.partial_cmp(&row).expect("values of one type");
+        let holds = match op {
+            Operator::Eq => order.is_eq(),
+            Operator::NotEq => order.is_ne(),
+            Operator::Lt => order.is_lt(),
+            Operator::LtEq => order.is_le(),
+            Operator::Gt => order.is_gt(),
+            _ => order.is_ge(),
+        };
+        if holds != all {
+            return Ok(ScalarValue::Boolean(Some(holds)));
+        }
+    }
+    Ok(ScalarValue::Boolean(if unknown { None } else { Some(all) }))
 }
 
 fn is_in(value: &ScalarValue, rows: &[ScalarValue], negated: bool) -> Result<ScalarValue> {

@@ -204,6 +204,15 @@ fn text_is_plan_of_orders() {
     run_all(3_000_000..3_000_200, Ask::Ordered);
 }
 
+/// Seeds that found a fault once.
+#[test]
+fn text_was_plan_no_more() {
+    let fixture = Fixture::new();
+    for seed in [2000009, 2000320, 2000340, 2000783, 2001542, 2001603, 2001923] {
+        println!("seed {seed}: {:?}", run(&fixture, seed, Ask::Queries));
+    }
+}
+
 #[test]
 #[ignore = "nightly size"]
 fn text_is_plan_at_length() {
