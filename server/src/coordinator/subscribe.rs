@@ -69,8 +69,11 @@ fn not_readable(error: ReadAtError) -> SqlError {
     SqlError::new(state::INVALID_PARAMETER_VALUE, message).with_detail(format!("{error}."))
 }
 
-/// 22023 for a time before what there is of a relation.
+/// 22023 for a time before there was a view. The past of a table may be older than itself.
 fn check_there(catalog: &Catalog, object: &Object, at: CommitTime) -> Result<(), SqlError> {
+    if object.view().is_none() {
+        return Ok(());
+    }
     let versions = catalog.versions(object.id);
     match versions.first().filter(|first| at < first.from) {
         None => Ok(()),
