@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectKind, PgType};
-use tidemark_engine::{CollectionId, ReadAtError, ReadGuard, Timestamp};
+use tidemark_engine::{CollectionId, ReadAtError, ReadGuard, Relation, Timestamp};
 use tidemark_sql::ddl;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::Subscribe;
@@ -31,11 +31,11 @@ pub async fn start(session: &mut Session, subscribe: &Subscribe) -> Result<Subsc
     if matches!(object.kind, ObjectKind::View(_)) {
         return Err(plain_view(&object));
     }
-    check_there(&catalog, &object, CommitTime(guard.at.0))?;
     let collection = CollectionId(object.collection().0);
     let relation = coordinator.engine.relation(collection);
     // A version that was replaced long ago holds no rows any more.
     let relation = relation.ok_or_else(|| not_there(&object.name))?;
+    check_there(&catalog, &object, &relation, guard.at)?;
     if matches!(object.kind, ObjectKind::MaterializedView(_)) {
         coordinator.wait_for_views(session, [collection], guard.at).await?;
     }
@@ -69,14 +69,18 @@ fn not_readable(error: ReadAtError) -> SqlError {
     SqlError::new(state::INVALID_PARAMETER_VALUE, message).with_detail(format!("{error}."))
 }
 
-/// 22023 for a time before there was a view. The past of a table may be older than itself.
-fn check_there(catalog: &Catalog, object: &Object, at: CommitTime) -> Result<(), SqlError> {
-    if object.view().is_none() {
-        return Ok(());
-    }
+/// 22023 for a time before what there is of a relation. A loaded past is older than its table.
+fn check_there(
+    catalog: &Catalog,
+    object: &Object,
+    relation: &Relation,
+    at: Timestamp,
+) -> Result<(), SqlError> {
     let versions = catalog.versions(object.id);
-    match versions.first().filter(|first| at < first.from) {
+    let loaded = || !relation.spans(Timestamp::MIN, at).is_empty();
+    match versions.first().filter(|first| at.0 < first.from.0) {
         None => Ok(()),
+        Some(_) if loaded() => Ok(()),
         Some(first) => {
             let name = &object.name;
             let detail = format!("\"{name}\" was created at {}.", Timestamp(first.from.0));

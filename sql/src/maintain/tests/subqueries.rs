@@ -58,8 +58,8 @@ fn outer_joins() {
     check(
         "SELECT k, t.id, u.w FROM t FULL JOIN u USING (k)",
         expect![[r#"
-            Project [CASE WHEN k@1 IS NOT NULL THEN k@1 ELSE k@2 END, id@0, w@3] ->
-                  (coalesce(t.k,u.k), id, w)
+            Project [CASE WHEN k@1 IS NOT NULL THEN k@1 ELSE k@2 END, id@0, w@3] -> (k, id,
+                  w)
               Full join [k = k] -> (id, k, k, w)
                 Project [id@0, k@1] -> (id, k)
                   Input t -> (id, k, v, f, s, ts)
