@@ -7,8 +7,8 @@
 //! evenly over a day, with even keys and with skewed ones. Two views of them: the average of the 30
 //! minutes before, and the newest event of a key (rows of a table, each until the next). The time
 //! is of the whole call, the spans' copy included, the best of three. DuckDB (python3, PyPI
-//! `duckdb`) is timed on tables in its memory, as many threads as there are cores, by several ways of writing
-//! the query, each the best of three; without it the bench says so.
+//! `duckdb`) is timed on tables in its memory, as many threads as there are cores, by several ways
+//! of writing the query, each the best of three; without it the bench says so.
 
 use std::fs::File;
 use std::path::Path;
