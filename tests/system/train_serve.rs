@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -20,6 +20,8 @@ const USERS: u32 = 25;
 const ITEMS: u32 = 8;
 const WRITERS: u64 = 3;
 const READERS: u64 = 2;
+/// Several windows long, so that rows leave them.
+const LOAD: Duration = Duration::from_secs(2);
 
 const SCHEMA: &str = "
     CREATE TABLE users (usr int PRIMARY KEY);
@@ -77,7 +79,9 @@ async fn train_serve(rows: usize) {
         let (client, stop, served) = (server.client().await, stop.clone(), served.clone());
         readers.push(tokio::spawn(read(client, stop, served)));
     }
-    while served.load(Ordering::Relaxed) < rows && readers.iter().all(|r| !r.is_finished()) {
+    let began = Instant::now();
+    let enough = || served.load(Ordering::Relaxed) >= rows && began.elapsed() >= LOAD;
+    while !enough() && readers.iter().all(|reader| !reader.is_finished()) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stop.store(true, Ordering::Relaxed);
