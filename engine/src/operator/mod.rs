@@ -12,10 +12,10 @@
 //!    ([`Operator::next_time`]), and is asked again by then.
 //! 4. No threads, no clock, no I/O: the same inputs give the same outputs, cut into steps anyhow.
 //!
-//! A step may be asked for the same one time again, with more updates of it: within another operator
-//! (`nested`), and of operators that take parts ([`Operator::takes_parts`]), so that what many rows
-//! do at one time is not one long step. Its upper is then that time + 1, and the time counts as
-//! stepped only when a later step begins above it.
+//! A step may be asked for the same one time again, with more updates of it: within another
+//! operator (`nested`), and of operators that take parts ([`Operator::takes_parts`]), so that what
+//! many rows do at one time is not one long step. Its upper is then that time + 1, and the time
+//! counts as stepped only when a later step begins above it.
 
 pub mod aggregate;
 pub mod filter;
