@@ -125,6 +125,8 @@ pub(crate) fn types_of(schema: &SchemaRef, columns: &[usize]) -> Vec<DataType> {
 
 /// So many rows' keys are looked for together.
 const AT_ONCE: usize = 64;
+/// A key of so many bytes, which two of eight have, lies in its entry.
+const INLINE: usize = 24;
 
 /// Key bytes to dense ids.
 #[derive(Default)]
@@ -132,15 +134,18 @@ pub(crate) struct KeyIndex {
     slots: Slots,
     entries: Vec<Entry>,
     free: Vec<u32>,
-    bytes: Vec<u8>,
-    /// Bytes of released keys, still in `bytes`.
+    /// The keys that are too long for their entries.
+    long: Vec<u8>,
+    /// Bytes of released keys, still in `long`.
     garbage: usize,
 }
 
+/// Half a cache line: a key is found with one look at its slot and one at its entry.
 #[derive(Clone, Copy)]
+#[repr(align(32))]
 struct Entry {
-    hash: u64,
-    start: usize,
+    /// The key, or in the first eight bytes where it begins in `long`.
+    bytes: [u8; INLINE],
     length: u32,
     linked: bool,
 }
@@ -154,17 +159,16 @@ impl KeyIndex {
     /// How many keys there are, and what they take in memory.
     pub fn size(&self) -> StateSize {
         let rows = self.entries.len() - self.free.len();
-        let entries = self.entries.len() * size_of::<Entry>();
-        let bytes = self.bytes.len() + entries + self.slots.bytes();
+        let bytes = self.long.len() + size_of_val(&self.entries[..]) + self.slots.bytes();
         StateSize { rows: rows as u64, bytes: bytes as u64 }
     }
 
     pub fn get(&self, (hash, key): (u64, &[u8])) -> Option<u32> {
-        self.slots.find(hash, |id| self.holds(id, hash, key))
+        self.slots.find(hash, |id| self.holds(id, key))
     }
 
     /// The ids of the keys of rows `0..rows`, new ones too. The first looks at slots, then those at
-    /// keys, are made for many rows before their answers are asked for.
+    /// entries, are made for many rows before their answers are asked for.
     pub fn get_or_insert_all(&mut self, keys: &Keys, rows: usize) -> Vec<u32> {
         let mut ids = Vec::with_capacity(rows);
         let mut guesses = [(NONE, false); AT_ONCE];
@@ -174,8 +178,7 @@ impl KeyIndex {
                 guess.0 = self.slots.guess(keys.hashes[row]);
             }
             for (row, guess) in (start..).zip(guesses.iter_mut()) {
-                let (hash, key) = keys.key(row);
-                guess.1 = guess.0 != NONE && self.holds(guess.0, hash, key);
+                guess.1 = guess.0 != NONE && self.holds(guess.0, keys.key(row).1);
             }
             ids.extend((start..).zip(guesses.iter()).map(|(row, &(id, found))| match found {
                 true => id,
@@ -190,9 +193,7 @@ impl KeyIndex {
         if let Some(id) = self.get((hash, key)) {
             return (id, false);
         }
-        let length = u32::try_from(key.len()).expect("a key is shorter than 4 GiB");
-        let entry = Entry { hash, start: self.bytes.len(), length, linked: true };
-        self.bytes.extend_from_slice(key);
+        let entry = self.entry(key);
         let id = match self.free.pop() {
             Some(id) => {
                 self.entries[id as usize] = entry;
@@ -203,15 +204,14 @@ impl KeyIndex {
                 u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 keys on a worker")
             }
         };
-        let entries = &self.entries;
-        self.slots.insert(hash, id, |id| entries[id as usize].hash);
+        let (entries, long) = (&self.entries, &self.long);
+        self.slots.insert(hash, id, |id| hash_bytes(entries[id as usize].key(long)));
         (id, true)
     }
 
     /// The bytes of a key that is not yet released.
     pub fn bytes(&self, id: u32) -> &[u8] {
-        let entry = &self.entries[id as usize];
-        &self.bytes[entry.start..entry.start + entry.length as usize]
+        self.entries[id as usize].key(&self.long)
     }
 
     /// Forgets the key; its id and bytes stay until they are released.
@@ -219,8 +219,9 @@ impl KeyIndex {
         let entry = &mut self.entries[id as usize];
         assert!(entry.linked, "a key is unlinked once");
         entry.linked = false;
-        let (hash, entries) = (entry.hash, &self.entries);
-        self.slots.remove(hash, id, |id| entries[id as usize].hash);
+        let (entries, long) = (&self.entries, &self.long);
+        let hash_of = |id: u32| hash_bytes(entries[id as usize].key(long));
+        self.slots.remove(hash_of(id), id, hash_of);
     }
 
     /// Gives the ids of unlinked keys back for reuse.
@@ -228,27 +229,79 @@ impl KeyIndex {
         for id in ids {
             let entry = &mut self.entries[id as usize];
             assert!(!entry.linked, "a key is unlinked before it is released");
-            self.garbage += entry.length as usize;
+            if entry.length as usize > INLINE {
+                self.garbage += entry.length as usize;
+            }
             entry.length = 0;
             self.free.push(id);
         }
-        if self.garbage > self.bytes.len() / 2 + 4096 {
+        if self.garbage > self.long.len() / 2 + 4096 {
             self.compact();
         }
     }
 
-    fn holds(&self, id: u32, hash: u64, key: &[u8]) -> bool {
-        self.entries[id as usize].hash == hash && self.bytes(id) == key
+    fn entry(&mut self, key: &[u8]) -> Entry {
+        let length = u32::try_from(key.len()).expect("a key is shorter than 4 GiB");
+        let mut bytes = [0; INLINE];
+        match bytes.get_mut(..key.len()) {
+            Some(place) => place.copy_from_slice(key),
+            None => {
+                bytes[..8].copy_from_slice(&self.long.len().to_ne_bytes());
+                self.long.extend_from_slice(key);
+            }
+        }
+        Entry { bytes, length, linked: true }
+    }
+
+    fn holds(&self, id: u32, key: &[u8]) -> bool {
+        let entry = &self.entries[id as usize];
+        entry.length as usize == key.len() && equal(entry.key(&self.long), key)
     }
 
     fn compact(&mut self) {
-        let mut bytes = Vec::with_capacity(self.bytes.len() - self.garbage);
-        for entry in &mut self.entries {
-            let start = bytes.len();
-            bytes.extend_from_slice(&self.bytes[entry.start..entry.start + entry.length as usize]);
-            entry.start = start;
+        let mut long = Vec::with_capacity(self.long.len() - self.garbage);
+        for entry in self.entries.iter_mut().filter(|entry| entry.length as usize > INLINE) {
+            let start = long.len();
+            long.extend_from_slice(entry.key(&self.long));
+            entry.bytes[..8].copy_from_slice(&start.to_ne_bytes());
         }
-        self.bytes = bytes;
+        self.long = long;
         self.garbage = 0;
+    }
+}
+
+impl Entry {
+    fn key<'a>(&'a self, long: &'a [u8]) -> &'a [u8] {
+        let length = self.length as usize;
+        match self.bytes.get(..length) {
+            Some(key) => key,
+            None => {
+                let [start, ..] = self.bytes.as_chunks::<8>().0 else { unreachable!("24 bytes") };
+                &long[usize::from_ne_bytes(*start)..][..length]
+            }
+        }
+    }
+}
+
+/// Whether two keys of one length are equal, without a call for those that entries hold.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    fn word<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
+        bytes.get(at..at + N)?.try_into().ok()
+    }
+    // Words from the front and one to the end, which may overlap.
+    match a.len() {
+        8..=16 => {
+            word::<8>(a, 0) == word::<8>(b, 0)
+                && word::<8>(a, a.len() - 8) == word::<8>(b, a.len() - 8)
+        }
+        17..=INLINE => {
+            word::<16>(a, 0) == word::<16>(b, 0)
+                && word::<8>(a, a.len() - 8) == word::<8>(b, a.len() - 8)
+        }
+        4..=7 => {
+            word::<4>(a, 0) == word::<4>(b, 0)
+                && word::<4>(a, a.len() - 4) == word::<4>(b, a.len() - 4)
+        }
+        _ => a == b,
     }
 }
