@@ -125,8 +125,10 @@ pub(crate) fn types_of(schema: &SchemaRef, columns: &[usize]) -> Vec<DataType> {
 
 /// So many rows' keys are looked for together.
 const AT_ONCE: usize = 64;
-/// A key of so many bytes, which two of eight have, lies in its entry.
-const INLINE: usize = 24;
+/// A key of so many bytes, which is more than two of eight take, lies in its entry.
+const INLINE: usize = 20;
+/// A bit of an entry's length.
+const LINKED: u32 = 1 << 31;
 
 /// Key bytes to dense ids.
 #[derive(Default)]
@@ -144,10 +146,11 @@ pub(crate) struct KeyIndex {
 #[derive(Clone, Copy)]
 #[repr(align(32))]
 struct Entry {
+    hash: u64,
+    /// And [`LINKED`] while it can be found.
+    length: u32,
     /// The key, or in the first eight bytes where it begins in `long`.
     bytes: [u8; INLINE],
-    length: u32,
-    linked: bool,
 }
 
 impl KeyIndex {
@@ -164,7 +167,7 @@ impl KeyIndex {
     }
 
     pub fn get(&self, (hash, key): (u64, &[u8])) -> Option<u32> {
-        self.slots.find(hash, |id| self.holds(id, key))
+        self.slots.find(hash, |id| self.holds(id, hash, key))
     }
 
     /// The ids of the keys of rows `0..rows`, new ones too. The first looks at slots, then those at
@@ -178,7 +181,8 @@ impl KeyIndex {
                 guess.0 = self.slots.guess(keys.hashes[row]);
             }
             for (row, guess) in (start..).zip(guesses.iter_mut()) {
-                guess.1 = guess.0 != NONE && self.holds(guess.0, keys.key(row).1);
+                let (hash, key) = keys.key(row);
+                guess.1 = guess.0 != NONE && self.holds(guess.0, hash, key);
             }
             ids.extend((start..).zip(guesses.iter()).map(|(row, &(id, found))| match found {
                 true => id,
@@ -193,7 +197,7 @@ impl KeyIndex {
         if let Some(id) = self.get((hash, key)) {
             return (id, false);
         }
-        let entry = self.entry(key);
+        let entry = self.entry(hash, key);
         let id = match self.free.pop() {
             Some(id) => {
                 self.entries[id as usize] = entry;
@@ -204,8 +208,8 @@ impl KeyIndex {
                 u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 keys on a worker")
             }
         };
-        let (entries, long) = (&self.entries, &self.long);
-        self.slots.insert(hash, id, |id| hash_bytes(entries[id as usize].key(long)));
+        let entries = &self.entries;
+        self.slots.insert(hash, id, |id| entries[id as usize].hash);
         (id, true)
     }
 
@@ -217,20 +221,19 @@ impl KeyIndex {
     /// Forgets the key; its id and bytes stay until they are released.
     pub fn unlink(&mut self, id: u32) {
         let entry = &mut self.entries[id as usize];
-        assert!(entry.linked, "a key is unlinked once");
-        entry.linked = false;
-        let (entries, long) = (&self.entries, &self.long);
-        let hash_of = |id: u32| hash_bytes(entries[id as usize].key(long));
-        self.slots.remove(hash_of(id), id, hash_of);
+        assert!(entry.is_linked(), "a key is unlinked once");
+        entry.length &= !LINKED;
+        let (hash, entries) = (entry.hash, &self.entries);
+        self.slots.remove(hash, id, |id| entries[id as usize].hash);
     }
 
     /// Gives the ids of unlinked keys back for reuse.
     pub fn release(&mut self, ids: impl IntoIterator<Item = u32>) {
         for id in ids {
             let entry = &mut self.entries[id as usize];
-            assert!(!entry.linked, "a key is unlinked before it is released");
-            if entry.length as usize > INLINE {
-                self.garbage += entry.length as usize;
+            assert!(!entry.is_linked(), "a key is unlinked before it is released");
+            if entry.length() > INLINE {
+                self.garbage += entry.length();
             }
             entry.length = 0;
             self.free.push(id);
@@ -240,8 +243,9 @@ impl KeyIndex {
         }
     }
 
-    fn entry(&mut self, key: &[u8]) -> Entry {
-        let length = u32::try_from(key.len()).expect("a key is shorter than 4 GiB");
+    fn entry(&mut self, hash: u64, key: &[u8]) -> Entry {
+        let length = u32::try_from(key.len()).ok().filter(|length| length & LINKED == 0);
+        let length = length.expect("a key is shorter than 2 GiB") | LINKED;
         let mut bytes = [0; INLINE];
         match bytes.get_mut(..key.len()) {
             Some(place) => place.copy_from_slice(key),
@@ -250,17 +254,17 @@ impl KeyIndex {
                 self.long.extend_from_slice(key);
             }
         }
-        Entry { bytes, length, linked: true }
+        Entry { hash, length, bytes }
     }
 
-    fn holds(&self, id: u32, key: &[u8]) -> bool {
+    fn holds(&self, id: u32, hash: u64, key: &[u8]) -> bool {
         let entry = &self.entries[id as usize];
-        entry.length as usize == key.len() && equal(entry.key(&self.long), key)
+        entry.hash == hash && entry.length() == key.len() && equal(entry.key(&self.long), key)
     }
 
     fn compact(&mut self) {
         let mut long = Vec::with_capacity(self.long.len() - self.garbage);
-        for entry in self.entries.iter_mut().filter(|entry| entry.length as usize > INLINE) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.length() > INLINE) {
             let start = long.len();
             long.extend_from_slice(entry.key(&self.long));
             entry.bytes[..8].copy_from_slice(&start.to_ne_bytes());
@@ -271,12 +275,20 @@ impl KeyIndex {
 }
 
 impl Entry {
+    fn length(&self) -> usize {
+        (self.length & !LINKED) as usize
+    }
+
+    fn is_linked(&self) -> bool {
+        self.length & LINKED != 0
+    }
+
     fn key<'a>(&'a self, long: &'a [u8]) -> &'a [u8] {
-        let length = self.length as usize;
+        let length = self.length();
         match self.bytes.get(..length) {
             Some(key) => key,
             None => {
-                let [start, ..] = self.bytes.as_chunks::<8>().0 else { unreachable!("24 bytes") };
+                let [start, ..] = self.bytes.as_chunks::<8>().0 else { unreachable!("20 bytes") };
                 &long[usize::from_ne_bytes(*start)..][..length]
             }
         }
