@@ -280,7 +280,7 @@ fn a_full_disk_refuses_commits_and_nothing_else() {
         matches!(&error, CommitError::NoRoom(error) if matches!(**error, LogError::Full { .. }))
     );
     for _ in 0..50 {
-        running.pass();
+        running.wall.advance(Duration::from_secs(1));
         let read = running.clock.read_time();
         assert_eq!(running.rows(read).len() as i64, kept * 5000, "reads go on");
     }
