@@ -118,9 +118,15 @@ impl Sealing {
             self.depot.put(&file, bytes)?;
         }
         let mut manifest = self.held.manifest.clone();
+        let unnamed = manifest.forget_tables(&sealed.dropped);
         manifest.segments.push(sealed.segment);
         self.held = self.depot.replace(&self.held, manifest)?;
         self.schemas = sealed.schemas;
+        for file in unnamed {
+            if let Err(error) = self.depot.delete(&file) {
+                tracing::warn!(file = file.path, %error, "a dropped table's file is left behind");
+            }
+        }
         self.log.forget(number);
         if let Err(error) = self.storage.remove(&file) {
             tracing::warn!(file, %error, "a sealed segment of the log stays until the next start");

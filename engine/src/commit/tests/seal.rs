@@ -199,6 +199,9 @@ fn a_dropped_table_is_not_read_and_an_id_is_used_once() {
     running.commit(move |_| Ok(drop_other)).expect("it exists");
     let last = running.insert(&[(2, 2)]).expect("a new key");
     wait_until_sealed(&running);
+    running.committer.stop_sealing();
+    let of_other = |name: &String| name.starts_with(&format!("tables/{OTHER}/"));
+    assert!(!names(&*running.objects).iter().any(of_other), "its files are gone");
     let again = running.crash();
     assert!(again.tables.relation(OTHER).is_none());
     assert_eq!(again.rows(last), [(1, 1), (2, 2)].into());

@@ -170,6 +170,11 @@ impl Depot {
         Ok(bytes)
     }
 
+    /// Removes a file that the manifest names no more.
+    pub fn delete(&self, file: &SealedFile) -> Result<(), SealedError> {
+        self.wait(&file.path, |store, path| async move { store.delete(&path).await })
+    }
+
     /// A file is not what it should be.
     pub fn damaged(&self, file: &SealedFile, reason: String) -> SealedError {
         SealedError::Damaged { place: self.place.clone(), file: file.path.clone(), reason }

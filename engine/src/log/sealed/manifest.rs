@@ -66,6 +66,16 @@ impl Manifest {
         LogStart { before, salts: self.segments.iter().map(|segment| segment.salt).collect() }
     }
 
+    /// Forgets what became of the rows of tables that were dropped; returns the files that are not
+    /// named any more.
+    pub fn forget_tables(&mut self, dropped: &[CollectionId]) -> Vec<SealedFile> {
+        let segments = self.segments.iter_mut();
+        let forgotten = segments.flat_map(|segment| {
+            segment.tables.extract_if(.., |file| dropped.contains(&file.table))
+        });
+        forgotten.map(|table| table.file).collect()
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let body = serde_json::to_string_pretty(self).expect("plain data");
         let sum = checksum(VERSION, body.as_bytes());

@@ -40,6 +40,8 @@ pub struct Sealed {
     pub files: Vec<(SealedFile, Bytes)>,
     /// As they are after it.
     pub schemas: Schemas,
+    /// Tables that were dropped in it: nobody reads what became of their rows.
+    pub dropped: Vec<CollectionId>,
 }
 
 /// Reads the file of a closed segment, which `before` bytes come before and which begins with the
@@ -60,7 +62,7 @@ pub fn seal(
     let mut files = vec![(ddl_file.clone(), ddl)];
     let mut tables = vec![];
     for ((table, part), changes) in sealing.parts {
-        if changes.list.is_empty() {
+        if changes.list.is_empty() || sealing.dropped.contains(&table) {
             continue;
         }
         let suffix = if part == 0 { String::new() } else { format!("-{part}") };
@@ -76,7 +78,7 @@ pub fn seal(
     }
     let log_bytes = bytes.len() as u64;
     let segment = SealedSegment { number, log_bytes, salt, ddl: ddl_file, tables };
-    Ok(Sealed { segment, files, schemas: sealing.schemas })
+    Ok(Sealed { segment, files, schemas: sealing.schemas, dropped: sealing.dropped })
 }
 
 #[derive(Default)]
@@ -85,6 +87,7 @@ struct Sealing {
     /// By table and how many columns were added to it in the segment before.
     parts: BTreeMap<(CollectionId, u32), TableChanges>,
     part: HashMap<CollectionId, u32>,
+    dropped: Vec<CollectionId>,
     /// What is left of the records without the rows.
     records: Vec<Record>,
 }
@@ -123,6 +126,7 @@ impl Sealing {
         }
         for id in group.drops {
             self.schemas.remove(&id);
+            self.dropped.push(id);
         }
         Ok(())
     }
