@@ -31,9 +31,8 @@ pub struct Config {
     #[arg(long, value_enum, default_value_t = Switch::On, global = true)]
     pub fsync: Switch,
 
-    /// Where the log is kept once it is sealed into Parquet files: s3://bucket/prefix (credentials
-    /// and endpoint are those of the AWS_* environment variables) or file:///folder. Not to be
-    /// changed later without moving the files. [default: the folder "sealed" in the data directory]
+    /// Where the log is kept once it is sealed into Parquet files: file:///folder. Not to be changed
+    /// later without moving the files. [default: the folder "sealed" in the data directory]
     #[arg(long, value_name = "URL", global = true)]
     pub storage: Option<String>,
 
