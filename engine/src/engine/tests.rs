@@ -139,6 +139,8 @@ fn loads_reach_views_and_change_their_pasts() {
     }
 }
 
+mod expiry;
+
 /// The rows of a table whose timestamp in `column` has passed.
 fn already(table: u64, column: usize) -> Plan {
     let schema = table_schema(table);
