@@ -108,12 +108,11 @@ impl Loader {
         if full || self.pending_bytes() + rows.get_array_memory_size() >= PENDING_BYTES {
             self.flush()?;
         }
-        let mut next = self.writer.next + self.begins.len() as u64;
-        for row in came.set_indices() {
+        let next = self.writer.next + self.begins.len() as u64;
+        for (row, next) in came.set_indices().zip(next..) {
             if ids[row] != next {
                 return Err(format!("rows go on at {}, not at {next}", ids[row]));
             }
-            next += 1;
             self.begins.push(times[row]);
         }
         self.ends.resize(self.begins.len(), u64::MAX);

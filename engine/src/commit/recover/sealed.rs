@@ -74,10 +74,10 @@ impl SegmentReplay<'_> {
         let mut failed = None;
         let replayed = read_ddl(self.depot, segment, ddl, &mut |record| {
             if let Replay::Group(group) = &record {
-                self.before_columns(group).or_else(|error| {
+                self.before_columns(group).map_err(|error| {
                     let reason = error.to_string();
                     failed = Some(error);
-                    Err(reason)
+                    reason
                 })?;
             }
             self.recovery.replay(record)
