@@ -29,9 +29,9 @@
 //! …        the table's columns; an interval is a struct of months, days and nanoseconds
 //! ```
 //!
-//! DDL is small and never expires, so it has files of its own. A group's rows are found by its time;
-//! those of loads are all that are not after the last load of their table. The files of a table go
-//! when the segment in which it was dropped is sealed.
+//! DDL is small and never expires, so it has files of its own. A group's rows are found by its
+//! time; those of loads are all that are not after the last load of their table. The files of a
+//! table go when the segment in which it was dropped is sealed.
 
 mod columns;
 mod depot;
