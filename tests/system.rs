@@ -11,6 +11,8 @@ mod consistency;
 mod copy_file;
 #[path = "system/crash.rs"]
 mod crash;
+#[path = "system/explain.rs"]
+mod explain;
 #[path = "system/protocol.rs"]
 mod protocol;
 #[path = "system/raw.rs"]
