@@ -13,7 +13,8 @@ struct Done {
     state_rows: u64,
 }
 
-/// The numbers of the operator whose line begins so: what is compared, bytes of state, milliseconds.
+/// The numbers of the operator whose line begins so: what is compared, bytes of state,
+/// milliseconds.
 async fn done(client: &Client, view: &str, operator: &str) -> (Done, u64, f64) {
     let lines = rows(client, &format!("EXPLAIN ANALYZE MATERIALIZED VIEW {view}")).await;
     let line = lines.iter().find(|line| line.trim_start().starts_with(operator));

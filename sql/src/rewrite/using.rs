@@ -121,7 +121,8 @@ struct Merged {
 
 /// Collects what the joins of one FROM item merge; whether one is among them that `SqlToRel` does
 /// not merge by itself: a right, full or ASOF join, or one by a column that was merged before. Such
-/// a one of ASOF, and a join after one of the others, is by the merged column, which only ON can say.
+/// a one of ASOF, and a join after one of the others, is by the merged column, which only ON can
+/// say.
 fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
     let mut outer = match &mut tables.relation {
         TableFactor::NestedJoin { table_with_joins, alias: None } => {
