@@ -14,6 +14,12 @@ use crate::plan::{
 /// The output over these rows; messages of rows that have none go to `errors`.
 pub(super) fn evaluate(plan: &WindowPlan, rows: Vec<Row>, errors: &mut Vec<String>) -> Vec<Row> {
     let order: Vec<SortKey> = plan.order.iter().chain(&plan.tie_break).copied().collect();
+    let first = plan.input.schema().fields().len();
+    // A number of a row is a bigint; the plan may want it smaller.
+    let typed = |(number, value): (usize, ScalarValue)| {
+        let ty = plan.schema.field(first + number).data_type();
+        value.cast_to(ty).expect("the plan's type holds the value")
+    };
     let mut out = Vec::new();
     for rows in sorted::groups(rows, &plan.partition, &order) {
         let partition = Partition::new(plan, rows);
@@ -21,7 +27,10 @@ pub(super) fn evaluate(plan: &WindowPlan, rows: Vec<Row>, errors: &mut Vec<Strin
             let values: Result<Row, String> =
                 plan.calls.iter().map(|call| partition.value(call, i)).collect();
             match values {
-                Ok(values) => out.push(partition.rows[i].iter().cloned().chain(values).collect()),
+                Ok(values) => {
+                    let values = values.into_iter().enumerate().map(typed);
+                    out.push(partition.rows[i].iter().cloned().chain(values).collect());
+                }
                 Err(message) => errors.push(message),
             }
         }
