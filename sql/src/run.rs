@@ -5,6 +5,7 @@
 //! transaction has written is expanded like a plain view, so that it shows the transaction's own
 //! writes (S4).
 
+mod outer_constants;
 mod past;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ use crate::session_state::{session_state, set_parallelism};
 use crate::subquery;
 use crate::time_join::{EventTimeRows, PointInTimeJoin};
 use crate::time_travel;
+pub(crate) use outer_constants::OuterConstants;
 
 /// Rows of a query as of `read`. The stream's errors turn into [`SqlError`] by `SqlError::from`.
 ///

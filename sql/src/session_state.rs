@@ -9,11 +9,14 @@ use std::sync::{Arc, LazyLock};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use crate::context::PlanContext;
 use crate::function::{self, SessionInfo};
 use crate::rewrite;
+use crate::run::OuterConstants;
 use crate::time_join::Planner;
 
 /// Rows of input above which a query is run on every core.
@@ -48,6 +51,7 @@ fn base() -> SessionState {
         .with_config(config)
         .with_runtime_env(Arc::new(RuntimeEnv::default()))
         .with_optimizer_rules(optimizer_rules())
+        .with_physical_optimizer_rules(physical_rules())
         .with_query_planner(Arc::new(Planner))
         .with_analyzer_rules(vec![]); // rewrite::postgres_semantics has done it
     let planners = builder.expr_planners().get_or_insert_default();
@@ -63,6 +67,13 @@ fn base() -> SessionState {
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+    rules
+}
+
+/// DataFusion's rules, behind the one that keeps them from what holds on one side of a join alone.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(OuterConstants));
     rules
 }
 
