@@ -13,6 +13,8 @@ mod copy_file;
 mod crash;
 #[path = "system/explain.rs"]
 mod explain;
+#[path = "system/past/mod.rs"]
+mod past;
 #[path = "system/protocol.rs"]
 mod protocol;
 #[path = "system/raw.rs"]

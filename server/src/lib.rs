@@ -28,6 +28,8 @@ use std::time::Duration;
 
 use tidemark_catalog::durable::DurableError;
 use tidemark_engine::EngineError;
+use tidemark_sql::context::Tell;
+use tidemark_sql::{PlanContext, Settings};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -156,6 +158,19 @@ impl Running {
     /// ones that may still be read.
     pub fn maintained_views(&self) -> usize {
         self.coordinator.engine.views().len()
+    }
+
+    /// What a statement is planned in: to plan a text beside the server, by the names it has now.
+    pub fn plan_context(&self) -> PlanContext {
+        PlanContext {
+            catalog: self.coordinator.catalog(),
+            engine: Arc::clone(&self.coordinator.engine),
+            settings: Settings::default(),
+            user: "tester".to_owned(),
+            database: "test".to_owned(),
+            activity: None,
+            tell: Tell::default(),
+        }
     }
 
     /// Ends every session, then the engine. What was acknowledged is in the log already.
