@@ -11,6 +11,8 @@ mod consistency;
 mod copy_file;
 #[path = "system/crash.rs"]
 mod crash;
+#[path = "system/nexmark.rs"]
+mod nexmark;
 #[path = "system/protocol.rs"]
 mod protocol;
 #[path = "system/raw.rs"]

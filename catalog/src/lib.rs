@@ -23,6 +23,8 @@ pub use catalog::{
 };
 pub use error::CatalogError;
 pub use function::{Argument, Function, FunctionBody, Volatility};
-pub use object::{Column, CommitTime, Derived, Object, ObjectId, ObjectKind, Oid, Table, View};
+pub use object::{
+    Column, CommitTime, Connector, Derived, Object, ObjectId, ObjectKind, Oid, Source, Table, View,
+};
 pub use op::{CommentTarget, FORMAT_VERSION, Op};
 pub use pg_type::PgType;

@@ -110,8 +110,8 @@ impl ObjectId {
     }
 }
 
-/// Anything named in the catalog, below its schema. Tables, views and materialized views share one
-/// space of names per schema, with the indexes of primary keys.
+/// Anything named in the catalog, below its schema. Tables, views, materialized views and sources
+/// share one space of names per schema, with the indexes of primary keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Object {
     pub id: ObjectId,
@@ -131,6 +131,21 @@ pub enum ObjectKind {
     Table(Table),
     View(View),
     MaterializedView(View),
+    Source(Source),
+}
+
+/// A log outside; what its entries are rows of are tables of their own, which name it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub connector: Connector,
+}
+
+/// `WITH (connector = 'name', …)`: where rows come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Connector {
+    pub name: String,
+    /// The other options, as written.
+    pub options: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +163,12 @@ pub struct Table {
     /// `WITH (event_time = 'ts')`: the column that says when a row happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_time: Option<usize>,
+    /// The source whose rows these are: only it brings them, and they stay where they come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ObjectId>,
+    /// `WITH (connector = …)`: rows also come from there, and are kept as any others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector: Option<Connector>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -216,6 +237,7 @@ impl Object {
         match &self.kind {
             ObjectKind::Table(table) => &table.columns,
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => &view.columns,
+            ObjectKind::Source(_) => &[],
         }
     }
 
@@ -233,14 +255,28 @@ impl Object {
     pub fn table(&self) -> Option<&Table> {
         match &self.kind {
             ObjectKind::Table(table) => Some(table),
+            ObjectKind::View(_) | ObjectKind::MaterializedView(_) | ObjectKind::Source(_) => None,
+        }
+    }
+
+    /// Where the rows of a source, or of a table that has them from outside, come from.
+    pub fn connector(&self) -> Option<&Connector> {
+        match &self.kind {
+            ObjectKind::Source(source) => Some(&source.connector),
+            ObjectKind::Table(table) => table.connector.as_ref(),
             ObjectKind::View(_) | ObjectKind::MaterializedView(_) => None,
         }
+    }
+
+    /// Whether rows of it can be read.
+    pub fn is_relation(&self) -> bool {
+        !matches!(self.kind, ObjectKind::Source(_))
     }
 
     /// The present definition of a plain or materialized view.
     pub fn view(&self) -> Option<&View> {
         match &self.kind {
-            ObjectKind::Table(_) => None,
+            ObjectKind::Table(_) | ObjectKind::Source(_) => None,
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => Some(view),
         }
     }
@@ -256,21 +292,23 @@ impl Object {
 }
 
 impl ObjectKind {
-    /// As messages call it: `table`, `view`, `materialized view`.
+    /// As messages call it: `table`, `view`, `materialized view`, `source`.
     pub fn noun(&self) -> &'static str {
         match self {
             ObjectKind::Table(_) => "table",
             ObjectKind::View(_) => "view",
             ObjectKind::MaterializedView(_) => "materialized view",
+            ObjectKind::Source(_) => "source",
         }
     }
 
-    /// pg_class.relkind.
+    /// pg_class.relkind; sources, which have no rows of their own, do not stand there.
     pub fn relkind(&self) -> char {
         match self {
             ObjectKind::Table(_) => 'r',
             ObjectKind::View(_) => 'v',
             ObjectKind::MaterializedView(_) => 'm',
+            ObjectKind::Source(_) => '-',
         }
     }
 }

@@ -21,7 +21,8 @@ mod tidemark;
 
 pub use column::SystemColumn;
 pub use context::{
-    Activity, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
+    Activity, Quarantined, RowCount, Setting, SettingKind, SourceProgress, SystemContext,
+    ViewProgress,
 };
 
 use std::collections::HashMap;
@@ -203,6 +204,7 @@ pub static SYSTEM_TABLES: &[SystemTable] = &[
     information_schema::view_table_usage::TABLE,
     information_schema::views::TABLE,
     tidemark::quarantine::TABLE,
+    tidemark::sources::TABLE,
     tidemark::tables::TABLE,
     tidemark::views::TABLE,
 ];

@@ -15,6 +15,7 @@
 mod group;
 mod recover;
 mod reserve;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,8 @@ use crate::updates::Updates;
 use group::{Applied, Group, Writers};
 pub use recover::{OpenError, Opened, open};
 use reserve::SharedLog;
+pub use sources::{Advance, SourceDef};
+pub(crate) use sources::{Source, Sources};
 
 /// Commits that may wait; more are refused.
 const QUEUE_MAX: usize = 64 * 1024;
@@ -80,6 +83,10 @@ pub struct Change {
     pub loads: Vec<TableLoad>,
     /// Tables into which no old rows are loaded any more.
     pub close_history: Vec<CollectionId>,
+    /// Of relations made here.
+    pub create_sources: Vec<SourceDef>,
+    /// Of sources that were there already.
+    pub advances: Vec<Advance>,
     /// Not logged; whoever made the `ddl` makes them again at the next start.
     pub create_views: Vec<ViewDef>,
     pub drop_views: Vec<CollectionId>,
@@ -143,6 +150,7 @@ pub struct Publication {
     pub drop_tables: Vec<CollectionId>,
     pub drop_views: Vec<CollectionId>,
     pub create_views: Vec<ViewDef>,
+    pub(crate) create_sources: Vec<Source>,
 }
 
 /// Where durable groups go, in order of time, each before anyone may read at its time.
@@ -180,6 +188,7 @@ impl Committer {
             horizon: opened.horizon,
             tables: opened.tables,
             writers: opened.writers,
+            sources: opened.sources,
             mortal: vec![],
             failed: None,
             _lock: opened.lock,
@@ -193,11 +202,13 @@ impl Committer {
 
     /// Queues a commit; `done` is told what became of it, maybe at once.
     pub fn submit(&self, evaluate: Evaluate, done: Done) {
-        match self.sender.try_send(Message::Submit(Submit { evaluate, done })) {
-            Ok(()) => {}
-            Err(TrySendError::Full(message)) => refuse(message, || CommitError::Overloaded),
-            Err(TrySendError::Disconnected(message)) => refuse(message, || CommitError::Stopped),
-        }
+        submit(&self.sender, evaluate, done);
+    }
+
+    /// What queues commits, for those who live as long as the thread does.
+    pub fn submitter(&self) -> impl Fn(Evaluate, Done) + Send + Sync + use<> {
+        let sender = self.sender.clone();
+        move |evaluate, done| submit(&sender, evaluate, done)
     }
 
     /// What to call when rows may be due to go.
@@ -227,6 +238,14 @@ impl Drop for Committer {
     }
 }
 
+fn submit(sender: &Sender<Message>, evaluate: Evaluate, done: Done) {
+    match sender.try_send(Message::Submit(Submit { evaluate, done })) {
+        Ok(()) => {}
+        Err(TrySendError::Full(message)) => refuse(message, || CommitError::Overloaded),
+        Err(TrySendError::Disconnected(message)) => refuse(message, || CommitError::Stopped),
+    }
+}
+
 fn refuse(message: Message, error: impl Fn() -> CommitError) {
     if let Message::Submit(submit) = message {
         (submit.done)(Err(error()));
@@ -241,6 +260,7 @@ struct Thread {
     horizon: Arc<Horizon>,
     tables: Arc<Tables>,
     writers: Writers,
+    sources: Sources,
     /// The tables whose rows go by themselves.
     mortal: Vec<CollectionId>,
     /// Why nothing is written any more.
@@ -299,7 +319,8 @@ impl Thread {
     /// Makes a group durable and visible.
     fn finish(&mut self, group: Group) -> Result<(), Arc<LogError>> {
         let (time, new_tables) = (group.time(), group.changes_tables());
-        let (record, publication) = group.finish(&self.writers, self.clock.reservation());
+        let (record, publication) =
+            group.finish(&self.writers, &self.sources, self.clock.reservation());
         if let Some(record) = record {
             self.make_durable(record)?;
         }
@@ -344,10 +365,9 @@ impl Thread {
     /// The group at `time`, in flight, of the rows that go then.
     fn expire(&mut self, time: Timestamp) -> Result<(), Arc<LogError>> {
         let mut group = Group::new(time);
-        let mut applied =
-            Applied { horizon: &self.horizon, tables: &self.tables, writers: &mut self.writers };
-        for table in &self.mortal {
-            applied.expire(*table, &mut group);
+        let mortal = self.mortal.clone();
+        for table in mortal {
+            self.applied().expire(table, &mut group);
         }
         self.finish(group)
     }
@@ -388,9 +408,16 @@ impl Thread {
             CommitError::Rejected(message.into())
         })?;
         let change = change.map_err(CommitError::Rejected)?;
-        let mut applied =
-            Applied { horizon: &self.horizon, tables: &self.tables, writers: &mut self.writers };
-        applied.apply(change, group)
+        self.applied().apply(change, group)
+    }
+
+    fn applied(&mut self) -> Applied<'_> {
+        Applied {
+            horizon: &self.horizon,
+            tables: &self.tables,
+            writers: &mut self.writers,
+            sources: &mut self.sources,
+        }
     }
 
     fn make_durable(&mut self, record: log::Group) -> Result<(), Arc<LogError>> {

@@ -13,9 +13,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use futures::channel::oneshot;
 use timely::communication::WorkerGuards;
 
-use crate::commit::{self, Committer, Done, Evaluate, GroupSink, OpenError, Publication};
+use crate::commit::{self, Committer, Done, Evaluate, GroupSink, OpenError, Publication, Source};
 pub use crate::dataflow::statistics::OperatorStatistics;
 use crate::dataflow::worker::{self, Command};
+use crate::feed::{Feeds, SourceStatus};
 use crate::maintenance::Maintenance;
 pub use crate::maintenance::ViewStatus;
 use crate::plan::Plan;
@@ -62,6 +63,9 @@ pub struct Engine {
     maintenance: Arc<Maintenance>,
     quarantine: Arc<Quarantine>,
     committer: Committer,
+    feeds: Arc<Feeds>,
+    /// Sources that were there when the engine was opened, until they go on.
+    found: Mutex<Vec<Source>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -84,12 +88,29 @@ impl Engine {
         let (clock, horizon) = (Arc::clone(&opened.clock), Arc::clone(&opened.horizon));
         let tables = Arc::clone(&opened.tables);
         let ddl = std::mem::take(&mut opened.ddl);
-        let sink = Sink { maintenance: Arc::clone(&maintenance), tables: Arc::clone(&tables) };
+        let feeds = Feeds::new(Arc::clone(&clock), Arc::clone(&maintenance));
+        let found = Mutex::new(opened.sources.values().cloned().collect());
+        let sink = Sink {
+            maintenance: Arc::clone(&maintenance),
+            tables: Arc::clone(&tables),
+            feeds: Arc::clone(&feeds),
+        };
         let committer = Committer::start(opened, Box::new(sink));
+        feeds.commit_by(committer.submitter());
         let (stop_expiry, stopped) = unbounded();
         let expiry = start_expiry(&maintenance, &horizon, &clock, committer.expiry(), stopped);
         let running = Mutex::new(Some(Running { workers, expiry, stop_expiry }));
-        let engine = Engine { clock, horizon, tables, maintenance, quarantine, committer, running };
+        let engine = Engine {
+            clock,
+            horizon,
+            tables,
+            maintenance,
+            quarantine,
+            committer,
+            feeds,
+            found,
+            running,
+        };
         Ok((Arc::new(engine), Recovered { ddl }))
     }
 
@@ -153,8 +174,21 @@ impl Engine {
         self.maintenance.status()
     }
 
+    /// Goes on with the sources that were there when the engine was opened; those made since are
+    /// running.
+    pub fn start_sources(&self) {
+        let found = std::mem::take(&mut *self.found.lock().expect("nothing panics there"));
+        found.into_iter().for_each(|source| self.feeds.start(source));
+    }
+
+    /// The running sources, in order of id.
+    pub fn sources(&self) -> Vec<SourceStatus> {
+        self.feeds.status()
+    }
+
     /// Commits what is queued, stops all threads and lets go of the directory.
     pub fn shutdown(&self) {
+        self.feeds.shutdown();
         self.committer.shutdown();
         let running = self.running.lock().expect("nothing panics while holding it").take();
         if let Some(running) = running {
@@ -177,14 +211,18 @@ impl Drop for Engine {
 struct Sink {
     maintenance: Arc<Maintenance>,
     tables: Arc<Tables>,
+    feeds: Arc<Feeds>,
 }
 
 impl GroupSink for Sink {
     fn publish(&mut self, publication: Publication) {
-        let Publication { time, updates, loaded, drop_views, create_views, .. } = publication;
+        let Publication { time, updates, loaded, drop_tables, drop_views, create_views, .. } =
+            publication;
         let table = |id| self.tables.relation(id);
         self.maintenance.forget_loaded(time, &loaded);
         self.maintenance.publish(time, updates, create_views, drop_views, &table);
+        self.feeds.drop_relations(&drop_tables);
+        publication.create_sources.into_iter().for_each(|source| self.feeds.start(source));
     }
 }
 

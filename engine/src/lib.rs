@@ -10,10 +10,12 @@
 pub mod aggregate;
 pub mod batch;
 pub mod commit;
+pub mod connector;
 mod contain;
 mod dataflow;
 mod engine;
 mod expression;
+mod feed;
 pub mod log;
 mod maintenance;
 pub mod operator;
@@ -30,13 +32,14 @@ mod updates;
 
 pub use commit::{
     AddedColumn, BoxError, Change, CommitError, Evaluate, EvaluateContext, HISTORY_RETENTION,
-    TableDef, TableWrite, ViewDef,
+    SourceDef, TableDef, TableWrite, ViewDef,
 };
 pub use contain::is_contained;
 pub use engine::{
     Engine, EngineConfig, EngineError, OperatorStatistics, ReadGuard, Recovered, ViewStatus,
 };
 pub use expression::Expr;
+pub use feed::{Latencies, SourceStatus};
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
 pub use store::{

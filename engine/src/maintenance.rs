@@ -61,6 +61,8 @@ struct Waiter {
 struct State {
     views: BTreeMap<CollectionId, View>,
     waiters: Vec<Waiter>,
+    /// Nothing is made ready any more.
+    closed: bool,
 }
 
 /// See the module.
@@ -125,7 +127,7 @@ impl Maintenance {
     pub fn wait_for(&self, views: &[CollectionId], at: Timestamp) -> oneshot::Receiver<()> {
         let (ready, receiver) = oneshot::channel();
         let mut state = self.lock();
-        if views.iter().any(|view| !state.views.contains_key(view)) {
+        if state.closed || views.iter().any(|view| !state.views.contains_key(view)) {
             return receiver;
         }
         for view in views {
@@ -188,7 +190,24 @@ impl Maintenance {
         Some((view.plan.clone(), view.counters.iter().map(Counters::read).collect()))
     }
 
+    /// Whether any view reads the table.
+    pub fn is_read(&self, table: CollectionId) -> bool {
+        self.lock().views.values().any(|view| view.tables.contains(&table))
+    }
+
+    /// The views that changes of these tables reach.
+    pub fn views_over(&self, tables: &[CollectionId]) -> Vec<CollectionId> {
+        let state = self.lock();
+        let reached = |view: &View| tables.iter().any(|table| view.tables.contains(table));
+        state.views.iter().filter(|(_, view)| reached(view)).map(|(id, _)| *id).collect()
+    }
+
+    /// Who waits is told that there is nothing to wait for.
     pub fn shutdown(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.waiters.clear();
+        drop(state);
         self.send(Command::Shutdown);
     }
 

@@ -46,10 +46,11 @@ pub(crate) struct Renderer<'s> {
 
 impl<'s> Renderer<'s> {
     /// The view's plan, then its sink. Rows reach the sink on the worker of their key, so that a
-    /// row leaves from where it came in.
+    /// row leaves from where it came in; those that never leave stay where they are.
     pub fn render_view(&mut self, plan: &Plan, key: Vec<usize>, sink: Sink, done: OnAdvance) {
         let stream = self.render(plan);
-        let input = InputStream { stream, schema: plan.schema(), routing: Routing::ByKey(key) };
+        let routing = if plan.append_only() { Routing::Stay } else { Routing::ByKey(key) };
+        let input = InputStream { stream, schema: plan.schema(), routing };
         self.operator("Sink", vec![input], Box::new(sink), false, Some(done));
     }
 

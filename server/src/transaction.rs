@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use tidemark_catalog::{Catalog, CatalogError, Object, ObjectId, Op};
 use tidemark_engine::{
-    AddedColumn, Change, CollectionId, Engine, ReadGuard, TableDef, TableWrite, Timestamp, ViewDef,
+    AddedColumn, Change, CollectionId, Engine, ReadGuard, SourceDef, TableDef, TableWrite,
+    Timestamp, ViewDef,
 };
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{Overlay, ReadView, Settings};
@@ -53,6 +54,7 @@ pub struct Staged {
     pub overlay: Arc<Overlay>,
     pub ops: Vec<Op>,
     pub create_tables: Vec<TableDef>,
+    pub create_sources: Vec<SourceDef>,
     pub drop_tables: Vec<CollectionId>,
     pub add_columns: Vec<AddedColumn>,
     pub create_views: Vec<ViewDef>,
@@ -190,6 +192,9 @@ impl Transaction {
         let before = self.staged.create_tables.len() + self.staged.create_views.len();
         self.staged.create_tables.retain(|table| table.id != id);
         self.staged.create_views.retain(|view| view.id != id);
+        // The relations of a source go together.
+        let feeds = |source: &SourceDef| source.relations.iter().any(|(table, _)| *table == id);
+        self.staged.create_sources.retain(|source| !feeds(source));
         before > self.staged.create_tables.len() + self.staged.create_views.len()
     }
 
@@ -258,6 +263,7 @@ impl Transaction {
             ddl: staged.ops.iter().map(Op::to_bytes).collect(),
             create_views: staged.create_views.clone(),
             create_tables: staged.create_tables,
+            create_sources: staged.create_sources,
             drop_tables: staged.drop_tables,
             add_columns: staged.add_columns,
             drop_views: staged.drop_views,
@@ -285,6 +291,7 @@ impl Staged {
             overlay: Arc::default(),
             ops: Vec::new(),
             create_tables: Vec::new(),
+            create_sources: Vec::new(),
             drop_tables: Vec::new(),
             add_columns: Vec::new(),
             create_views: Vec::new(),

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use tidemark_catalog::quote::quote_identifier;
 use tidemark_catalog::system::{
-    Activity, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
+    Activity, Quarantined, RowCount, Setting, SettingKind, SourceProgress, SystemContext,
+    ViewProgress,
 };
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, View};
-use tidemark_engine::{CollectionId, Engine, Timestamp};
+use tidemark_engine::{CollectionId, Engine, Latencies, Timestamp};
 
 use crate::error::Notice;
 use crate::error::SqlError;
@@ -102,6 +103,7 @@ impl PlanContext {
             settings: settings.collect(),
             activity: self.activity.as_ref().map(|source| source()).unwrap_or_default(),
             views: self.view_progress(),
+            sources: self.source_progress(),
             row_counts: self.catalog.objects().filter_map(row_count).collect(),
             quarantine: self.quarantined(),
         }
@@ -124,6 +126,22 @@ impl PlanContext {
                 lag_us: behind_commits.max(behind_time),
                 next_expiry: view.next_time.map(|time| CommitTime(time.0)),
             })
+        });
+        progress.collect()
+    }
+
+    fn source_progress(&self) -> Vec<SourceProgress> {
+        let ms = |latencies: &Latencies| {
+            let quantiles = latencies.quantiles([0.5, 0.99, 0.999])?;
+            Some(quantiles.map(|latency| latency.as_secs_f64() * 1000.0))
+        };
+        let progress = self.engine.sources().into_iter().map(|source| SourceProgress {
+            id: ObjectId(source.id.0),
+            offset: source.offset,
+            end: source.end,
+            behind: source.behind,
+            commit_to_visible: ms(&source.commit_to_visible),
+            arrival_to_visible: ms(&source.arrival_to_visible),
         });
         progress.collect()
     }

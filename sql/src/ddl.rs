@@ -2,9 +2,11 @@
 
 mod column;
 mod function;
+mod source;
 
 pub use column::{added_value, define_column};
 pub use function::{check_function, define_function, resolve_function};
+pub use source::{Outside, SourceDefinition, SourceRelation, define_source};
 
 use std::collections::BTreeSet;
 
@@ -32,6 +34,8 @@ pub struct TableDefinition {
     pub append_only: bool,
     /// WITH (event_time = 'ts').
     pub event_time: Option<String>,
+    /// WITH (connector = …): the columns are those of its one relation.
+    pub outside: Option<Outside>,
     /// CREATE TABLE … AS: plan it, take its columns if `columns` is empty, and insert its rows.
     pub query: Option<Box<ast::Query>>,
     pub notices: Vec<Notice>,
@@ -54,10 +58,15 @@ pub fn define_table(
         primary_key_name: None,
         append_only: false,
         event_time: None,
+        outside: None,
         query: create.query.clone(),
         notices: Vec::new(),
     };
     definition.read_options(&create.table_options)?;
+    if definition.outside.is_some() {
+        definition.take_columns(create)?;
+        return Ok(definition);
+    }
     for column in &create.columns {
         definition.add_column(column)?;
     }
@@ -98,6 +107,11 @@ impl TableDefinition {
                     .with_hint("options are written WITH (name = value)"));
             }
         };
+        let mut others = vec![];
+        let outside = options.iter().any(|option| match option {
+            SqlOption::KeyValue { key, .. } => fold(key) == "connector",
+            _ => false,
+        });
         for option in options {
             let (name, value) = match option {
                 SqlOption::KeyValue { key, value } => (fold(key), Some(value)),
@@ -109,9 +123,26 @@ impl TableDefinition {
                 "event_time" => self.event_time = Some(name_option(&name, value)?),
                 "fillfactor" | "autovacuum_enabled" | "parallel_workers" => {}
                 name if name.starts_with("autovacuum_") || name.starts_with("toast") => {}
+                _ if outside => others.push(source::read_option(option)?),
                 _ => return Err(unrecognized_option(&name)),
             }
         }
+        self.outside = Outside::of(others)?;
+        Ok(())
+    }
+
+    /// The columns of a table that has its rows from a connector.
+    fn take_columns(&mut self, create: &ast::CreateTable) -> Result<(), SqlError> {
+        let outside = self.outside.as_ref().expect("the caller has looked");
+        let relation = outside.only()?;
+        if !create.columns.is_empty() || !create.constraints.is_empty() || create.query.is_some() {
+            let message = "a table with a connector has the columns that it gives";
+            return Err(SqlError::new(state::INVALID_TABLE_DEFINITION, message)
+                .with_hint("Leave the column list out, and choose columns in a view."));
+        }
+        self.columns.clone_from(&relation.columns);
+        let named = relation.event_time.map(|column| relation.columns[column].name.clone());
+        self.event_time = self.event_time.take().or(named);
         Ok(())
     }
 
@@ -323,6 +354,13 @@ pub fn resolve_table<'a>(ctx: &'a PlanContext, name: &ObjectName) -> Result<&'a 
     let (schema, table) = name_parts(ctx, name)?;
     let wrong = |message: String| Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
     match ctx.catalog.lookup(schema.as_deref(), &table, &ctx.search_path()) {
+        Some(Found::Object(object)) if object.table().is_some_and(|t| t.source.is_some()) => {
+            let message = format!("cannot change table \"{table}\"");
+            let error = SqlError::new(state::WRONG_OBJECT_TYPE, message);
+            Err(error.with_detail("Its rows come from a source, and only from there.").with_hint(
+                "CREATE TABLE … WITH (connector = …) makes a table that takes other rows too.",
+            ))
+        }
         Some(Found::Object(object)) if object.table().is_some() => Ok(object),
         Some(Found::Object(object)) => match object.kind.noun() {
             "view" => wrong(format!("cannot change view \"{table}\"")),

@@ -24,7 +24,8 @@ use datafusion::logical_expr::{
 use sqlparser::ast::{self, TableFactor};
 use tidemark_catalog::system::SystemTable;
 use tidemark_catalog::{
-    CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, VersionSelection, View,
+    Catalog, CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, VersionSelection,
+    View,
 };
 use tidemark_engine::Timestamp;
 
@@ -190,6 +191,9 @@ impl<'a> Resolver<'a> {
             None => catalog.lookup(schema, table, &self.search_path),
         };
         match found {
+            Some(Found::Object(object)) if !object.is_relation() => {
+                Err(source_is_no_relation(catalog, object).into())
+            }
             Some(Found::Object(object)) => {
                 let id = object.id;
                 let expanded = matches!(object.kind, ObjectKind::View(_)) || version.is_some();
@@ -279,6 +283,9 @@ impl<'a> Resolver<'a> {
             }
             ObjectKind::View(_) | ObjectKind::MaterializedView(_) => {
                 return self.narrowed(id, plain_view::bounded(self.expand(id)?));
+            }
+            ObjectKind::Source(_) => {
+                return Err(source_is_no_relation(&self.ctx.catalog, object).into());
             }
         };
         self.unexpanded(object, relation)
@@ -382,6 +389,15 @@ impl<'a> Resolver<'a> {
             as_of: None,
         })
     }
+}
+
+/// A source has relations, and is none.
+fn source_is_no_relation(catalog: &Catalog, source: &Object) -> SqlError {
+    let relations: Vec<&str> =
+        catalog.relations_of(source.id).map(|object| object.name.as_str()).collect();
+    let message = format!("cannot read source \"{}\"", source.name);
+    SqlError::new(sqlstate::WRONG_OBJECT_TYPE, message)
+        .with_hint(format!("Its rows stand in {}.", relations.join(", ")))
 }
 
 fn no_versions(object: &Object) -> SqlError {

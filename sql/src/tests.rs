@@ -143,6 +143,8 @@ impl Session {
                     primary_key_name: table.primary_key_name,
                     append_only: table.append_only,
                     event_time: None,
+                    source: None,
+                    connector: None,
                 });
                 self.create(Object::new(id, &table.schema, &table.name, kind));
                 self.commit(Change { create_tables: vec![def], ..Change::default() });

@@ -93,6 +93,7 @@ impl Catalog {
         match &mut object.kind {
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.version = 1,
             ObjectKind::Table(_) => self.name_primary_key(&mut object)?,
+            ObjectKind::Source(_) => {}
         }
         self.take_id(object.id);
         self.add_names(&object);
@@ -245,7 +246,9 @@ impl Catalog {
     /// What a view reads must be there, or dropping it later would find no end to hold.
     fn check_inputs(&self, object: &Object) -> Result<(), CatalogError> {
         object.functions().iter().try_for_each(|id| self.require_function(*id).map(|_| ()))?;
-        object.depends_on().iter().try_for_each(|id| self.require(*id).map(|_| ()))
+        let source = object.table().and_then(|table| table.source);
+        let below = object.depends_on().iter().copied().chain(source);
+        below.into_iter().try_for_each(|id| self.require(id).map(|_| ()))
     }
 
     /// A replaced view could be made to read what reads it.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Catalog;
 use crate::error::CatalogError;
-use crate::object::{Object, ObjectId};
+use crate::object::{Object, ObjectId, Table};
 use crate::quote::quote_identifier;
 
 /// What a DROP takes away.
@@ -36,10 +36,20 @@ impl Dropped {
 }
 
 impl Catalog {
-    /// The views that read this object or use this function directly, by their present definitions.
+    /// The views that read this object or use this function directly, by their present definitions,
+    /// and the relations of this source.
     pub fn dependents(&self, id: ObjectId) -> Vec<ObjectId> {
-        let reads = |object: &&Object| object.view().is_some_and(|view| view.stands_on(id));
+        let reads = |object: &&Object| {
+            object.view().is_some_and(|view| view.stands_on(id))
+                || object.table().is_some_and(|table| table.source == Some(id))
+        };
         self.objects().filter(reads).map(|object| object.id).collect()
+    }
+
+    /// The tables whose rows come from this source.
+    pub fn relations_of(&self, source: ObjectId) -> impl Iterator<Item = &Object> {
+        let of_it = move |table: &Table| table.source == Some(source);
+        self.objects().filter(move |object| object.table().is_some_and(of_it))
     }
 
     /// All that would go with this object, dependents after what they stand on; without itself.

@@ -28,6 +28,8 @@ fn table(id: u64, schema: &str, name: &str) -> Op {
         primary_key_name: None,
         append_only: false,
         event_time: None,
+        source: None,
+        connector: None,
     };
     Op::CreateObject(Object::new(ObjectId(id), schema, name, ObjectKind::Table(table)))
 }

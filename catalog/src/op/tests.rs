@@ -22,6 +22,8 @@ fn table() -> Object {
         primary_key_name: Some("orders_pkey".to_owned()),
         append_only: false,
         event_time: None,
+        source: None,
+        connector: None,
     });
     let mut object = Object::new(ObjectId(1), "public", "orders", kind);
     object.comment = Some("what people bought".to_owned());

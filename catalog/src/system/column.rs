@@ -12,7 +12,7 @@ use arrow::array::{
     ListBuilder, PrimitiveBuilder, StringArray, StringBuilder, TimestampMicrosecondArray,
     UInt32Array, new_null_array,
 };
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Int16Type, UInt32Type};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int16Type, UInt32Type};
 
 use crate::object::{CommitTime, Oid};
 use crate::pg_type::PgType;
@@ -51,6 +51,7 @@ pub(super) enum Value<'a> {
     Ints(Vec<i16>),
     Oids(Vec<Oid>),
     Texts(Vec<String>),
+    Floats(Vec<f64>),
 }
 
 /// The row of a relation that is always empty.
@@ -167,6 +168,11 @@ fn fill<'a>(name: &str, data_type: &DataType, values: impl Iterator<Item = Value
             DataType::UInt32 => lists::<UInt32Type>(values.map(|value| match value {
                 Value::Null => None,
                 Value::Oids(v) => Some(v.into_iter().map(|oid| oid.0).collect()),
+                other => misfit(name, &other),
+            })),
+            DataType::Float64 => lists::<Float64Type>(values.map(|value| match value {
+                Value::Null => None,
+                Value::Floats(v) => Some(v),
                 other => misfit(name, &other),
             })),
             DataType::Utf8 => text_lists(values.map(|value| match value {

@@ -27,6 +27,8 @@ pub struct SystemContext {
     pub activity: Vec<Activity>,
     /// tidemark.views: progress of materialized views.
     pub views: Vec<ViewProgress>,
+    /// tidemark.sources.
+    pub sources: Vec<SourceProgress>,
     /// tidemark.tables, pg_class.reltuples and pg_stat_user_tables: rows in tables and views.
     pub row_counts: Vec<RowCount>,
     /// tidemark.quarantine.
@@ -89,6 +91,22 @@ pub struct ViewProgress {
     pub lag_us: u64,
     /// The next instant at which a row expires or appears by the clock alone.
     pub next_expiry: Option<CommitTime>,
+}
+
+/// How far a source has come.
+#[derive(Clone, Debug)]
+pub struct SourceProgress {
+    pub id: ObjectId,
+    /// Entries below it have been committed.
+    pub offset: u64,
+    /// The offset behind its last entry, if it has one.
+    pub end: Option<u64>,
+    /// How many entries are there that are not committed yet, if their number is known.
+    pub behind: Option<u64>,
+    /// In ms, the median, 99 and 99.9 of 100: from a commit until every view showed it.
+    pub commit_to_visible: Option<[f64; 3]>,
+    /// The same from when the oldest entry of a commit was there.
+    pub arrival_to_visible: Option<[f64; 3]>,
 }
 
 #[derive(Clone, Copy, Debug)]

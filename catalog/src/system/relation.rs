@@ -93,7 +93,7 @@ pub(super) fn relations(context: &SystemContext) -> Vec<Relation> {
     let counts: HashMap<ObjectId, u64> =
         context.row_counts.iter().map(|count| (count.id, count.rows)).collect();
     let system = SYSTEM_TABLES.iter().map(|table| system_relation(catalog, table));
-    let user = catalog.objects().flat_map(|object| {
+    let user = catalog.objects().filter(|object| object.is_relation()).flat_map(|object| {
         let index = primary_key(catalog, object).map(index_relation);
         [Some(user_relation(catalog, &counts, object)), index].into_iter().flatten()
     });

@@ -44,6 +44,8 @@ fn orders() -> Op {
         primary_key_name: None,
         append_only: false,
         event_time: None,
+        source: None,
+        connector: None,
     };
     Op::CreateObject(Object::new(ObjectId(1), "public", "orders", ObjectKind::Table(table)))
 }
@@ -85,6 +87,8 @@ pub(super) fn catalog() -> Catalog {
                 primary_key_name: None,
                 append_only: false,
                 event_time: None,
+                source: None,
+                connector: None,
             }),
         )),
         Op::ReplaceObject(view(2, "", "SELECT count(id) AS n FROM orders", &[1], true)),

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, TryRecvError};
 use timely::worker::Worker;
 
@@ -197,6 +198,12 @@ impl WorkerState {
         for (input, source) in sources {
             match create.tables.get(&input.id) {
                 Some(table) => {
+                    let (at, peers) = (create.hold.at, worker.peers());
+                    if let Some(share) = table.scan_share(at, input.arrived_at, index, peers) {
+                        backfill_all(share, at, &source);
+                        table_sources.push((input, source));
+                        continue;
+                    }
                     let scan = match create.open_tables.get(&input.id) {
                         Some(rows) => rows.clone(),
                         None if input.arrived_at => table.scan_arrived(create.hold.at),
@@ -262,6 +269,13 @@ fn on_sink_advance(
         progress.uppers[worker].store(upper, Ordering::SeqCst);
         (progress.on_advance)();
     })
+}
+
+/// Gives `source` rows that are this worker's.
+fn backfill_all(batches: Vec<RecordBatch>, as_of: Timestamp, source: &Source) {
+    let mut source = source.borrow_mut();
+    batches.into_iter().for_each(|batch| source.push(Updates::at(batch, as_of.0, 1)));
+    source.advance(as_of.0 + 1);
 }
 
 /// Gives `source` this worker's part of the table as it stood at `as_of`: the rows of some ids.

@@ -1,13 +1,22 @@
 //! What a group of commits did beside changing the present: the second part of a record's payload.
 //!
 //! ```text
-//! 1  version: 2 if columns are added, else 1
+//! 1  version: 3 with sources, 2 if columns are added, else 1
 //! 4  count, then each: 8 table, 8 retention in µs     tables made or altered; MAX: for ever
 //! 4  count, then each: 8 table, 8 ttl in µs           tables made whose rows go by themselves
 //! 4  count, then each: load                           applied before the group's writes
 //! 4  count, then each: 8 table                        tables whose past was closed by request
 //! 4  count, then each: 8 table, 4 length, schema of   columns added, before loads and writes;
-//!    the column, 8 length, section with one row       version 2 only
+//!    the column, 8 length, section with one row       from version 2 on
+//! 4  count, then each: source                         sources made; version 3 only
+//! 4  count, then each: 8 source, 8 offset             how far sources have come; version 3 only
+//!
+//! source
+//! 8  source
+//! 1  1 if the log keeps its rows, else 0
+//! text                                                the connector; a text is 4 length, bytes
+//! 4  count, then each: text, text                     its options, by name and value
+//! 4  count, then each: 8 table, 4 place               its relations, each by its place outside
 //!
 //! load
 //! 8  table
@@ -30,12 +39,15 @@ use arrow::ipc::convert::try_schema_from_flatbuffer_bytes;
 
 use super::group::{EncodedRows, Group, encode_schema, put_count, put_section, put_u64, section};
 use super::rows::{Reader, RowsBuilder};
+use crate::commit::SourceDef;
 use crate::store::AddedColumn;
 use crate::time::{CollectionId, RowId};
 
 const VERSION: u8 = 1;
 /// With added columns.
 const VERSION_ADDED: u8 = 2;
+/// With sources too.
+const VERSION_SOURCES: u8 = 3;
 
 /// Rows that came with times of their own.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +103,8 @@ pub struct Extension<'a> {
     pub loads: Vec<ReplayLoad<'a>>,
     pub closes: Vec<CollectionId>,
     pub added: Vec<AddedColumn>,
+    pub sources: Vec<SourceDef>,
+    pub advances: Vec<(CollectionId, u64)>,
 }
 
 /// Appends the second part of a group's payload; says whether there is one.
@@ -102,10 +116,16 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     let ttls: Vec<(CollectionId, Duration)> = ttls.collect();
     let nothing_loaded = group.loads.is_empty() && group.closes.is_empty();
     let nothing_made = retentions.is_empty() && ttls.is_empty() && group.added.is_empty();
-    if nothing_made && nothing_loaded {
+    let no_sources = group.sources.is_empty() && group.advances.is_empty();
+    if nothing_made && nothing_loaded && no_sources {
         return false;
     }
-    bytes.push(if group.added.is_empty() { VERSION } else { VERSION_ADDED });
+    let version = match (no_sources, group.added.is_empty()) {
+        (false, _) => VERSION_SOURCES,
+        (true, false) => VERSION_ADDED,
+        (true, true) => VERSION,
+    };
+    bytes.push(version);
     put_count(bytes, retentions.len());
     for (table, retention) in retentions {
         put_u64(bytes, table.0);
@@ -130,9 +150,18 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     }
     put_count(bytes, group.closes.len());
     group.closes.iter().for_each(|table| put_u64(bytes, table.0));
-    if !group.added.is_empty() {
+    if version >= VERSION_ADDED {
         put_count(bytes, group.added.len());
         group.added.iter().for_each(|column| put_column(bytes, column));
+    }
+    if version >= VERSION_SOURCES {
+        put_count(bytes, group.sources.len());
+        group.sources.iter().for_each(|source| put_source(bytes, source));
+        put_count(bytes, group.advances.len());
+        for (source, offset) in &group.advances {
+            put_u64(bytes, source.0);
+            put_u64(bytes, *offset);
+        }
     }
     true
 }
@@ -140,7 +169,7 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
 /// Reads it.
 pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
     let version = reader.bytes(1)?[0];
-    if version != VERSION && version != VERSION_ADDED {
+    if !(VERSION..=VERSION_SOURCES).contains(&version) {
         return Err(format!("a group has an extension of version {version}"));
     }
     let retentions = reader.many(|reader| {
@@ -151,11 +180,52 @@ pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
         .many(|reader| Ok((CollectionId(reader.u64()?), Duration::from_micros(reader.u64()?))))?;
     let loads = reader.many(decode_load)?;
     let closes = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
-    let added = match version {
-        VERSION_ADDED => reader.many(decode_column)?,
-        _ => vec![],
-    };
-    Ok(Extension { retentions, ttls, loads, closes, added })
+    let mut extension = Extension { retentions, ttls, loads, closes, ..Extension::default() };
+    if version >= VERSION_ADDED {
+        extension.added = reader.many(decode_column)?;
+    }
+    if version >= VERSION_SOURCES {
+        extension.sources = reader.many(decode_source)?;
+        let advance = |reader: &mut Reader<'a>| Ok((CollectionId(reader.u64()?), reader.u64()?));
+        extension.advances = reader.many(advance)?;
+    }
+    Ok(extension)
+}
+
+fn put_source(bytes: &mut Vec<u8>, source: &SourceDef) {
+    put_u64(bytes, source.id.0);
+    bytes.push(u8::from(source.keeps_rows));
+    put_text(bytes, &source.connector);
+    put_count(bytes, source.options.len());
+    for (name, value) in &source.options {
+        put_text(bytes, name);
+        put_text(bytes, value);
+    }
+    put_count(bytes, source.relations.len());
+    for (table, place) in &source.relations {
+        put_u64(bytes, table.0);
+        put_count(bytes, *place);
+    }
+}
+
+fn decode_source(reader: &mut Reader<'_>) -> Result<SourceDef, String> {
+    let id = CollectionId(reader.u64()?);
+    let keeps_rows = reader.bytes(1)?[0] == 1;
+    let connector = text(reader)?;
+    let options = reader.many(|reader| Ok((text(reader)?, text(reader)?)))?;
+    let options = options.into_iter().collect();
+    let relations = reader.many(|reader| Ok((CollectionId(reader.u64()?), reader.count()?)))?;
+    Ok(SourceDef { id, connector, options, relations, keeps_rows })
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    put_count(bytes, text.len());
+    bytes.extend(text.as_bytes());
+}
+
+fn text(reader: &mut Reader<'_>) -> Result<String, String> {
+    let length = reader.count()?;
+    String::from_utf8(reader.bytes(length)?.to_vec()).map_err(|error| error.to_string())
 }
 
 fn put_column(bytes: &mut Vec<u8>, column: &AddedColumn) {

@@ -31,6 +31,7 @@ use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 
 use super::extension::{Extension, GroupLoad};
 use super::rows::{Reader, RowsBuilder, write_batch};
+use crate::commit::SourceDef;
 use crate::store::{AddedColumn, TableDef};
 use crate::time::{CollectionId, RowId, Timestamp};
 
@@ -51,6 +52,9 @@ pub struct Group {
     pub closes: Vec<CollectionId>,
     /// To tables that were there already, before the loads and writes.
     pub added: Vec<AddedColumn>,
+    pub sources: Vec<SourceDef>,
+    /// How far each of these sources has come.
+    pub advances: Vec<(CollectionId, u64)>,
 }
 
 /// What it did to one table.

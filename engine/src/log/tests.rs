@@ -9,6 +9,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::*;
 
 use super::*;
+use crate::commit::SourceDef;
 use crate::store::TableDef;
 use crate::time::{CollectionId, RowId};
 
@@ -55,6 +56,20 @@ fn every_type() -> RecordBatch {
 
 fn table(id: u64, schema: SchemaRef) -> TableDef {
     TableDef::new(CollectionId(id), schema, vec![1, 3])
+}
+
+/// A group that makes a source and brings what it has.
+fn fed() -> Group {
+    let source = SourceDef {
+        id: CollectionId(9),
+        connector: "nexmark".to_owned(),
+        options: [("seed".to_owned(), "1".to_owned())].into(),
+        relations: vec![(CollectionId(10), 2), (CollectionId(11), 0)],
+        keeps_rows: true,
+    };
+    let advances = vec![(CollectionId(9), 77), (CollectionId(12), u64::MAX)];
+    let (time, reserved) = (Timestamp(70), Timestamp(75));
+    Group { time, reserved, sources: vec![source], advances, ..Group::default() }
 }
 
 fn group(time: u64, rows: &RecordBatch, first: u64) -> Group {
@@ -131,8 +146,10 @@ fn decoded(
     }
     let closes = extension.closes;
     let retentions = vec![];
-    let added = extension.added;
-    Ok(Group { time, reserved, ddl, creates, writes, drops, retentions, loads, closes, added })
+    let (added, sources) = (extension.added, extension.sources);
+    let advances = extension.advances;
+    let group = Group { time, reserved, ddl, creates, writes, drops, ..Group::default() };
+    Ok(Group { retentions, loads, closes, added, sources, advances, ..group })
 }
 
 /// A few records in segments of some size.
@@ -149,6 +166,7 @@ fn written(segment_bytes: u64) -> (MemoryStorage, Vec<String>) {
         Record::Reserve(Timestamp(40)),
         Record::Group(group(50, &rows.slice(0, 2), 6)),
         Record::Reserve(Timestamp(60)),
+        Record::Group(fed()),
     ];
     let mut printed = vec![];
     for mut record in records {

@@ -42,7 +42,7 @@ impl Relation {
     /// [`Relation::scan`] with the time of arrival as the last column.
     pub fn scan_arrived(&self, at: Timestamp) -> Vec<Rows> {
         let chunks = self.chunks_over(at, at);
-        let rows = chunks.iter().filter_map(|chunk| {
+        let rows = chunks.filter_map(|chunk| {
             let Rows { batch, ids } = chunk.rows_at(at)?;
             Some(Rows { batch: self.arrived(batch, chunk.begins_at(at)), ids })
         });
@@ -55,7 +55,7 @@ impl Relation {
         at: Timestamp,
     ) -> impl Iterator<Item = RecordBatch> + Send + 'static {
         let relation = Arc::clone(self);
-        self.chunks_over(at, at).into_iter().filter_map(move |chunk| {
+        self.chunks_over(at, at).filter_map(move |chunk| {
             let batch = chunk.batch_at(at)?;
             Some(relation.arrived(batch, chunk.begins_at(at)))
         })

@@ -40,13 +40,13 @@ impl Spans {
 impl Relation {
     /// The rows that are there at some time of [from, to].
     pub fn spans(&self, from: Timestamp, to: Timestamp) -> Vec<Spans> {
-        self.chunks_over(from, to).iter().filter_map(|chunk| chunk.spans(from, to)).collect()
+        self.chunks_over(from, to).filter_map(|chunk| chunk.spans(from, to)).collect()
     }
 
     /// The net changes with from < time ≤ to, in order of time; at one time retractions first.
     pub fn changes(&self, from: Timestamp, to: Timestamp) -> Updates {
-        let chunks = self.chunks_over(from, to);
-        let parts = chunks.iter().flat_map(|chunk| chunk.changes(from, to)).collect();
+        let chunks = self.chunks_changed(from, to);
+        let parts = chunks.flat_map(|chunk| chunk.changes(from, to)).collect();
         consolidate(Updates::concat(&self.schema(), parts))
     }
 

@@ -111,6 +111,10 @@ pub async fn start_in(
         let message = format!("cannot copy to {} \"{}\"", table.kind.noun(), table.name);
         return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
     }
+    if table.table().is_some_and(|table| table.source.is_some()) {
+        // Says whose rows they are.
+        ddl::resolve_table(&ctx, name)?;
+    }
     let columns = DataColumns::new(&table, names, copy)?;
     if columns.past.is_some() {
         check_open(session, &table)?;

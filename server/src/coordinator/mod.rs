@@ -16,6 +16,7 @@ mod copy_file;
 mod create_function;
 mod create_materialized_view;
 mod create_schema;
+mod create_source;
 mod create_table;
 mod create_view;
 mod cursor;
@@ -292,6 +293,7 @@ async fn define(session: &mut Session, statement: &Statement) -> Result<Outcome,
             create_schema::run(session, name, *if_not_exists).await
         }
         Statement::CreateTable(create) => create_table::run(session, create).await,
+        Statement::CreateSource(create) => create_source::run(session, create).await,
         Statement::CreateView(create) => create_view::run(session, create).await,
         Statement::CreateMaterializedView(create) => {
             create_materialized_view::run(session, create).await

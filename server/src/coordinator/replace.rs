@@ -53,7 +53,7 @@ pub async fn object(session: &mut Session, object: Object) -> Result<(), SqlErro
     let dependents = ctx.catalog.dependents_transitive(id);
     let plan = match object.kind {
         ObjectKind::MaterializedView(_) => Some(plan_stored_view(&ctx, &object)?),
-        ObjectKind::View(_) | ObjectKind::Table(_) => None,
+        ObjectKind::View(_) | ObjectKind::Table(_) | ObjectKind::Source(_) => None,
     };
     versions.stage(session, object, plan)?;
     versions.stage_dependents(session, id, dependents, &BTreeSet::new())?;
@@ -149,7 +149,7 @@ fn next_version(
 ) -> Result<Option<(Object, Option<MaintainedPlan>)>, SqlError> {
     let mut object = present.clone();
     match &mut object.kind {
-        ObjectKind::Table(_) => Ok(None),
+        ObjectKind::Table(_) | ObjectKind::Source(_) => Ok(None),
         ObjectKind::View(view) => {
             allow(view, calls);
             let functions = functions_of(ctx, &object)?;

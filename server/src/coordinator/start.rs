@@ -4,7 +4,7 @@
 //!          log's records, its sled copy is checked against them. Materialized views are planned
 //!          again from their text, below before above, and filled from the tables before anybody is
 //!          let in. One that can't be planned any more is reported and stays without rows;
-//!          everything else works.
+//!          everything else works. Sources go on from where they were after that.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -54,6 +54,7 @@ pub fn open(config: &Config, runtime: Handle, io: Handle) -> Result<Arc<Coordina
         evaluated: Arc::default(),
     });
     runtime.block_on(recreate_views(&coordinator));
+    coordinator.engine.start_sources();
     Ok(coordinator)
 }
 

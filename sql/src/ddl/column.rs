@@ -28,6 +28,12 @@ pub fn define_column(
     let mut definition = TableDefinition::empty(&table.schema, &table.name);
     definition.add_column(written)?;
     let column = definition.columns.remove(0);
+    if table.connector().is_some() {
+        return Err(SqlError::unsupported(format!(
+            "table \"{}\" has the columns that its connector gives it",
+            table.name
+        )));
+    }
     if !definition.primary_key.is_empty() {
         return Err(SqlError::unsupported("a primary key cannot be added to a table"));
     }
@@ -74,6 +80,8 @@ pub fn added_value(
         primary_key_name: None,
         append_only: false,
         event_time: None,
+        source: None,
+        connector: None,
     };
     let alone = Object::new(table.id, &table.schema, &table.name, ObjectKind::Table(alone));
     let options = RecordBatchOptions::new().with_row_count(Some(1));
@@ -93,6 +101,7 @@ impl TableDefinition {
             primary_key_name: None,
             append_only: false,
             event_time: None,
+            outside: None,
             query: None,
             notices: Vec::new(),
         }

@@ -233,6 +233,7 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         ObjectKind::Table(table) if table.primary_key.is_empty() => None,
         ObjectKind::Table(table) => Some(table.primary_key.clone()),
         ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.key.clone(),
+        ObjectKind::Source(_) => None,
     };
     Ok(Scan {
         collection: collection(catalog, id),
@@ -243,6 +244,7 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         append_only: match &object.kind {
             ObjectKind::Table(table) => table.append_only,
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.append_only,
+            ObjectKind::Source(_) => false,
         },
     })
 }

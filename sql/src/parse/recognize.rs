@@ -10,8 +10,8 @@ use sqlparser::tokenizer::Token;
 
 use super::cursor::{Cursor, fold};
 use super::statement::{
-    AddColumn, CommentTarget, CreateView, CursorSource, Declare, Drop, Explain, ExplainStage,
-    FetchDirection, ObjectClass, Statement, TransactionModes,
+    AddColumn, CommentTarget, CreateSource, CreateView, CursorSource, Declare, Drop, Explain,
+    ExplainStage, FetchDirection, ObjectClass, Statement, TransactionModes,
 };
 use super::subscribe::subscribe;
 use super::{copy, function, set};
@@ -134,6 +134,11 @@ fn create(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
         tokens.advance();
         return create_view(tokens);
     }
+    if tokens.has_word_at(1, "SOURCE") {
+        tokens.advance();
+        tokens.advance();
+        return create_source(tokens);
+    }
     if tokens.has_word_at(n, "FUNCTION") {
         (0..=n).for_each(|_| tokens.advance());
         return function::create(tokens, n > 1);
@@ -163,6 +168,16 @@ fn create(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
         };
     }
     from_sqlparser(tokens.parse_rest(|parser| parser.parse_statement())?)
+}
+
+fn create_source(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    let if_not_exists = tokens.words(&["IF", "NOT", "EXISTS"]);
+    let name = tokens.object_name()?;
+    let options = match tokens.is_end() {
+        true => Vec::new(),
+        false => tokens.parse_rest(|parser| parser.parse_options(Keyword::WITH))?,
+    };
+    Ok(Statement::CreateSource(CreateSource { name, if_not_exists, options }))
 }
 
 fn create_view(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
@@ -433,10 +448,11 @@ fn class(tokens: &mut Cursor<'_>) -> Result<ObjectClass, SqlError> {
     if tokens.words(&["MATERIALIZED", "VIEW"]) {
         return Ok(ObjectClass::MaterializedView);
     }
-    let word = tokens.any_word(&["TABLE", "VIEW", "INDEX", "SCHEMA", "SEQUENCE", "TYPE"]);
+    let word = tokens.any_word(&["TABLE", "VIEW", "SOURCE", "INDEX", "SCHEMA", "SEQUENCE", "TYPE"]);
     match word {
         Some("TABLE") => Ok(ObjectClass::Table),
         Some("VIEW") => Ok(ObjectClass::View),
+        Some("SOURCE") => Ok(ObjectClass::Source),
         Some("INDEX") => Ok(ObjectClass::Index),
         Some("SCHEMA") => Ok(ObjectClass::Schema),
         Some("SEQUENCE") => Ok(ObjectClass::Sequence),

@@ -27,6 +27,7 @@ pub enum Statement {
     },
     /// `query` is set for CREATE TABLE … AS. See [`crate::ddl::define_table`].
     CreateTable(Box<ast::CreateTable>),
+    CreateSource(CreateSource),
     CreateView(CreateView),
     CreateMaterializedView(CreateView),
     CreateFunction(Box<CreateFunction>),
@@ -141,6 +142,14 @@ pub enum Statement {
     },
 }
 
+/// `CREATE SOURCE [IF NOT EXISTS] name WITH (option = value, …)`.
+#[derive(Debug, Clone)]
+pub struct CreateSource {
+    pub name: ObjectName,
+    pub if_not_exists: bool,
+    pub options: Vec<ast::SqlOption>,
+}
+
 /// `CREATE [OR REPLACE] [MATERIALIZED] VIEW [IF NOT EXISTS] name [(columns)] AS query`.
 #[derive(Debug, Clone)]
 pub struct CreateView {
@@ -205,6 +214,7 @@ pub enum ObjectClass {
     Table,
     View,
     MaterializedView,
+    Source,
     Index,
     Schema,
     Sequence,
@@ -218,6 +228,7 @@ impl ObjectClass {
             ObjectClass::Table => "table",
             ObjectClass::View => "view",
             ObjectClass::MaterializedView => "materialized view",
+            ObjectClass::Source => "source",
             ObjectClass::Index => "index",
             ObjectClass::Schema => "schema",
             ObjectClass::Sequence => "sequence",
@@ -314,6 +325,7 @@ impl Statement {
                 | Statement::Truncate { .. }
                 | Statement::CreateSchema { .. }
                 | Statement::CreateTable(_)
+                | Statement::CreateSource(_)
                 | Statement::CreateView(_)
                 | Statement::CreateMaterializedView(_)
                 | Statement::CreateFunction(_)

@@ -50,6 +50,8 @@ fn fixture() -> Fixture {
         primary_key_name: None,
         append_only: false,
         event_time: None,
+        source: None,
+        connector: None,
     };
     let v1 = ObjectKind::MaterializedView(view("SELECT a FROM t", &["a"], "t", T, 2));
     let v2 = view("SELECT a + b AS a, b FROM t", &["a", "b"], "t", T, 2);

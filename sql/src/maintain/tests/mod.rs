@@ -39,6 +39,8 @@ fn table(of: &[(&str, PgType)], primary_key: &[usize]) -> ObjectKind {
         primary_key_name: None,
         append_only: false,
         event_time: None,
+        source: None,
+        connector: None,
     })
 }
 
