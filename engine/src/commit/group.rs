@@ -359,6 +359,7 @@ impl Group {
             && record.drops.is_empty());
         let published = !(publication.updates.is_empty()
             && publication.loaded.is_empty()
+            && publication.create_sources.is_empty()
             && publication.drop_tables.is_empty()
             && publication.drop_views.is_empty()
             && publication.create_views.is_empty());

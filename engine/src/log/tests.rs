@@ -68,7 +68,7 @@ fn fed() -> Group {
         keeps_rows: true,
     };
     let advances = vec![(CollectionId(9), 77), (CollectionId(12), u64::MAX)];
-    let (time, reserved) = (Timestamp(70), Timestamp(75));
+    let (time, reserved) = (Timestamp(57), Timestamp(58));
     Group { time, reserved, sources: vec![source], advances, ..Group::default() }
 }
 
@@ -165,8 +165,8 @@ fn written(segment_bytes: u64) -> (MemoryStorage, Vec<String>) {
         Record::Group(create),
         Record::Reserve(Timestamp(40)),
         Record::Group(group(50, &rows.slice(0, 2), 6)),
-        Record::Reserve(Timestamp(60)),
         Record::Group(fed()),
+        Record::Reserve(Timestamp(60)),
     ];
     let mut printed = vec![];
     for mut record in records {

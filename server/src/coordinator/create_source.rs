@@ -3,8 +3,8 @@
 //! The tables are made with the source, in its schema, under the names that the connector gives
 //! them: one log has one order, and a view over two of its tables sees both as of the same entry.
 
-use tidemark_catalog::{Column, Connector, Object, ObjectId, ObjectKind, Op, Source, Table};
-use tidemark_engine::{CollectionId, SourceDef, TableDef};
+use tidemark_catalog::{Connector, Object, ObjectId, ObjectKind, Op, Source, Table};
+use tidemark_engine::{CollectionId, SourceDef};
 use tidemark_sql::ddl;
 use tidemark_sql::error::SqlError;
 use tidemark_sql::parse::CreateSource;
