@@ -133,6 +133,7 @@ fn context() -> SystemContext {
             lag_us: 1500,
             next_expiry: Some(CommitTime(NOON + 1_000_000)),
         }],
+        sources: vec![],
         row_counts: vec![RowCount { id: ObjectId(1), rows: 3 }],
         quarantine: vec![Quarantined {
             view: ObjectId(2),
