@@ -2,7 +2,7 @@
 //!
 //! Law    an answer is compared with DataFusion's over the same events; a wrong one counts as none
 //!
-//! `cargo bench --bench nexmark [-- NAME …] [--events N] [--seconds N]`. Each query runs by itself in
+//! `cargo bench --bench nexmark [-- NAME …] [--events N] [--seconds N]`. Each query runs alone in
 //! a server of its own, a process with two workers:
 //! - at full throttle, from the commit that makes source and view to when the view has all events;
 //!   `k_events_s` counts that whole time, `k_net_s` without the time in which a processor was busy

@@ -133,7 +133,7 @@ impl Relation {
         }
     }
 
-    /// One of `of` shares of the rows at `at`, so that not everybody makes all of them; `None` for a
+    /// One of `of` shares of the rows at `at`, so that not all make all of them; `None` for a
     /// relation whose rows are kept. With the time of arrival as the last column, or without.
     pub(crate) fn scan_share(
         &self,
