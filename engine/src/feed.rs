@@ -26,6 +26,8 @@ use pace::Pace;
 
 /// Commits of a log that is all there that are on their way at once.
 const ON_THE_WAY: usize = 2;
+/// How long a source waits before it tries again when the log has no room.
+const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// How far a source is.
 #[derive(Clone, Debug)]
@@ -168,6 +170,16 @@ struct OnTheWay {
     done: Receiver<Result<Timestamp, CommitError>>,
 }
 
+/// What became of a commit.
+enum Settled {
+    /// All views show it, after so long.
+    Visible(Duration),
+    /// The log has no room for it now.
+    NoRoom,
+    /// There is no source, or no engine, any more.
+    Over,
+}
+
 /// The thread.
 struct Run {
     feeds: Arc<Feeds>,
@@ -197,8 +209,15 @@ impl Run {
             while on_the_way.len() >= at_once || to == pace.end.unwrap_or(u64::MAX) {
                 let Some(first) = on_the_way.pop_front() else { break };
                 match self.settle(&first) {
-                    Some(busy) => size.adapt(busy),
-                    None => return,
+                    Settled::Visible(busy) => size.adapt(busy),
+                    Settled::NoRoom => {
+                        // What follows it on the way is refused, as it does not follow.
+                        on_the_way.drain(..).for_each(|later| drop(later.done.recv()));
+                        next = self.feed.offset.load(Ordering::Acquire);
+                        std::thread::park_timeout(NO_ROOM_WAIT);
+                        break;
+                    }
+                    Settled::Over => return,
                 }
             }
         }
@@ -242,18 +261,23 @@ impl Run {
         rows
     }
 
-    /// Waits until a commit shows in all views; says how long it took. `None` if the feed is over.
-    fn settle(&self, commit: &OnTheWay) -> Option<Duration> {
+    /// Waits until a commit shows in all views.
+    fn settle(&self, commit: &OnTheWay) -> Settled {
         let committed = match commit.done.recv() {
             Ok(Ok(time)) => time,
+            Ok(Err(CommitError::NoRoom(error))) => {
+                let source = self.feed.source.def.id.0;
+                tracing::warn!(source, %error, "a source waits for room in the log");
+                return Settled::NoRoom;
+            }
             Ok(Err(error)) => {
                 if !self.feed.is_stopped() && !matches!(error, CommitError::Stopped) {
                     let source = self.feed.source.def.id.0;
                     tracing::error!(source, %error, "a source has stopped");
                 }
-                return None;
+                return Settled::Over;
             }
-            Err(_) => return None,
+            Err(_) => return Settled::Over,
         };
         self.feed.offset.store(commit.to, Ordering::Release);
         let relations: Vec<CollectionId> =
@@ -271,7 +295,7 @@ impl Run {
         if let Some(there) = commit.there {
             note(&self.feed.arrival_to_visible, self.feed.begun.elapsed().saturating_sub(there));
         }
-        Some(commit.submitted.elapsed())
+        Settled::Visible(commit.submitted.elapsed())
     }
 }
 

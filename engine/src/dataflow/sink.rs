@@ -32,4 +32,8 @@ impl Operator for Sink {
         }
         Updates::empty(updates.schema())
     }
+
+    fn takes_parts(&self, _input: usize) -> bool {
+        true
+    }
 }

@@ -1,15 +1,15 @@
 //! What a group of commits did beside changing the present: the second part of a record's payload.
 //!
 //! ```text
-//! 1  version: 3 with sources, 2 if columns are added, else 1
+//! 1  version: 4, or 3 without sources
 //! 4  count, then each: 8 table, 8 retention in µs     tables made or altered; MAX: for ever
 //! 4  count, then each: 8 table, 8 ttl in µs           tables made whose rows go by themselves
 //! 4  count, then each: load                           applied before the group's writes
 //! 4  count, then each: 8 table                        tables whose past was closed by request
 //! 4  count, then each: 8 table, 4 length, schema of   columns added, before loads and writes;
-//!    the column, 8 length, section with one row       from version 2 on
-//! 4  count, then each: source                         sources made; version 3 only
-//! 4  count, then each: 8 source, 8 offset             how far sources have come; version 3 only
+//!    the column, 8 length, section with one row
+//! 4  count, then each: source                         sources made
+//! 4  count, then each: 8 source, 8 offset             how far sources have come
 //!
 //! source
 //! 8  source
@@ -26,6 +26,8 @@
 //! 8  count, then 8 each                               when each row begins; never falls
 //! 8  count, then 8 id each                            the rows that the load ended, and when:
 //!    then 8 each                                      rows of the load itself and of earlier ones
+//! 8  length of the section: 4 count of batches,       the rows of earlier loads among them, in
+//!    then each: batch                                 order of their ids
 //! ```
 //!
 //! A group that has none of it is written without this part, as a record of kind 1.
@@ -43,11 +45,9 @@ use crate::commit::SourceDef;
 use crate::store::AddedColumn;
 use crate::time::{CollectionId, RowId};
 
-const VERSION: u8 = 1;
-/// With added columns.
-const VERSION_ADDED: u8 = 2;
-/// With sources too.
-const VERSION_SOURCES: u8 = 3;
+/// Without sources.
+const VERSION_BEFORE: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Rows that came with times of their own.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +62,8 @@ pub struct GroupLoad {
     /// Which rows ended, and when each.
     pub ended: Vec<u64>,
     pub ends: Vec<u64>,
+    /// Those of earlier loads, in order of their ids.
+    pub gone: Vec<RecordBatch>,
 }
 
 /// A load read back.
@@ -74,6 +76,7 @@ pub struct ReplayLoad<'a> {
     pub begins: Times<'a>,
     pub ended: Times<'a>,
     pub ends: Times<'a>,
+    pub gone: EncodedRows<'a>,
 }
 
 /// Numbers of eight bytes as they stand in the log.
@@ -120,12 +123,7 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     if nothing_made && nothing_loaded && no_sources {
         return false;
     }
-    let version = match (no_sources, group.added.is_empty()) {
-        (false, _) => VERSION_SOURCES,
-        (true, false) => VERSION_ADDED,
-        (true, true) => VERSION,
-    };
-    bytes.push(version);
+    bytes.push(VERSION);
     put_count(bytes, retentions.len());
     for (table, retention) in retentions {
         put_u64(bytes, table.0);
@@ -147,21 +145,18 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
         put_u64(bytes, load.ended.len() as u64);
         put_all(bytes, &load.ended);
         put_all(bytes, &load.ends);
+        put_section(bytes, &load.gone);
     }
     put_count(bytes, group.closes.len());
     group.closes.iter().for_each(|table| put_u64(bytes, table.0));
-    if version >= VERSION_ADDED {
-        put_count(bytes, group.added.len());
-        group.added.iter().for_each(|column| put_column(bytes, column));
-    }
-    if version >= VERSION_SOURCES {
-        put_count(bytes, group.sources.len());
-        group.sources.iter().for_each(|source| put_source(bytes, source));
-        put_count(bytes, group.advances.len());
-        for (source, offset) in &group.advances {
-            put_u64(bytes, source.0);
-            put_u64(bytes, *offset);
-        }
+    put_count(bytes, group.added.len());
+    group.added.iter().for_each(|column| put_column(bytes, column));
+    put_count(bytes, group.sources.len());
+    group.sources.iter().for_each(|source| put_source(bytes, source));
+    put_count(bytes, group.advances.len());
+    for (source, offset) in &group.advances {
+        put_u64(bytes, source.0);
+        put_u64(bytes, *offset);
     }
     true
 }
@@ -169,7 +164,7 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
 /// Reads it.
 pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
     let version = reader.bytes(1)?[0];
-    if !(VERSION..=VERSION_SOURCES).contains(&version) {
+    if version != VERSION && version != VERSION_BEFORE {
         return Err(format!("a group has an extension of version {version}"));
     }
     let retentions = reader.many(|reader| {
@@ -180,16 +175,14 @@ pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
         .many(|reader| Ok((CollectionId(reader.u64()?), Duration::from_micros(reader.u64()?))))?;
     let loads = reader.many(decode_load)?;
     let closes = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
-    let mut extension = Extension { retentions, ttls, loads, closes, ..Extension::default() };
-    if version >= VERSION_ADDED {
-        extension.added = reader.many(decode_column)?;
-    }
-    if version >= VERSION_SOURCES {
-        extension.sources = reader.many(decode_source)?;
+    let added = reader.many(decode_column)?;
+    let (mut sources, mut advances) = (vec![], vec![]);
+    if version == VERSION {
+        sources = reader.many(decode_source)?;
         let advance = |reader: &mut Reader<'a>| Ok((CollectionId(reader.u64()?), reader.u64()?));
-        extension.advances = reader.many(advance)?;
+        advances = reader.many(advance)?;
     }
-    Ok(extension)
+    Ok(Extension { retentions, ttls, loads, closes, added, sources, advances })
 }
 
 fn put_source(bytes: &mut Vec<u8>, source: &SourceDef) {
@@ -264,7 +257,8 @@ fn decode_load<'a>(reader: &mut Reader<'a>) -> Result<ReplayLoad<'a>, String> {
     let begins = Times::read(reader, begun)?;
     let over = count(reader)?;
     let (ended, ends) = (Times::read(reader, over)?, Times::read(reader, over)?);
-    Ok(ReplayLoad { table, until, first, rows, begins, ended, ends })
+    let gone = section(reader)?;
+    Ok(ReplayLoad { table, until, first, rows, begins, ended, ends, gone })
 }
 
 fn micros(time: Duration) -> u64 {
