@@ -74,7 +74,8 @@ impl Catalog {
 
     /// The drops that `DROP roots [CASCADE]` comes to.
     ///
-    /// Without `cascade`, anything outside `roots` that stands on them is an error (2BP01) whose
+    /// The relations of a source are of it, and go without being named. Without `cascade`, anything
+    /// else outside `roots` that stands on them is an error (2BP01) whose
     /// detail lists it; kept versions count, since they become unreadable. `search_path` decides
     /// which names are spelled with their schema.
     pub fn plan_drop(
@@ -87,7 +88,7 @@ impl Catalog {
         let added: Vec<(ObjectId, ObjectId)> = walk
             .iter()
             .rev()
-            .filter(|step| !roots.contains(&step.id))
+            .filter(|step| !self.goes_with(step.id, roots))
             .filter_map(|step| Some((step.on?, step.id)))
             .collect();
         if !cascade {
@@ -100,6 +101,12 @@ impl Catalog {
             format!("version {version} of {}", self.describe(view, search_path))
         }));
         Ok(Dropped { order, cascaded })
+    }
+
+    /// Whether it is one of these, or a relation of one.
+    fn goes_with(&self, id: ObjectId, roots: &[ObjectId]) -> bool {
+        let source = || self.get(id).and_then(|object| object.table()?.source);
+        roots.contains(&id) || source().is_some_and(|source| roots.contains(&source))
     }
 
     /// The kept versions of views that stay which read something that goes: what goes, the view,

@@ -25,8 +25,6 @@ pub async fn run(session: &mut Session, drop: &Drop) -> Result<Outcome, SqlError
             && !roots.contains(&object)
         {
             roots.push(object);
-            // Its tables are of it, and go without being named.
-            roots.extend(ctx.catalog.relations_of(object).map(|relation| relation.id));
         }
     }
     drop_objects(session, &ctx, &roots, drop.cascade).await?;
