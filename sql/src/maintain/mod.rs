@@ -27,6 +27,7 @@ mod rel;
 mod replayed;
 mod resolve;
 mod scalar;
+mod shift;
 mod single_row;
 mod temporal;
 #[cfg(test)]
