@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::commit::{SourceDef, TableDef, ViewDef};
 use crate::connector;
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{Engine, EngineConfig, LogConfig};
 use crate::plan::{InputPlan, Plan};
 
 const SOURCE: CollectionId = CollectionId(1);
@@ -17,7 +17,8 @@ fn options(list: &[(&str, &str)]) -> connector::Options {
 }
 
 fn open(data: &Path) -> Arc<Engine> {
-    let config = EngineConfig { data: data.to_owned(), workers: 2, fsync: false };
+    let log = LogConfig::default();
+    let config = EngineConfig { data: data.to_owned(), workers: 2, fsync: false, log };
     let (engine, _) = Engine::open(config).expect("an engine");
     engine
 }
