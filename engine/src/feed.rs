@@ -45,6 +45,7 @@ pub struct SourceStatus {
     pub arrival_to_visible: Latencies,
 }
 
+type Running = HashMap<CollectionId, (Arc<Feed>, JoinHandle<()>)>;
 type Submit = Box<dyn Fn(Evaluate, Done) + Send + Sync>;
 
 /// All feeds of an engine.
@@ -52,7 +53,7 @@ pub(crate) struct Feeds {
     clock: Arc<Clock>,
     maintenance: Arc<Maintenance>,
     submit: OnceLock<Submit>,
-    running: Mutex<HashMap<CollectionId, (Arc<Feed>, JoinHandle<()>)>>,
+    running: Mutex<Running>,
 }
 
 struct Feed {
@@ -124,7 +125,7 @@ impl Feeds {
         status
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<CollectionId, (Arc<Feed>, JoinHandle<()>)>> {
+    fn lock(&self) -> MutexGuard<'_, Running> {
         self.running.lock().expect("nothing panics while holding it")
     }
 }

@@ -13,8 +13,8 @@
 
 #[path = "nexmark/queries.rs"]
 mod queries;
-#[path = "support.rs"]
-mod support;
+#[path = "report.rs"]
+mod report;
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::{SocketAddr, TcpListener};
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use queries::{QUERIES, Query, SIDE_INPUT, normal};
-use support::{Table, Value, connect};
+use report::{Table, Value};
 use tidemark_engine::connector;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
@@ -240,10 +240,12 @@ impl Server {
             .spawn()
             .expect("the binary starts");
         let server = Server { child, _data: data };
-        while !is_up(addr).await {
+        loop {
+            if let Ok(client) = connect(addr).await {
+                return (server, client);
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        (server, connect(addr).await)
     }
 
     fn cpu_seconds(&self) -> f64 {
@@ -270,9 +272,11 @@ impl Server {
     }
 }
 
-async fn is_up(addr: SocketAddr) -> bool {
+async fn connect(addr: SocketAddr) -> Result<Client, tokio_postgres::Error> {
     let url = format!("host={} port={} user=bench dbname=bench", addr.ip(), addr.port());
-    tokio_postgres::connect(&url, NoTls).await.is_ok()
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// User and system time of a process or a thread.
