@@ -21,7 +21,7 @@ mod tidemark;
 
 pub use column::SystemColumn;
 pub use context::{
-    Activity, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
+    Activity, Past, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
 };
 
 use std::collections::HashMap;

@@ -12,10 +12,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemark_catalog::{Catalog, CatalogError, Object, ObjectId, Op};
 use tidemark_engine::{
-    AddedColumn, Change, CollectionId, Engine, ReadGuard, TableDef, TableWrite, Timestamp, ViewDef,
+    AddedColumn, AddedKey, Change, CollectionId, Engine, ReadGuard, TableDef, TableWrite,
+    Timestamp, ViewDef,
 };
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{Overlay, ReadView, Settings};
@@ -55,6 +57,10 @@ pub struct Staged {
     pub create_tables: Vec<TableDef>,
     pub drop_tables: Vec<CollectionId>,
     pub add_columns: Vec<AddedColumn>,
+    /// See [`Change`].
+    pub add_keys: Vec<AddedKey>,
+    pub retentions: Vec<(CollectionId, Option<Duration>)>,
+    pub ttls: Vec<(CollectionId, Option<Duration>)>,
     pub create_views: Vec<ViewDef>,
     pub drop_views: Vec<CollectionId>,
     /// The session's settings after COMMIT: SET counts, SET LOCAL doesn't.
@@ -260,6 +266,9 @@ impl Transaction {
             create_tables: staged.create_tables,
             drop_tables: staged.drop_tables,
             add_columns: staged.add_columns,
+            add_keys: staged.add_keys,
+            retentions: staged.retentions,
+            ttls: staged.ttls,
             drop_views: staged.drop_views,
             writes: writes.clone(),
             ..Change::default()
@@ -287,6 +296,9 @@ impl Staged {
             create_tables: Vec::new(),
             drop_tables: Vec::new(),
             add_columns: Vec::new(),
+            add_keys: Vec::new(),
+            retentions: Vec::new(),
+            ttls: Vec::new(),
             create_views: Vec::new(),
             drop_views: Vec::new(),
             settings,

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tidemark_catalog::quote::quote_identifier;
 use tidemark_catalog::system::{
-    Activity, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
+    Activity, Past, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
 };
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, View};
-use tidemark_engine::{CollectionId, Engine, Timestamp};
+use tidemark_engine::{CollectionId, Engine, ReadGuard, Timestamp};
 
 use crate::error::Notice;
 use crate::error::SqlError;
@@ -103,8 +103,20 @@ impl PlanContext {
             activity: self.activity.as_ref().map(|source| source()).unwrap_or_default(),
             views: self.view_progress(),
             row_counts: self.catalog.objects().filter_map(row_count).collect(),
+            pasts: self.catalog.objects().filter_map(|object| self.past(object)).collect(),
             quarantine: self.quarantined(),
         }
+    }
+
+    /// What is kept of a table's or a view's past.
+    fn past(&self, object: &Object) -> Option<Past> {
+        let id = self.collection(object.id);
+        let relation = self.engine.relation(id)?;
+        let time = |time: Timestamp| (time > Timestamp::MIN).then_some(CommitTime(time.0));
+        let is_open = relation.is_open();
+        let readable_from = time(relation.readable_from());
+        let last_changed = time(self.engine.last_changed(id));
+        Some(Past { id: object.id, is_open, readable_from, last_changed })
     }
 
     fn view_progress(&self) -> Vec<ViewProgress> {
@@ -156,13 +168,17 @@ pub struct ReadView {
     /// The value of `now()`. Equal to `at`, but for DML in the committer, where it is the commit's
     /// time.
     pub now: Timestamp,
+    /// The statement's own time, wherever in the past it reads: retention counts back from it.
+    pub present: Timestamp,
     pub overlay: Option<Arc<Overlay>>,
     /// Where the run leaves what it has to say.
     pub told: Told,
+    /// What keeps a time of the past readable until the rows are read.
+    pub held: Option<Arc<ReadGuard>>,
 }
 
 impl ReadView {
     pub fn new(at: Timestamp) -> Self {
-        ReadView { at, now: at, overlay: None, told: Told::default() }
+        ReadView { at, now: at, present: at, overlay: None, told: Told::default(), held: None }
     }
 }

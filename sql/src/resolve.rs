@@ -105,6 +105,8 @@ pub struct Resolver<'a> {
     functions: Option<&'a [ObjectId]>,
     /// Of a view: how many columns the relations it names had when it was created.
     widths: Option<&'a BTreeMap<ObjectId, usize>>,
+    /// Of a view: what the columns of relations were called then, where they are called otherwise.
+    names: Option<&'a BTreeMap<ObjectId, Vec<String>>>,
     /// Definitions as of this time, and materialized views expanded as well: down to the tables.
     /// `None`: those of the present.
     definitions: Option<CommitTime>,
@@ -139,6 +141,7 @@ impl<'a> Resolver<'a> {
             bindings: BTreeMap::new(),
             functions: None,
             widths: None,
+            names: None,
             definitions: None,
             given: BTreeMap::new(),
             expanding: Vec::new(),
@@ -293,12 +296,15 @@ impl<'a> Resolver<'a> {
         let id = object.id;
         let schema = bpchar::marked(relation_schema(object.columns()), object.columns());
         let source = Arc::new(RelationSource { relation, schema, with_row_ids: false });
-        match self.width(id).is_some_and(|width| width < object.columns().len()) {
-            true => {
-                let scan = LogicalPlanBuilder::scan(object.name.as_str(), source, None)?;
-                self.narrowed(id, scan.build()?)
-            }
-            false => Ok(source),
+        let others = self.names.and_then(|names| names.get(&id));
+        let narrower = self.width(id).is_some_and(|width| width < object.columns().len());
+        if !narrower && others.is_none() {
+            return Ok(source);
+        }
+        let scan = LogicalPlanBuilder::scan(object.name.as_str(), source, None)?.build()?;
+        match others {
+            Some(names) => seen(as_named(scan, names)?),
+            None => self.narrowed(id, scan),
         }
     }
 
@@ -327,8 +333,7 @@ impl<'a> Resolver<'a> {
             }
             false => plan,
         };
-        let schema = Arc::new(plan.schema().as_arrow().clone());
-        Ok(Arc::new(ViewSource { plan, schema }))
+        seen(plan)
     }
 
     /// The plan of a plain or materialized view's body, with the view's column names.
@@ -374,6 +379,7 @@ impl<'a> Resolver<'a> {
             bindings: view.bindings.clone(),
             functions: Some(&view.functions),
             widths: Some(&view.widths),
+            names: Some(&view.names),
             definitions: self.definitions,
             given: BTreeMap::new(),
             expanding,
@@ -382,6 +388,25 @@ impl<'a> Resolver<'a> {
             as_of: None,
         })
     }
+}
+
+/// What is put in the place of a relation's name.
+fn seen(plan: LogicalPlan) -> Result<Arc<dyn TableSource>> {
+    let schema = Arc::new(plan.schema().as_arrow().clone());
+    Ok(Arc::new(ViewSource { plan, schema }))
+}
+
+/// The first columns, under these names.
+fn as_named(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan> {
+    let columns = plan.schema().columns().into_iter().zip(names);
+    let columns = columns.map(|(column, name)| match column.name == *name {
+        true => Expr::Column(column),
+        false => {
+            let relation = column.relation.clone();
+            Expr::Column(column).alias_qualified(relation, name)
+        }
+    });
+    LogicalPlanBuilder::from(plan).project(columns.collect::<Vec<Expr>>())?.build()
 }
 
 fn no_versions(object: &Object) -> SqlError {

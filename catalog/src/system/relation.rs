@@ -27,6 +27,8 @@ pub(super) struct Relation {
     pub has_index: bool,
     /// Rows, −1 when not known.
     pub tuples: f64,
+    /// pg_class.reloptions.
+    pub options: Vec<String>,
 }
 
 /// A column of a relation.
@@ -154,6 +156,7 @@ fn user_relation(catalog: &Catalog, counts: &HashMap<ObjectId, u64>, object: &Ob
         attributes: columns.map(|(at, column)| attribute(oid, at, column)).collect(),
         has_index: object.table().is_some_and(|table| table.primary_key_name().is_some()),
         tuples: rows.map_or(-1.0, |rows| *rows as f64),
+        options: object.options(),
     }
 }
 
@@ -168,6 +171,7 @@ fn index_relation(key: PrimaryKey) -> Relation {
         attributes: key.attributes,
         has_index: false,
         tuples: -1.0,
+        options: vec![],
     }
 }
 
@@ -191,6 +195,7 @@ fn system_relation(catalog: &Catalog, table: &SystemTable) -> Relation {
         attributes: attributes.collect(),
         has_index: false,
         tuples: -1.0,
+        options: vec![],
     }
 }
 

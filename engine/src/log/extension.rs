@@ -1,13 +1,15 @@
 //! What a group of commits did beside changing the present: the second part of a record's payload.
 //!
 //! ```text
-//! 1  version: 2 if columns are added, else 1
+//! 1  version: 3 if keys are added, 2 if columns are, else 1
 //! 4  count, then each: 8 table, 8 retention in µs     tables made or altered; MAX: for ever
-//! 4  count, then each: 8 table, 8 ttl in µs           tables made whose rows go by themselves
+//! 4  count, then each: 8 table, 8 ttl in µs           tables made or altered; MAX: rows stay
 //! 4  count, then each: load                           applied before the group's writes
 //! 4  count, then each: 8 table                        tables whose past was closed by request
 //! 4  count, then each: 8 table, 4 length, schema of   columns added, before loads and writes;
-//!    the column, 8 length, section with one row       version 2 only
+//!    the column, 8 length, section with one row       from version 2 on
+//! 4  count, then each: 8 table, 4 count, then each:   keys added, after the columns
+//!    4 index of a column                              from version 3 on
 //!
 //! load
 //! 8  table
@@ -30,12 +32,14 @@ use arrow::ipc::convert::try_schema_from_flatbuffer_bytes;
 
 use super::group::{EncodedRows, Group, encode_schema, put_count, put_section, put_u64, section};
 use super::rows::{Reader, RowsBuilder};
-use crate::store::AddedColumn;
+use crate::store::{AddedColumn, AddedKey};
 use crate::time::{CollectionId, RowId};
 
 const VERSION: u8 = 1;
 /// With added columns.
 const VERSION_ADDED: u8 = 2;
+/// With added keys.
+const VERSION_KEYED: u8 = 3;
 
 /// Rows that came with times of their own.
 #[derive(Clone, Debug, Default)]
@@ -87,10 +91,11 @@ impl<'a> Times<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Extension<'a> {
     pub retentions: Vec<(CollectionId, Option<Duration>)>,
-    pub ttls: Vec<(CollectionId, Duration)>,
+    pub ttls: Vec<(CollectionId, Option<Duration>)>,
     pub loads: Vec<ReplayLoad<'a>>,
     pub closes: Vec<CollectionId>,
     pub added: Vec<AddedColumn>,
+    pub keys: Vec<AddedKey>,
 }
 
 /// Appends the second part of a group's payload; says whether there is one.
@@ -98,24 +103,22 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     let made = group.creates.iter().filter(|table| table.retention.is_some());
     let made = made.map(|table| (table.id, table.retention));
     let retentions: Vec<_> = made.chain(group.retentions.iter().copied()).collect();
-    let ttls = group.creates.iter().filter_map(|table| Some((table.id, table.ttl?)));
-    let ttls: Vec<(CollectionId, Duration)> = ttls.collect();
+    let made = group.creates.iter().filter(|table| table.ttl.is_some());
+    let made = made.map(|table| (table.id, table.ttl));
+    let ttls: Vec<_> = made.chain(group.ttls.iter().copied()).collect();
     let nothing_loaded = group.loads.is_empty() && group.closes.is_empty();
-    let nothing_made = retentions.is_empty() && ttls.is_empty() && group.added.is_empty();
-    if nothing_made && nothing_loaded {
+    let nothing_added = group.added.is_empty() && group.keys.is_empty();
+    if retentions.is_empty() && ttls.is_empty() && nothing_added && nothing_loaded {
         return false;
     }
-    bytes.push(if group.added.is_empty() { VERSION } else { VERSION_ADDED });
-    put_count(bytes, retentions.len());
-    for (table, retention) in retentions {
-        put_u64(bytes, table.0);
-        put_u64(bytes, retention.map_or(u64::MAX, micros));
-    }
-    put_count(bytes, ttls.len());
-    for (table, ttl) in ttls {
-        put_u64(bytes, table.0);
-        put_u64(bytes, micros(ttl));
-    }
+    let version = match (group.added.is_empty(), group.keys.is_empty()) {
+        (_, false) => VERSION_KEYED,
+        (false, true) => VERSION_ADDED,
+        (true, true) => VERSION,
+    };
+    bytes.push(version);
+    put_lengths(bytes, &retentions);
+    put_lengths(bytes, &ttls);
     put_count(bytes, group.loads.len());
     for load in &group.loads {
         put_u64(bytes, load.table.0);
@@ -130,9 +133,17 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     }
     put_count(bytes, group.closes.len());
     group.closes.iter().for_each(|table| put_u64(bytes, table.0));
-    if !group.added.is_empty() {
+    if version >= VERSION_ADDED {
         put_count(bytes, group.added.len());
         group.added.iter().for_each(|column| put_column(bytes, column));
+    }
+    if version >= VERSION_KEYED {
+        put_count(bytes, group.keys.len());
+        for key in &group.keys {
+            put_u64(bytes, key.table.0);
+            put_count(bytes, key.columns.len());
+            key.columns.iter().for_each(|&column| put_count(bytes, column));
+        }
     }
     true
 }
@@ -140,22 +151,35 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
 /// Reads it.
 pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
     let version = reader.bytes(1)?[0];
-    if version != VERSION && version != VERSION_ADDED {
+    if !(VERSION..=VERSION_KEYED).contains(&version) {
         return Err(format!("a group has an extension of version {version}"));
     }
-    let retentions = reader.many(|reader| {
-        let (table, micros) = (CollectionId(reader.u64()?), reader.u64()?);
-        Ok((table, (micros != u64::MAX).then(|| Duration::from_micros(micros))))
-    })?;
-    let ttls = reader
-        .many(|reader| Ok((CollectionId(reader.u64()?), Duration::from_micros(reader.u64()?))))?;
+    let retentions = reader.many(decode_length)?;
+    let ttls = reader.many(decode_length)?;
     let loads = reader.many(decode_load)?;
     let closes = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
-    let added = match version {
-        VERSION_ADDED => reader.many(decode_column)?,
-        _ => vec![],
+    let added = match version >= VERSION_ADDED {
+        true => reader.many(decode_column)?,
+        false => vec![],
     };
-    Ok(Extension { retentions, ttls, loads, closes, added })
+    let keys = match version >= VERSION_KEYED {
+        true => reader.many(decode_key)?,
+        false => vec![],
+    };
+    Ok(Extension { retentions, ttls, loads, closes, added, keys })
+}
+
+fn put_lengths(bytes: &mut Vec<u8>, lengths: &[(CollectionId, Option<Duration>)]) {
+    put_count(bytes, lengths.len());
+    for (table, length) in lengths {
+        put_u64(bytes, table.0);
+        put_u64(bytes, length.map_or(u64::MAX, micros));
+    }
+}
+
+fn decode_length(reader: &mut Reader<'_>) -> Result<(CollectionId, Option<Duration>), String> {
+    let (table, micros) = (CollectionId(reader.u64()?), reader.u64()?);
+    Ok((table, (micros != u64::MAX).then(|| Duration::from_micros(micros))))
 }
 
 fn put_column(bytes: &mut Vec<u8>, column: &AddedColumn) {
@@ -182,6 +206,12 @@ fn decode_column(reader: &mut Reader<'_>) -> Result<AddedColumn, String> {
     };
     let default = Arc::clone(builder.finish()?.column(0));
     Ok(AddedColumn { table, field: Arc::clone(field), default })
+}
+
+fn decode_key(reader: &mut Reader<'_>) -> Result<AddedKey, String> {
+    let table = CollectionId(reader.u64()?);
+    let columns = reader.many(|reader| reader.count())?;
+    Ok(AddedKey { table, columns })
 }
 
 fn decode_load<'a>(reader: &mut Reader<'a>) -> Result<ReplayLoad<'a>, String> {

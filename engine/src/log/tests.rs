@@ -115,7 +115,7 @@ fn decoded(
         creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.retention = retention);
     }
     for (id, ttl) in extension.ttls {
-        creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.ttl = Some(ttl));
+        creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.ttl = ttl);
     }
     let mut loads = vec![];
     for load in extension.loads {
@@ -131,8 +131,9 @@ fn decoded(
     }
     let closes = extension.closes;
     let retentions = vec![];
-    let added = extension.added;
-    Ok(Group { time, reserved, ddl, creates, writes, drops, retentions, loads, closes, added })
+    let (added, keys, ttls) = (extension.added, extension.keys, vec![]);
+    let loaded = Group { loads, closes, added, keys, retentions, ttls, ..Group::default() };
+    Ok(Group { time, reserved, ddl, creates, writes, drops, ..loaded })
 }
 
 /// A few records in segments of some size.

@@ -1,4 +1,4 @@
-//! ALTER TABLE … ADD COLUMN.
+//! ALTER TABLE: changes of its columns.
 //!
 //! Law      S22: a table has today's columns at every time: the rows that are there, and those that
 //!          were, have the DEFAULT. Views go on with the columns they were written for
@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use tidemark_catalog::{Column, Object, ObjectKind, Op};
-use tidemark_engine::AddedColumn;
+use tidemark_engine::{AddedColumn, AddedKey, CollectionId};
 use tidemark_sql::error::{SqlError, state};
-use tidemark_sql::parse::AddColumn;
+use tidemark_sql::parse::{AddColumn, TableAction};
 use tidemark_sql::{PlanContext, ReadView, ddl};
 
 use super::{Outcome, lock_catalog, query};
@@ -25,9 +25,10 @@ pub async fn run(
     session: &mut Session,
     name: &ObjectName,
     if_exists: bool,
-    add: &[AddColumn],
+    actions: &[TableAction],
 ) -> Result<Outcome, SqlError> {
-    if !session.open_transaction()?.alone {
+    let stores = |action: &TableAction| !matches!(action, TableAction::AlterColumn { .. });
+    if actions.iter().any(stores) && !session.open_transaction()?.alone {
         let message = "ALTER TABLE ... ADD COLUMN cannot run inside a transaction block";
         return Err(SqlError::new(state::ACTIVE_SQL_TRANSACTION, message)
             .with_hint("Run the statement by itself: it is a transaction of its own."));
@@ -44,11 +45,26 @@ pub async fn run(
     let transaction = session.open_transaction()?;
     acquire(&transaction.locks, Target::Table(table.id), Mode::Exclusive, &cancel).await?;
     let (read, _guard) = query::read_view(session, &[]);
-    for add in add {
-        if let Some(added) = added(session, &ctx, &table, add, &read)? {
-            session.open_transaction()?.staged.add_columns.push(added.0);
-            if let ObjectKind::Table(definition) = &mut table.kind {
-                definition.columns.push(added.1);
+    for action in actions {
+        match action {
+            TableAction::AddColumn(add) => {
+                if let Some(added) = added(session, &ctx, &table, add, &read)? {
+                    session.open_transaction()?.staged.add_columns.push(added.0);
+                    if let ObjectKind::Table(definition) = &mut table.kind {
+                        definition.columns.push(added.1);
+                    }
+                }
+            }
+            TableAction::AlterColumn { column, change } => {
+                ddl::alter_column(&ctx, &mut table, column, change)?;
+            }
+            TableAction::DropColumn { .. } => {
+                return Err(SqlError::unsupported("DROP COLUMN is not supported yet"));
+            }
+            TableAction::AddPrimaryKey { name, columns } => {
+                let columns = ddl::add_primary_key(&mut table, name.as_deref(), columns)?;
+                let key = AddedKey { table: CollectionId(table.id.0), columns };
+                session.open_transaction()?.staged.add_keys.push(key);
             }
         }
     }

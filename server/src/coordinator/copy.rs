@@ -54,7 +54,9 @@ pub struct CopyOut {
 }
 
 pub async fn run(session: &mut Session, copy: &Copy) -> Result<Outcome, SqlError> {
-    let options = Options::new(&copy.format, copy.direction)?;
+    let mut options = Options::new(&copy.format, copy.direction)?;
+    options.names_columns =
+        matches!(&copy.source, CopySource::Table { columns, .. } if !columns.is_empty());
     if let Some(file) = &copy.file {
         return copy_file::run(session, copy, file, options).await;
     }
@@ -239,6 +241,7 @@ impl CopyIn {
         let at =
             committed.map_err(|error| tidemark_sql::commit_error(&self.ctx, error, &[write]))?;
         drop(locks);
+        session.committed(at);
         quarantine::tell(session, at, &[table]).await;
         Ok(count)
     }
@@ -267,6 +270,7 @@ impl CopyIn {
             error => tidemark_sql::commit_error(&self.ctx, error, &[]),
         })?;
         drop(locks);
+        session.committed(at);
         quarantine::tell(session, at, &[table]).await;
         Ok(self.lines.len() as u64)
     }

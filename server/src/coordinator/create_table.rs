@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast;
-use tidemark_catalog::{Column, Object, ObjectKind, Op, PgType, Table};
+use tidemark_catalog::{Column, Object, ObjectKind, Op, PgType};
 use tidemark_engine::{CollectionId, TableDef, TableWrite};
 use tidemark_sql::ddl::{self, TableDefinition};
 use tidemark_sql::error::{SqlError, state};
@@ -66,24 +66,17 @@ fn stage(
     definition: &TableDefinition,
 ) -> Result<(CollectionId, SchemaRef), SqlError> {
     let id = ctx.catalog.next_id();
-    let table = Table {
-        columns: definition.columns.clone(),
-        primary_key: definition.primary_key.clone(),
-        primary_key_name: None,
-        append_only: definition.append_only,
-        event_time: definition.event_time_column()?,
-    };
+    let table = definition.table()?;
+    let (retention, ttl) = (table.retention.map(Into::into), table.ttl.map(Into::into));
     let fields: Vec<Field> = definition.columns.iter().map(Column::field).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let object = Object::new(id, &definition.schema, &definition.name, ObjectKind::Table(table));
     let transaction = session.open_transaction()?;
     transaction.stage(Op::CreateObject(object))?;
     let collection = CollectionId(id.0);
-    transaction.staged.create_tables.push(TableDef::new(
-        collection,
-        Arc::clone(&schema),
-        definition.primary_key.clone(),
-    ));
+    let key = definition.primary_key.clone();
+    let table = TableDef { retention, ttl, ..TableDef::new(collection, Arc::clone(&schema), key) };
+    transaction.staged.create_tables.push(table);
     Arc::make_mut(&mut transaction.staged.overlay).create_table(collection, Arc::clone(&schema));
     Ok((collection, schema))
 }

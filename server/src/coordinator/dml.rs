@@ -122,6 +122,7 @@ async fn alone(
         };
         drop(locks);
         let written: Vec<_> = plan.targets.iter().map(|id| CollectionId(id.0)).collect();
+        session.committed(at);
         quarantine::tell(session, at, &written).await;
         return Ok(result);
     }

@@ -241,7 +241,7 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         types: object.columns().iter().map(|column| (column.ty, column.typmod)).collect(),
         key,
         append_only: match &object.kind {
-            ObjectKind::Table(table) => table.append_only,
+            ObjectKind::Table(table) => table.keeps_rows(),
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.append_only,
         },
     })
