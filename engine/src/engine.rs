@@ -122,10 +122,12 @@ impl Engine {
     /// `oldest`: nothing is waited for, neither the views nor the clock (S5).
     pub fn begin_stale_read(&self, views: &[CollectionId], oldest: Timestamp) -> Option<ReadGuard> {
         let at = self.maintenance.complete_until(views, self.horizon.closed())?;
-        if at < oldest {
-            return None;
-        }
-        self.begin_read_at(at).ok()
+        (at >= oldest).then(|| self.hold(at))
+    }
+
+    /// Holds a time of the past that is closed, as the caller knows.
+    pub fn hold(&self, at: Timestamp) -> ReadGuard {
+        self.horizon.hold_past(at)
     }
 
     /// The wall clock; closes nothing.

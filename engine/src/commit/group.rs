@@ -153,7 +153,7 @@ impl Applied<'_> {
         time: Timestamp,
     ) -> Result<Vec<(CollectionId, PreparedLoad)>, CommitError> {
         let mut prepared: Vec<(CollectionId, PreparedLoad)> = vec![];
-        for TableLoad { table, parts } in loads {
+        for TableLoad { table, parts, append_only } in loads {
             let writer = self.writer(table, created)?;
             if prepared.iter().any(|(other, _)| *other == table)
                 || writes.iter().any(|write| write.table == table)
@@ -161,7 +161,7 @@ impl Applied<'_> {
                 let message = format!("table {table} is loaded and changed by one commit");
                 return Err(CommitError::Rejected(message.into()));
             }
-            let load = writer.prepare_load(parts, time);
+            let load = writer.prepare_load(parts, append_only, time);
             prepared.push((table, load.map_err(|error| CommitError::Load { table, error })?));
         }
         Ok(prepared)

@@ -15,6 +15,7 @@ use super::*;
 use crate::log::{Fault, MemoryStorage};
 use crate::time::{ManualClock, RowId, WallClock};
 
+mod key;
 mod load;
 mod ttl;
 

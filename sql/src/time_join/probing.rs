@@ -124,8 +124,7 @@ impl Whole for Probing {
         let times = self.times(&left)?;
         // Before it is found readable, so that it stays so.
         let oldest = times.iter().copied().flatten().min().map(Timestamp);
-        let held = oldest.map(|oldest| self.replay.history.engine.begin_read_at(oldest));
-        let _held = held.transpose().map_err(|error| SqlError::internal(error.to_string()))?;
+        let _held = oldest.map(|oldest| self.replay.history.engine.hold(oldest));
         self.tell_of(&times);
         let keys = self.keys.iter().map(|key| key.evaluate(&left)?.into_array(left.num_rows()));
         let keys = keys.collect::<Result<Vec<_>>>()?;

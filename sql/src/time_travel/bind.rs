@@ -159,9 +159,8 @@ struct Place<'a> {
 
 impl Place<'_> {
     /// Keeps a time readable for as long as what this gives lives.
-    fn hold(&self, at: Timestamp) -> Result<Arc<ReadGuard>, SqlError> {
-        let held = self.ctx.engine.begin_read_at(at);
-        held.map(Arc::new).map_err(|error| SqlError::internal(error.to_string()))
+    fn hold(&self, at: Timestamp) -> Arc<ReadGuard> {
+        Arc::new(self.ctx.engine.hold(at))
     }
 
     /// What is read at this time.
@@ -177,7 +176,7 @@ impl Place<'_> {
     async fn relation(&self) -> Result<LogicalPlan, SqlError> {
         let (id, catalog) = (self.node.relation, &self.ctx.catalog);
         // Before it is found readable, so that it stays so.
-        let held = self.hold(self.at)?;
+        let held = self.hold(self.at);
         let object = catalog.get(id).ok_or_else(|| SqlError::undefined_table(&self.node.name))?;
         if self.node.clock == Clock::Event {
             return Err(SqlError::unsupported("FOR EVENT_TIME AS OF is not supported yet")
@@ -249,9 +248,9 @@ impl Place<'_> {
         let object = catalog.get(id).ok_or_else(|| SqlError::undefined_table(&self.node.name))?;
         let (with_first, to) = (from.is_none(), self.at);
         // All of the past is held until it is known from when on it is wanted.
-        let everything = self.hold(Timestamp::MIN)?;
+        let everything = self.hold(Timestamp::MIN);
         let from = from.unwrap_or_else(|| self.oldest(id)).min(to);
-        let held = self.hold(from)?;
+        let held = self.hold(from);
         drop(everything);
         for table in base_tables(catalog, &[id].into()) {
             self.check_table(table, from)?;
