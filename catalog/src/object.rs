@@ -339,7 +339,26 @@ impl Table {
     }
 }
 
+/// How the names of dropped columns begin. They stay where they are, for the rows and versions of
+/// views that have them.
+const DROPPED: &str = "........pg.dropped.";
+
 impl Column {
+    /// Whether this is the name of a dropped column.
+    pub fn is_name_of_dropped(name: &str) -> bool {
+        name.starts_with(DROPPED)
+    }
+
+    pub fn is_dropped(&self) -> bool {
+        Column::is_name_of_dropped(&self.name)
+    }
+
+    /// What is left of the column of this index when it is dropped.
+    pub(crate) fn dropped(&self, index: usize) -> Column {
+        let name = format!("{DROPPED}{}........", index + 1);
+        Column { name, not_null: false, default: None, ..self.clone() }
+    }
+
     pub fn new(name: &str, ty: PgType) -> Self {
         Column { name: name.to_owned(), ty, typmod: -1, not_null: false, default: None }
     }

@@ -39,6 +39,11 @@ pub enum Op {
         id: ObjectId,
         to: String,
     },
+    /// A table's column goes, by index; versions of views that name it go on.
+    DropColumn {
+        id: ObjectId,
+        column: usize,
+    },
     /// A new name for a table's column, by index. Texts of views go on by the old one.
     RenameColumn {
         id: ObjectId,

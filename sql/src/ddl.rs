@@ -3,10 +3,12 @@
 mod column;
 mod function;
 mod options;
+mod users;
 
 pub use column::{add_primary_key, added_value, alter_column, column_of, define_column};
 pub use function::{check_function, define_function, resolve_function};
 pub use options::{TableOptions, alter_table_options, history_retention};
+pub use users::users_of_column;
 
 use std::collections::BTreeSet;
 

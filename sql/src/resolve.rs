@@ -24,7 +24,8 @@ use datafusion::logical_expr::{
 use sqlparser::ast::{self, TableFactor};
 use tidemark_catalog::system::SystemTable;
 use tidemark_catalog::{
-    CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, VersionSelection, View,
+    Column, CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, VersionSelection,
+    View,
 };
 use tidemark_engine::Timestamp;
 
@@ -296,15 +297,19 @@ impl<'a> Resolver<'a> {
         let id = object.id;
         let schema = bpchar::marked(relation_schema(object.columns()), object.columns());
         let source = Arc::new(RelationSource { relation, schema, with_row_ids: false });
+        let columns = object.columns();
         let others = self.names.and_then(|names| names.get(&id));
-        let narrower = self.width(id).is_some_and(|width| width < object.columns().len());
-        if !narrower && others.is_none() {
+        let narrower = self.width(id).is_some_and(|width| width < columns.len());
+        if !narrower && others.is_none() && !columns.iter().any(Column::is_dropped) {
             return Ok(source);
         }
         let scan = LogicalPlanBuilder::scan(object.name.as_str(), source, None)?.build()?;
         match others {
-            Some(names) => seen(as_named(scan, names)?),
-            None => self.narrowed(id, scan),
+            Some(names) => seen(as_named(scan, names.iter().map(String::as_str))?),
+            None => {
+                let width = self.width(id).unwrap_or(columns.len());
+                seen(as_named(scan, columns.iter().take(width).map(|column| column.name.as_str()))?)
+            }
         }
     }
 
@@ -396,9 +401,10 @@ fn seen(plan: LogicalPlan) -> Result<Arc<dyn TableSource>> {
     Ok(Arc::new(ViewSource { plan, schema }))
 }
 
-/// The first columns, under these names.
-fn as_named(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan> {
+/// The first columns, under these names, without those that were dropped.
+fn as_named<'a>(plan: LogicalPlan, names: impl Iterator<Item = &'a str>) -> Result<LogicalPlan> {
     let columns = plan.schema().columns().into_iter().zip(names);
+    let columns = columns.filter(|(_, name)| !Column::is_name_of_dropped(name));
     let columns = columns.map(|(column, name)| match column.name == *name {
         true => Expr::Column(column),
         false => {

@@ -33,6 +33,7 @@ impl Catalog {
             Op::ReplaceFunction(function) => self.replace_function(function, at),
             Op::DropFunction(id) => self.drop_function(*id),
             Op::Rename { id, to } => self.rename(*id, to, at),
+            Op::DropColumn { id, column } => self.drop_column(*id, *column),
             Op::RenameColumn { id, column, to } => self.rename_column(*id, *column, to),
             Op::KeepHistory { id, length } => self.keep_history(*id, *length),
             Op::Comment { on, text } => self.comment(on, text.clone()),
@@ -223,6 +224,20 @@ impl Catalog {
         self.keep_names(id);
         if let ObjectKind::Table(table) = &mut self.entry_mut(id).object.kind {
             table.columns[column].name = to.to_owned();
+        }
+        Ok(())
+    }
+
+    fn drop_column(&mut self, id: ObjectId, column: usize) -> Result<(), CatalogError> {
+        let object = self.require(id)?;
+        if object.columns().get(column).is_none_or(Column::is_dropped) {
+            return Err(CatalogError::UndefinedColumn(object.name.clone(), column + 1));
+        }
+        self.keep_names(id);
+        let object = &mut self.entry_mut(id).object;
+        object.column_comments.remove(&column);
+        if let ObjectKind::Table(table) = &mut object.kind {
+            table.columns[column] = table.columns[column].dropped(column);
         }
         Ok(())
     }

@@ -144,6 +144,7 @@ pub(super) fn schema_oid(catalog: &Catalog, name: &str) -> Oid {
 fn user_relation(catalog: &Catalog, counts: &HashMap<ObjectId, u64>, object: &Object) -> Relation {
     let oid = object.oid();
     let columns = object.columns().iter().enumerate();
+    let columns = columns.filter(|(_, column)| !column.is_dropped());
     let is_view = matches!(object.kind, ObjectKind::View(_));
     let rows = counts.get(&object.id).filter(|_| !is_view);
     Relation {

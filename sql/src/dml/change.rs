@@ -396,7 +396,8 @@ fn beside(
 }
 
 fn own_columns(target: &Target) -> impl Iterator<Item = SelectItem> + '_ {
-    target.columns().iter().map(|column| SelectItem::ExprWithAlias {
+    let present = target.columns().iter().filter(|column| !column.is_dropped());
+    present.map(|column| SelectItem::ExprWithAlias {
         expr: column_of(&target.name, &column.name),
         alias: Ident::with_quote('"', column.name.clone()),
     })
