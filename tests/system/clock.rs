@@ -78,6 +78,8 @@ async fn what_may_be_old_is_read_at_a_time_that_is_over() {
     other.batch_execute("SET max_staleness = '10 s'").await.expect("a setting");
     assert_eq!(value(&other, "SHOW max_staleness").await, "10s");
     client.batch_execute("INSERT INTO t VALUES (1, 10)").await.expect("a row");
+    // Whoever reads the newest waits until the view is there.
+    assert_eq!(value(&client, "SELECT n FROM m").await, "1");
 
     // The time of the state is now(), for tables and views alike, and no newer one is closed.
     let seen = "SELECT now()::text, n, v, (SELECT count(*) FROM t) FROM m";

@@ -82,11 +82,13 @@ impl Writer {
             let end = parts[pair[0].part].chunk.end(pair[0].row);
             end > begin(&pair[1]) && key(&pair[0]) == key(&pair[1])
         });
-        let Some([first, _]) = both else { return Ok(()) };
+        let Some([first, second]) = both else { return Ok(()) };
+        let end = |at: &Place| parts[at.part].chunk.end(at.row);
+        let until = Timestamp(end(first).min(end(second)));
         let chunk = &parts[first.part].chunk;
         let batch = chunk.batch.slice(first.row, 1);
         let key = batch.project(columns).expect("columns of the table");
-        Err(KeyError::Duplicate { key, until: Timestamp(chunk.end(first.row)) })
+        Err(KeyError::Duplicate { key, until })
     }
 
     /// The writer of the table with a key, to go on in this one's place from `time` on.

@@ -395,7 +395,8 @@ fn beside(
     spelt
 }
 
-fn own_columns(target: &Target) -> impl Iterator<Item = SelectItem> + '_ {
+/// The target's columns, as a star in RETURNING means them.
+pub(super) fn own_columns(target: &Target) -> impl Iterator<Item = SelectItem> + '_ {
     let present = target.columns().iter().filter(|column| !column.is_dropped());
     present.map(|column| SelectItem::ExprWithAlias {
         expr: column_of(&target.name, &column.name),

@@ -242,6 +242,17 @@ impl Place<'_> {
         Ok(())
     }
 
+    /// The same for a stretch of time: what there was in it must be kept from its beginning on.
+    fn check_range(&self, id: ObjectId, from: Timestamp, to: Timestamp) -> Result<(), SqlError> {
+        self.check_table(id, from)?;
+        let relation = self.ctx.engine.relation(self.ctx.collection(id));
+        let there = relation.map(|relation| there_from(&self.ctx.catalog, &relation));
+        match there {
+            Some(there) if from < there && there <= to => self.check_table(id, there),
+            _ => Ok(()),
+        }
+    }
+
     /// What it went through from a time, or from the oldest there is, to this one.
     fn log(&self, from: Option<Timestamp>) -> Result<LogicalPlan, SqlError> {
         let (id, catalog) = (self.node.relation, &self.ctx.catalog);
@@ -253,7 +264,7 @@ impl Place<'_> {
         let held = self.hold(from);
         drop(everything);
         for table in base_tables(catalog, &[id].into()) {
-            self.check_table(table, from)?;
+            self.check_range(table, from, to)?;
         }
         let which = self.node.version.unwrap_or(VersionSelection::InForce(CommitTime(from.0)));
         if object.view().is_some() {
@@ -305,7 +316,7 @@ impl Place<'_> {
         let body = Resolver::new(self.ctx, self.session).expand_at(object.id, span.which)?;
         let body = rewrite::postgres_semantics(body, self.session.config_options())?;
         for table in base_tables(&self.ctx.catalog, &tables_of(&body)?) {
-            self.check_table(table, Timestamp(span.from.0))?;
+            self.check_range(table, Timestamp(span.from.0), Timestamp(span.until.0 - 1))?;
         }
         let refused = |detail: String| {
             let message = format!("view \"{}\" cannot be replayed", object.name);
