@@ -1,15 +1,15 @@
 //! What a group of commits did beside changing the present: the second part of a record's payload.
 //!
 //! ```text
-//! 1  version: 3 if keys are added, 2 if columns are, else 1
+//! 1  version: 4 if keys are added, else 3
 //! 4  count, then each: 8 table, 8 retention in µs     tables made or altered; MAX: for ever
 //! 4  count, then each: 8 table, 8 ttl in µs           tables made or altered; MAX: rows stay
 //! 4  count, then each: load                           applied before the group's writes
 //! 4  count, then each: 8 table                        tables whose past was closed by request
 //! 4  count, then each: 8 table, 4 length, schema of   columns added, before loads and writes;
-//!    the column, 8 length, section with one row       from version 2 on
-//! 4  count, then each: 8 table, 4 count, then each:   keys added, after the columns
-//!    4 index of a column                              from version 3 on
+//!    the column, 8 length, section with one row
+//! 4  count, then each: 8 table, 4 count, then each:   keys added, after the columns; version 4
+//!    4 index of a column                              only
 //!
 //! load
 //! 8  table
@@ -19,6 +19,8 @@
 //! 8  count, then 8 each                               when each row begins; never falls
 //! 8  count, then 8 id each                            the rows that the load ended, and when:
 //!    then 8 each                                      rows of the load itself and of earlier ones
+//! 8  length of the section: 4 count of batches,       the rows of earlier loads among them, in
+//!    then each: batch                                 order of their ids
 //! ```
 //!
 //! A group that has none of it is written without this part, as a record of kind 1.
@@ -35,11 +37,9 @@ use super::rows::{Reader, RowsBuilder};
 use crate::store::{AddedColumn, AddedKey};
 use crate::time::{CollectionId, RowId};
 
-const VERSION: u8 = 1;
-/// With added columns.
-const VERSION_ADDED: u8 = 2;
+const VERSION: u8 = 3;
 /// With added keys.
-const VERSION_KEYED: u8 = 3;
+const VERSION_KEYED: u8 = 4;
 
 /// Rows that came with times of their own.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,8 @@ pub struct GroupLoad {
     /// Which rows ended, and when each.
     pub ended: Vec<u64>,
     pub ends: Vec<u64>,
+    /// Those of earlier loads, in order of their ids.
+    pub gone: Vec<RecordBatch>,
 }
 
 /// A load read back.
@@ -66,6 +68,7 @@ pub struct ReplayLoad<'a> {
     pub begins: Times<'a>,
     pub ended: Times<'a>,
     pub ends: Times<'a>,
+    pub gone: EncodedRows<'a>,
 }
 
 /// Numbers of eight bytes as they stand in the log.
@@ -111,11 +114,7 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     if retentions.is_empty() && ttls.is_empty() && nothing_added && nothing_loaded {
         return false;
     }
-    let version = match (group.added.is_empty(), group.keys.is_empty()) {
-        (_, false) => VERSION_KEYED,
-        (false, true) => VERSION_ADDED,
-        (true, true) => VERSION,
-    };
+    let version = if group.keys.is_empty() { VERSION } else { VERSION_KEYED };
     bytes.push(version);
     put_lengths(bytes, &retentions);
     put_lengths(bytes, &ttls);
@@ -130,13 +129,12 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
         put_u64(bytes, load.ended.len() as u64);
         put_all(bytes, &load.ended);
         put_all(bytes, &load.ends);
+        put_section(bytes, &load.gone);
     }
     put_count(bytes, group.closes.len());
     group.closes.iter().for_each(|table| put_u64(bytes, table.0));
-    if version >= VERSION_ADDED {
-        put_count(bytes, group.added.len());
-        group.added.iter().for_each(|column| put_column(bytes, column));
-    }
+    put_count(bytes, group.added.len());
+    group.added.iter().for_each(|column| put_column(bytes, column));
     if version >= VERSION_KEYED {
         put_count(bytes, group.keys.len());
         for key in &group.keys {
@@ -158,10 +156,7 @@ pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
     let ttls = reader.many(decode_length)?;
     let loads = reader.many(decode_load)?;
     let closes = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
-    let added = match version >= VERSION_ADDED {
-        true => reader.many(decode_column)?,
-        false => vec![],
-    };
+    let added = reader.many(decode_column)?;
     let keys = match version >= VERSION_KEYED {
         true => reader.many(decode_key)?,
         false => vec![],
@@ -224,7 +219,8 @@ fn decode_load<'a>(reader: &mut Reader<'a>) -> Result<ReplayLoad<'a>, String> {
     let begins = Times::read(reader, begun)?;
     let over = count(reader)?;
     let (ended, ends) = (Times::read(reader, over)?, Times::read(reader, over)?);
-    Ok(ReplayLoad { table, until, first, rows, begins, ended, ends })
+    let gone = section(reader)?;
+    Ok(ReplayLoad { table, until, first, rows, begins, ended, ends, gone })
 }
 
 fn micros(time: Duration) -> u64 {

@@ -86,7 +86,7 @@ impl Slices {
         let cuts = self.feeds.values().filter_map(Feed::cut);
         let upper = cuts.min().unwrap_or(self.end).min(self.end);
         match self.started {
-            true => self.operators.slice(upper).max(self.lower + 1),
+            true => self.operators.slice(self.lower, upper),
             false => upper,
         }
     }

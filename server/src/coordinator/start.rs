@@ -44,6 +44,7 @@ pub fn open(
         data: config.data.clone(),
         workers: config.worker_count(),
         fsync: config.fsync == Switch::On,
+        log: config.log(),
     };
     let (engine, recovered) = Engine::open_by(engine_config, clock).map_err(StartError::Engine)?;
     let (durable, catalog) = recover_catalog(&config.data, recovered)?;

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use tidemark_catalog::{Object, ObjectId};
+use tidemark_engine::log::LogError;
 use tidemark_engine::time::ClockError;
 use tidemark_engine::{CollectionId, CommitError, KeyError, RowId, TableWrite, Timestamp};
 
@@ -144,6 +145,7 @@ pub fn commit_error(ctx: &PlanContext, error: CommitError, writes: &[TableWrite]
                      set it back.",
                 )
         }
+        CommitError::NoRoom(error) => no_room(&error),
         other => SqlError::new(state::IO_ERROR, format!("could not commit: {other}")),
     }
 }
@@ -174,6 +176,17 @@ fn no_key(ctx: &PlanContext, table: CollectionId, error: KeyError) -> SqlError {
 
 const PAST_ROWS: &str = "The key must be one at every time, as the table's past is read by it too: \
                          CREATE TABLE … AS copies the present rows alone.";
+
+/// 53100: the log has no room for what was to be committed.
+fn no_room(error: &LogError) -> SqlError {
+    let hint = match error {
+        LogError::Unsealed { .. } => "The server's messages say why the log cannot be sealed.",
+        _ => "Free some space on the disk of the data directory; nothing has to be restarted.",
+    };
+    SqlError::new(state::DISK_FULL, "could not commit: the log has no room")
+        .with_detail(error.to_string())
+        .with_hint(hint)
+}
 
 /// The ids of rows in a batch of ids.
 pub fn ids(ids: &UInt64Array) -> impl Iterator<Item = RowId> + '_ {
