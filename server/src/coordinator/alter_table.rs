@@ -104,6 +104,13 @@ async fn drop_column(
             .with_hint("CREATE TABLE … AS makes a table of the other columns."));
     }
     let ctx = session.plan_context();
+    let relation = ctx.engine.relation(ctx.collection(table.id));
+    if relation.is_some_and(|relation| !relation.schema().field(column).is_nullable()) {
+        let message = format!("column \"{name}\" cannot be dropped");
+        return Err(SqlError::unsupported(message)
+            .with_detail("The table was made by a version that cannot leave it empty.")
+            .with_hint("CREATE TABLE … AS makes a table of the other columns."));
+    }
     let users = ddl::users_of_column(&ctx, table, column)?;
     if !users.is_empty() && !cascade {
         let path = ctx.search_path();

@@ -68,7 +68,9 @@ fn stage(
     let id = ctx.catalog.next_id();
     let table = definition.table()?;
     let (retention, ttl) = (table.retention.map(Into::into), table.ttl.map(Into::into));
-    let fields: Vec<Field> = definition.columns.iter().map(Column::field).collect();
+    // NOT NULL holds for what statements write; once the column is dropped nothing is written there.
+    let nullable = |column: &Column| column.field().with_nullable(true);
+    let fields: Vec<Field> = definition.columns.iter().map(nullable).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let object = Object::new(id, &definition.schema, &definition.name, ObjectKind::Table(table));
     let transaction = session.open_transaction()?;

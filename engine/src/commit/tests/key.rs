@@ -4,8 +4,7 @@ use super::*;
 
 const PLAIN: CollectionId = CollectionId(5);
 
-fn with_plain() -> Running {
-    let running = fresh();
+fn with_plain(running: Running) -> Running {
     let table = TableDef::new(PLAIN, schema(), vec![]);
     let change = Change { create_tables: vec![table], ..Change::default() };
     running.commit(move |_| Ok(change)).expect("a table");
@@ -43,7 +42,15 @@ fn found(running: &Running, key: i64, at: Timestamp) -> Vec<i64> {
 
 #[test]
 fn a_key_is_one_for_all_times() {
-    let running = with_plain();
+    is_one_for_all_times(with_plain(fresh()));
+}
+
+#[test]
+fn a_sealed_key_is_one_for_all_times() {
+    is_one_for_all_times(with_plain(fresh_sealing()));
+}
+
+fn is_one_for_all_times(running: Running) {
     let first = put(&running, &[(1, 10), (2, 20)]);
     delete(&running, 1);
     let second = put(&running, &[(1, 11), (3, 30)]);
@@ -75,7 +82,7 @@ fn a_key_is_one_for_all_times() {
 
 #[test]
 fn what_two_rows_ever_had_is_no_key() {
-    let running = with_plain();
+    let running = with_plain(fresh());
     put(&running, &[(1, 10), (2, 20), (1, 11)]);
     let error = add_key(&running).expect_err("two rows");
     let CommitError::Key { error: KeyError::Duplicate { key, until }, .. } = error else {

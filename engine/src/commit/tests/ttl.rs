@@ -77,7 +77,11 @@ fn rows_go_in_their_order_whatever_else_happens() {
 
 #[test]
 fn another_ttl_holds_for_rows_that_are_there() {
-    let running = with_mortals(fresh());
+    another_ttl_holds(with_mortals(fresh()));
+    another_ttl_holds(with_mortals(fresh_sealing()));
+}
+
+fn another_ttl_holds(running: Running) {
     let ttl = |running: &Running, ttl: Option<Duration>| {
         let change = Change { ttls: vec![(MORTAL, ttl)], ..Change::default() };
         running.commit(move |_| Ok(change)).expect("it exists").0
