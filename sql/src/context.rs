@@ -170,6 +170,10 @@ pub struct ReadView {
     pub now: Timestamp,
     /// The statement's own time, wherever in the past it reads: retention counts back from it.
     pub present: Timestamp,
+    /// When what the statement writes will have arrived, where that is settled: in the committer.
+    pub commits_at: Option<Timestamp>,
+    /// Tables are read by event time: what had happened by `at`, as known at this time (S13).
+    pub known: Option<Timestamp>,
     pub overlay: Option<Arc<Overlay>>,
     /// Where the run leaves what it has to say.
     pub told: Told,
@@ -179,6 +183,15 @@ pub struct ReadView {
 
 impl ReadView {
     pub fn new(at: Timestamp) -> Self {
-        ReadView { at, now: at, present: at, overlay: None, told: Told::default(), held: None }
+        ReadView {
+            at,
+            now: at,
+            present: at,
+            commits_at: None,
+            known: None,
+            overlay: None,
+            told: Told::default(),
+            held: None,
+        }
     }
 }

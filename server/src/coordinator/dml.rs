@@ -179,7 +179,8 @@ async fn on_committer(
     let (parsed, result, run_ctx) = (Arc::clone(parsed), Arc::clone(&slot), ctx.clone());
     let tell = told.clone();
     let evaluate = move |at: &EvaluateContext| {
-        let read = ReadView { now: at.now, told: tell, ..ReadView::new(at.read) };
+        let (now, commits_at) = (at.now, Some(at.now));
+        let read = ReadView { now, commits_at, told: tell, ..ReadView::new(at.read) };
         let run = run_dml(&run_ctx, &parsed.statement, &read, parameters);
         let ran = panic::contain(|| runtime.block_on(cancel.guard(run)));
         let ran = ran.map_err(SqlError::internal).and_then(|guarded| guarded?);
