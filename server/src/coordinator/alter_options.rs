@@ -5,7 +5,8 @@
 //! Errors   2BP01 for a ttl of an append-only table that materialized views count on
 
 use datafusion::sql::sqlparser::ast::ObjectName;
-use tidemark_catalog::{Catalog, Object, ObjectId, ObjectKind, Op};
+use tidemark_catalog::{Object, ObjectId, ObjectKind, Op};
+use tidemark_sql::PlanContext;
 use tidemark_sql::ddl;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::{ObjectClass, StorageOptions};
@@ -39,7 +40,7 @@ pub async fn run(
     }
     let object = object.clone();
     match &object.kind {
-        ObjectKind::Table(_) => alter_table(session, &ctx.catalog, object, options).await?,
+        ObjectKind::Table(_) => alter_table(session, &ctx, object, options).await?,
         ObjectKind::View(_) | ObjectKind::MaterializedView(_) => {
             if let Some(length) = ddl::history_retention(options)? {
                 keep_history(session, object.id, length)?;
@@ -60,7 +61,7 @@ pub fn keep_history(
 
 async fn alter_table(
     session: &mut Session,
-    catalog: &Catalog,
+    ctx: &PlanContext,
     mut object: Object,
     options: &StorageOptions,
 ) -> Result<(), SqlError> {
@@ -70,7 +71,7 @@ async fn alter_table(
     };
     ddl::alter_table_options(table, options)?;
     if old.keeps_rows() && !table.keeps_rows() {
-        refuse_counted_on(catalog, &before)?;
+        refuse_counted_on(ctx, &before)?;
     }
     let id = tidemark_engine::CollectionId(before.id.0);
     let (retention, ttl) = (table.retention, table.ttl);
@@ -89,13 +90,15 @@ async fn alter_table(
 }
 
 /// What is maintained by counting on rows that stay must not see them go.
-fn refuse_counted_on(catalog: &Catalog, table: &Object) -> Result<(), SqlError> {
+fn refuse_counted_on(ctx: &PlanContext, table: &Object) -> Result<(), SqlError> {
+    let (catalog, path) = (&ctx.catalog, ctx.search_path());
     let is_maintained = |id: &ObjectId| {
         catalog.get(*id).is_some_and(|above| matches!(above.kind, ObjectKind::MaterializedView(_)))
     };
     let above = catalog.dependents_transitive(table.id).into_iter().filter(is_maintained);
-    let lines: Vec<String> =
-        above.map(|id| format!("{} counts on rows that stay", catalog.describe(id, &[]))).collect();
+    let lines: Vec<String> = above
+        .map(|id| format!("{} counts on rows that stay", catalog.describe(id, &path)))
+        .collect();
     if lines.is_empty() {
         return Ok(());
     }
