@@ -5,6 +5,8 @@
 
 #[path = "system/clients.rs"]
 mod clients;
+#[path = "system/clock.rs"]
+mod clock;
 #[path = "system/consistency.rs"]
 mod consistency;
 #[path = "system/copy_file.rs"]

@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod durable;
 mod error;
 mod function;
+mod length;
 mod object;
 mod op;
 pub mod pg_type;
@@ -23,6 +24,7 @@ pub use catalog::{
 };
 pub use error::CatalogError;
 pub use function::{Argument, Function, FunctionBody, Volatility};
+pub use length::Length;
 pub use object::{
     Column, CommitTime, Connector, Derived, Object, ObjectId, ObjectKind, Oid, Source, Table, View,
 };

@@ -21,7 +21,7 @@ mod tidemark;
 
 pub use column::SystemColumn;
 pub use context::{
-    Activity, Quarantined, RowCount, Setting, SettingKind, SourceProgress, SystemContext,
+    Activity, Past, Quarantined, RowCount, Setting, SettingKind, SourceProgress, SystemContext,
     ViewProgress,
 };
 

@@ -32,7 +32,9 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use crate::contain::contain;
 use crate::log::{self, LogError, Record};
 use crate::plan::Plan;
-pub use crate::store::{AddedColumn, LoadError, LoadPart, TableDef, TableLoad, TableWrite};
+pub use crate::store::{
+    AddedColumn, AddedKey, KeyError, LoadError, LoadPart, TableDef, TableLoad, TableWrite,
+};
 use crate::store::{Horizon, Tables};
 use crate::time::{Begun, Clock, ClockError, CollectionId, Timestamp};
 use crate::updates::Updates;
@@ -80,8 +82,13 @@ pub struct Change {
     pub drop_tables: Vec<CollectionId>,
     /// To tables that are there, before the writes.
     pub add_columns: Vec<AddedColumn>,
+    /// To tables without a primary key, with the columns that are added.
+    pub add_keys: Vec<AddedKey>,
     /// How long the pasts of these tables are kept from now on; `None`: for ever.
     pub retentions: Vec<(CollectionId, Option<Duration>)>,
+    /// How long rows of these tables live from now on, those that are there too; `None`: for ever.
+    /// Rows whose time is over by this go with this commit.
+    pub ttls: Vec<(CollectionId, Option<Duration>)>,
     /// Also of tables made here. Those of one table are one write: all deletes, then all inserts.
     pub writes: Vec<TableWrite>,
     /// Old rows, into tables whose pasts are open and that nothing else is written to here.
@@ -125,6 +132,9 @@ pub enum CommitError {
     /// the table.
     #[error("duplicate primary key in table {table}, row {row}")]
     DuplicateKey { table: CollectionId, row: usize },
+    /// Columns are no primary key of what a table has, or had.
+    #[error("table {table}: {error}")]
+    Key { table: CollectionId, error: KeyError },
     /// Old rows cannot be loaded.
     #[error("table {table}: {error}")]
     Load { table: CollectionId, error: LoadError },

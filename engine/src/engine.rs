@@ -24,7 +24,7 @@ use crate::plan::Plan;
 use crate::quarantine::Quarantine;
 use crate::store::{Horizon, Relation, Tables};
 pub use crate::store::{ReadAtError, ReadGuard};
-use crate::time::{Clock, CollectionId, SystemClock, Timestamp};
+use crate::time::{Clock, CollectionId, SystemClock, Timestamp, WallClock};
 
 /// How often due expiries are made when no read asks for them.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -81,7 +81,14 @@ struct Running {
 impl Engine {
     /// Opens the directory: takes its lock, reads its log, starts the threads.
     pub fn open(config: EngineConfig) -> Result<(Arc<Engine>, Recovered), EngineError> {
-        let wall = Arc::new(SystemClock::default());
+        Engine::open_by(config, Arc::new(SystemClock::default()))
+    }
+
+    /// The same by other clocks than the machine's.
+    pub fn open_by(
+        config: EngineConfig,
+        wall: Arc<dyn WallClock>,
+    ) -> Result<(Arc<Engine>, Recovered), EngineError> {
         let mut opened = commit::open(&config.data, config.fsync, config.log, wall)?;
         let quarantine = Arc::new(Quarantine::default());
         let (workers, handles) = start_workers(config.workers.max(1), &quarantine)?;
@@ -134,9 +141,26 @@ impl Engine {
         self.horizon.begin_read_at(&self.clock, at)
     }
 
+    /// Holds the latest closed time that `views` are complete for as they are, if it is not before
+    /// `oldest`: nothing is waited for, neither the views nor the clock (S5).
+    pub fn begin_stale_read(&self, views: &[CollectionId], oldest: Timestamp) -> Option<ReadGuard> {
+        let at = self.maintenance.complete_until(views, self.horizon.closed())?;
+        (at >= oldest).then(|| self.hold(at))
+    }
+
+    /// Holds a time of the past that is closed, as the caller knows.
+    pub fn hold(&self, at: Timestamp) -> ReadGuard {
+        self.horizon.hold_past(at)
+    }
+
     /// The wall clock; closes nothing.
     pub fn now(&self) -> Timestamp {
         self.clock.wall()
+    }
+
+    /// Takes the wall clock as it is now, after a step that stopped commits (S2).
+    pub fn confirm_clock(&self) {
+        self.clock.confirm_step();
     }
 
     /// Resolves when all of `views` hold V(at), expiries included; cancelled when one of them is

@@ -31,8 +31,8 @@ pub mod time;
 mod updates;
 
 pub use commit::{
-    AddedColumn, BoxError, Change, CommitError, Evaluate, EvaluateContext, HISTORY_RETENTION,
-    SourceDef, TableDef, TableWrite, ViewDef,
+    AddedColumn, AddedKey, BoxError, Change, CommitError, Evaluate, EvaluateContext,
+    HISTORY_RETENTION, SourceDef, TableDef, TableWrite, ViewDef,
 };
 pub use contain::is_contained;
 pub use engine::{
@@ -45,8 +45,8 @@ pub use log::LogLimits;
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
 pub use store::{
-    ARRIVED_AT, LoadError, LoadPart, Lookup, ReadAtError, Relation, Rows, Spans, TableLoad,
-    arrival_column, with_arrived_at,
+    ARRIVED_AT, KeyError, LoadError, LoadPart, Lookup, ReadAtError, Relation, Rows, Spans,
+    TableLoad, arrival_column, with_arrived_at,
 };
 pub use time::{CollectionId, Diff, RowId, Timestamp};
 pub use updates::Updates;

@@ -130,7 +130,7 @@ pub trait Storage: Send {
 
 /// What a record says, to be written.
 #[derive(Clone, Debug)]
-#[allow(clippy::large_enum_variant, reason = "nearly all are groups, and none is kept for long")]
+#[expect(clippy::large_enum_variant, reason = "nearly every record is a group")]
 pub enum Record {
     /// A group of commits, all at one time.
     Group(Group),

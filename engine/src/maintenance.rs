@@ -142,6 +142,17 @@ impl Maintenance {
         receiver
     }
 
+    /// The latest time up to `at` for which all of `views` are complete without being moved;
+    /// `None` if one of them is not there, or not filled yet.
+    pub fn complete_until(&self, views: &[CollectionId], at: Timestamp) -> Option<Timestamp> {
+        let state = self.lock();
+        let until =
+            |id: &CollectionId| state.views.contains_key(id).then(|| state.until(*id, at.0));
+        let until = views.iter().map(until).collect::<Option<Vec<u64>>>()?;
+        let least = until.into_iter().min().unwrap_or(at.0);
+        (least > 0).then_some(Timestamp(least))
+    }
+
     /// Whether a view is due to change with time alone by `now`.
     pub fn is_due(&self, now: Timestamp) -> bool {
         let state = self.lock();
@@ -383,6 +394,22 @@ impl State {
         // All that was issued is done, which is every commit ≤ at; what remains is time alone.
         let quiet = |id: &CollectionId| self.views[id].progress.next_time() > at;
         upper >= view.issued && (!view.temporal || (quiet(&id) && view.upstream.iter().all(quiet)))
+    }
+
+    /// The latest time up to `at` that it is ready for; 0: none.
+    fn until(&self, id: CollectionId, at: u64) -> u64 {
+        if self.is_ready(id, at) {
+            return at;
+        }
+        let view = &self.views[&id];
+        let upper = view.progress.upper();
+        if upper < view.issued {
+            return upper.saturating_sub(1);
+        }
+        let changes =
+            view.upstream.iter().chain([&id]).map(|id| self.views[id].progress.next_time());
+        let next = changes.min().unwrap_or(u64::MAX);
+        next.max(upper).saturating_sub(1)
     }
 
     fn all_ready(&self, views: &[CollectionId], at: u64) -> bool {

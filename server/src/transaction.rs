@@ -12,11 +12,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemark_catalog::{Catalog, CatalogError, Object, ObjectId, Op};
 use tidemark_engine::{
-    AddedColumn, Change, CollectionId, Engine, ReadGuard, SourceDef, TableDef, TableWrite,
-    Timestamp, ViewDef,
+    AddedColumn, AddedKey, Change, CollectionId, Engine, ReadGuard, SourceDef, TableDef,
+    TableWrite, Timestamp, ViewDef,
 };
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{Overlay, ReadView, Settings};
@@ -57,6 +58,10 @@ pub struct Staged {
     pub create_sources: Vec<SourceDef>,
     pub drop_tables: Vec<CollectionId>,
     pub add_columns: Vec<AddedColumn>,
+    /// See [`Change`].
+    pub add_keys: Vec<AddedKey>,
+    pub retentions: Vec<(CollectionId, Option<Duration>)>,
+    pub ttls: Vec<(CollectionId, Option<Duration>)>,
     pub create_views: Vec<ViewDef>,
     pub drop_views: Vec<CollectionId>,
     /// The session's settings after COMMIT: SET counts, SET LOCAL doesn't.
@@ -266,6 +271,9 @@ impl Transaction {
             create_sources: staged.create_sources,
             drop_tables: staged.drop_tables,
             add_columns: staged.add_columns,
+            add_keys: staged.add_keys,
+            retentions: staged.retentions,
+            ttls: staged.ttls,
             drop_views: staged.drop_views,
             writes: writes.clone(),
             ..Change::default()
@@ -294,6 +302,9 @@ impl Staged {
             create_sources: Vec::new(),
             drop_tables: Vec::new(),
             add_columns: Vec::new(),
+            add_keys: Vec::new(),
+            retentions: Vec::new(),
+            ttls: Vec::new(),
             create_views: Vec::new(),
             drop_views: Vec::new(),
             settings,

@@ -242,12 +242,7 @@ impl Run<'_> {
             LogicalPlan::Extension(extension) => {
                 match extension.node.as_any().downcast_ref::<PointInTimeJoin>() {
                     Some(join) => {
-                        let node = Arc::new(past::bind(
-                            self.ctx,
-                            state,
-                            join,
-                            self.read.at.min(self.read.now),
-                        )?);
+                        let node = Arc::new(past::bind(self.ctx, state, join, self.read)?);
                         let extension = Extension { node };
                         Ok(Transformed::yes(LogicalPlan::Extension(extension)))
                     }

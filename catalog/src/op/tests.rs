@@ -17,13 +17,9 @@ fn table() -> Object {
     price.default = Some("0".to_owned());
     let tags = Column::new("tags", PgType::Array(&PgType::Text));
     let kind = ObjectKind::Table(Table {
-        columns: vec![id, price, tags],
         primary_key: vec![0],
         primary_key_name: Some("orders_pkey".to_owned()),
-        append_only: false,
-        event_time: None,
-        source: None,
-        connector: None,
+        ..Table::new(vec![id, price, tags])
     });
     let mut object = Object::new(ObjectId(1), "public", "orders", kind);
     object.comment = Some("what people bought".to_owned());
@@ -42,6 +38,7 @@ fn view() -> Object {
         version: 1,
         collection: None,
         widths: BTreeMap::new(),
+        names: BTreeMap::new(),
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::from([("orders".to_owned(), ObjectId(1))]),

@@ -31,6 +31,8 @@ pub struct SystemContext {
     pub sources: Vec<SourceProgress>,
     /// tidemark.tables, pg_class.reltuples and pg_stat_user_tables: rows in tables and views.
     pub row_counts: Vec<RowCount>,
+    /// tidemark.tables, tidemark.views: what is kept of the past.
+    pub pasts: Vec<Past>,
     /// tidemark.quarantine.
     pub quarantine: Vec<Quarantined>,
 }
@@ -115,6 +117,18 @@ pub struct RowCount {
     pub rows: u64,
 }
 
+/// What the engine keeps of a table's or a materialized view's past.
+#[derive(Clone, Copy, Debug)]
+pub struct Past {
+    pub id: ObjectId,
+    /// Whether old rows may still be loaded into it (S20).
+    pub is_open: bool,
+    /// The oldest time that it is kept for; `None`: no time is too old.
+    pub readable_from: Option<CommitTime>,
+    /// The last commit that changed the table.
+    pub last_changed: Option<CommitTime>,
+}
+
 /// A row that an operator of a view could not evaluate (S10).
 #[derive(Clone, Debug)]
 pub struct Quarantined {
@@ -128,6 +142,11 @@ pub struct Quarantined {
 }
 
 impl SystemContext {
+    /// What is kept of its past, where the context knows.
+    pub fn past_of(&self, id: ObjectId) -> Option<&Past> {
+        self.pasts.iter().find(|past| past.id == id)
+    }
+
     /// Rows in a table or view, where the context has the number.
     pub fn rows_in(&self, id: ObjectId) -> Option<u64> {
         self.row_counts.iter().find(|count| count.id == id).map(|count| count.rows)

@@ -10,7 +10,8 @@ use arrow::datatypes::SchemaRef;
 
 use super::sources::{self, Advance, Source, SourceDef, Sources};
 use super::{
-    AddedColumn, Change, CommitError, Publication, TableDef, TableLoad, TableWrite, ViewDef,
+    AddedColumn, AddedKey, Change, CommitError, Publication, TableDef, TableLoad, TableWrite,
+    ViewDef,
 };
 use crate::log;
 use crate::store::{
@@ -37,12 +38,14 @@ pub struct Group {
     closes: Vec<CollectionId>,
     drops: Vec<CollectionId>,
     retentions: Vec<(CollectionId, Option<Duration>)>,
+    ttls: Vec<(CollectionId, Option<Duration>)>,
     added: Vec<AddedColumn>,
     /// How far each source has come.
     advances: BTreeMap<CollectionId, u64>,
     /// The rows that came with that, and that the log does not keep.
     fed: Vec<(CollectionId, Updates)>,
     create_sources: Vec<SourceDef>,
+    keys: Vec<AddedKey>,
     create_views: Vec<ViewDef>,
     drop_views: Vec<CollectionId>,
     bytes: usize,
@@ -80,7 +83,15 @@ impl Applied<'_> {
             let widened = self.writer(column.table, &created)?.widened(column);
             created.insert(column.table, widened);
         }
-        let altered = change.retentions.iter().map(|(id, _)| id).chain(&change.close_history);
+        for key in &change.add_keys {
+            let table = key.table;
+            let writer = self.writer(table, &created)?;
+            writer.check_key(&key.columns).map_err(|error| CommitError::Key { table, error })?;
+            let keyed = writer.keyed(&key.columns, group.time);
+            created.insert(table, keyed);
+        }
+        let limited = change.retentions.iter().chain(&change.ttls).map(|(id, _)| id);
+        let altered = limited.chain(&change.close_history);
         for id in change.drop_tables.iter().chain(altered) {
             self.writer(*id, &created)?;
         }
@@ -111,6 +122,7 @@ impl Applied<'_> {
         group.ddl.extend(change.ddl);
         group.creates.extend(change.create_tables);
         group.added.extend(change.add_columns);
+        group.keys.extend(change.add_keys);
         for (table, prepared) in loads {
             self.load(table, prepared, group);
         }
@@ -127,6 +139,11 @@ impl Applied<'_> {
         for (id, retention) in change.retentions {
             self.writers[&id].relation().limit_past(retention, None);
             group.retentions.push((id, retention));
+        }
+        for (id, ttl) in change.ttls {
+            self.writers.get_mut(&id).expect("it was looked up").limit_lives(ttl);
+            group.ttls.push((id, ttl));
+            self.expire(id, group);
         }
         for id in change.drop_tables {
             self.writers.remove(&id);
@@ -192,7 +209,7 @@ impl Applied<'_> {
         time: Timestamp,
     ) -> Result<Vec<(CollectionId, PreparedLoad)>, CommitError> {
         let mut prepared: Vec<(CollectionId, PreparedLoad)> = vec![];
-        for TableLoad { table, parts } in loads {
+        for TableLoad { table, parts, append_only } in loads {
             let writer = self.writer(table, created)?;
             if prepared.iter().any(|(other, _)| *other == table)
                 || writes.iter().any(|write| write.table == table)
@@ -200,7 +217,7 @@ impl Applied<'_> {
                 let message = format!("table {table} is loaded and changed by one commit");
                 return Err(CommitError::Rejected(message.into()));
             }
-            let load = writer.prepare_load(parts, time);
+            let load = writer.prepare_load(parts, append_only, time);
             prepared.push((table, load.map_err(|error| CommitError::Load { table, error })?));
         }
         Ok(prepared)
@@ -282,19 +299,21 @@ impl Group {
             closes: vec![],
             drops: vec![],
             retentions: vec![],
+            ttls: vec![],
             added: vec![],
             advances: BTreeMap::new(),
             fed: vec![],
             create_sources: vec![],
+            keys: vec![],
             create_views: vec![],
             drop_views: vec![],
             bytes: 0,
         }
     }
 
-    /// Whether tables come or go.
+    /// Whether tables come or go, or rows live otherwise.
     pub fn changes_tables(&self) -> bool {
-        !self.creates.is_empty() || !self.drops.is_empty()
+        !self.creates.is_empty() || !self.drops.is_empty() || !self.ttls.is_empty()
     }
 
     pub fn time(&self) -> Timestamp {
@@ -337,7 +356,9 @@ impl Group {
             writes,
             drops: self.drops.clone(),
             retentions: self.retentions,
+            ttls: self.ttls,
             added: self.added,
+            keys: self.keys,
             loads: self.loads,
             closes: self.closes,
             sources: self.create_sources,
@@ -357,7 +378,9 @@ impl Group {
             && record.creates.is_empty()
             && record.writes.is_empty()
             && record.retentions.is_empty()
+            && record.ttls.is_empty()
             && record.added.is_empty()
+            && record.keys.is_empty()
             && record.loads.is_empty()
             && record.advances.is_empty()
             && record.closes.is_empty()

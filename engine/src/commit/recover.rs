@@ -170,6 +170,12 @@ impl Recovery {
             table.last_changed = time;
             table.loader.widen(&column)?;
         }
+        for key in group.extension.keys {
+            let table = self.tables.get_mut(&key.table);
+            let table = table.ok_or_else(|| format!("there is no table {}", key.table))?;
+            table.last_changed = time;
+            table.loader.key(&key)?;
+        }
         for (id, ttl) in group.extension.ttls {
             let table = self.tables.get_mut(&id);
             let table = table.ok_or_else(|| format!("there is no table {id} with a ttl"))?;

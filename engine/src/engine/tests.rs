@@ -124,7 +124,7 @@ fn loads_reach_views_and_change_their_pasts() {
                 });
                 parts.push(LoadPart { rows, arrived: arrived.collect(), deletes: None });
             }
-            let loads = vec![TableLoad { table: CollectionId(1), parts }];
+            let loads = vec![TableLoad { table: CollectionId(1), parts, append_only: false }];
             let time = harness.commit(Change { loads, ..Change::default() }).expect("it is open");
             harness.check();
             let relation = harness.engine.relation(CollectionId(12)).expect("a view");

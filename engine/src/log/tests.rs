@@ -143,7 +143,7 @@ fn decoded(
         creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.retention = retention);
     }
     for (id, ttl) in extension.ttls {
-        creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.ttl = Some(ttl));
+        creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.ttl = ttl);
     }
     let mut loads = vec![];
     for load in extension.loads {
@@ -160,10 +160,11 @@ fn decoded(
     }
     let closes = extension.closes;
     let retentions = vec![];
-    let (added, sources) = (extension.added, extension.sources);
-    let advances = extension.advances;
-    let group = Group { time, reserved, ddl, creates, writes, drops, ..Group::default() };
-    Ok(Group { retentions, loads, closes, added, sources, advances, ..group })
+    let (added, keys, ttls) = (extension.added, extension.keys, vec![]);
+    let (sources, advances) = (extension.sources, extension.advances);
+    let fed = Group { sources, advances, ..Group::default() };
+    let loaded = Group { loads, closes, added, keys, retentions, ttls, ..fed };
+    Ok(Group { time, reserved, ddl, creates, writes, drops, ..loaded })
 }
 
 /// A few records in segments of some size.

@@ -106,6 +106,20 @@ impl Relation {
         (relation, writers)
     }
 
+    /// The same relation with a key, with other shards.
+    pub(super) fn keyed(plain: &Relation, encoder: KeyEncoder, shards: Vec<Shard>) -> Relation {
+        Relation {
+            id: plain.id,
+            encoder: Some(encoder),
+            arrived_schema: plain.arrived_schema.clone(),
+            schema: plain.schema(),
+            shards,
+            horizon: Arc::clone(&plain.horizon),
+            written: plain.written.clone(),
+            limits: plain.limits.clone(),
+        }
+    }
+
     /// The same relation under a wider schema, with other shards.
     pub(super) fn widened(narrow: &Relation, schema: SchemaRef, shards: Vec<Shard>) -> Relation {
         let encoder = narrow.encoder.as_ref();

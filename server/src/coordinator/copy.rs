@@ -54,7 +54,9 @@ pub struct CopyOut {
 }
 
 pub async fn run(session: &mut Session, copy: &Copy) -> Result<Outcome, SqlError> {
-    let options = Options::new(&copy.format, copy.direction)?;
+    let mut options = Options::new(&copy.format, copy.direction)?;
+    options.names_columns =
+        matches!(&copy.source, CopySource::Table { columns, .. } if !columns.is_empty());
     if let Some(file) = &copy.file {
         return copy_file::run(session, copy, file, options).await;
     }
@@ -243,6 +245,7 @@ impl CopyIn {
         let at =
             committed.map_err(|error| tidemark_sql::commit_error(&self.ctx, error, &[write]))?;
         drop(locks);
+        session.committed(at);
         quarantine::tell(session, at, &[table]).await;
         Ok(count)
     }
@@ -264,13 +267,16 @@ impl CopyIn {
         let locks = self.lock(session).await?;
         let table = CollectionId(self.table.id.0);
         let parts = std::mem::take(&mut self.parts);
-        let change = Change { loads: vec![TableLoad { table, parts }], ..Change::default() };
+        let append_only = self.table.table().is_some_and(|table| table.append_only);
+        let loads = vec![TableLoad { table, parts, append_only }];
+        let change = Change { loads, ..Change::default() };
         let committed = session.coordinator.submit(move |_| Ok(change)).await;
         let at = committed.map_err(|error| match error {
             CommitError::Load { error, .. } => self.load_error(error),
             error => tidemark_sql::commit_error(&self.ctx, error, &[]),
         })?;
         drop(locks);
+        session.committed(at);
         quarantine::tell(session, at, &[table]).await;
         Ok(self.lines.len() as u64)
     }
@@ -283,7 +289,8 @@ impl CopyIn {
             | LoadError::Falling { row, .. }
             | LoadError::Future { row, .. }
             | LoadError::BeforeEpoch { row }
-            | LoadError::NoKey { row } => row,
+            | LoadError::NoKey { row }
+            | LoadError::Ends { row } => row,
         };
         let message = match error {
             LoadError::NullTime { .. } => "a row has no arrival time",
@@ -291,6 +298,7 @@ impl CopyIn {
             LoadError::Future { .. } => "a row arrives in the future",
             LoadError::BeforeEpoch { .. } => "a row arrived before 1970",
             LoadError::NoKey { .. } => "a row deletes its key, and the table has no primary key",
+            LoadError::Ends { .. } => "a row ends an earlier one, and the table is append-only",
             LoadError::Closed | LoadError::Columns(_) => "the rows cannot be loaded",
         };
         let detail = match error {

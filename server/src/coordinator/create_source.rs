@@ -32,13 +32,10 @@ pub async fn run(session: &mut Session, create: &CreateSource) -> Result<Outcome
     let mut relations = Vec::new();
     for (place, relation) in definition.relations {
         let table = Table {
-            columns: relation.columns,
-            primary_key: vec![],
-            primary_key_name: None,
             append_only: true,
             event_time: relation.event_time,
             source: Some(id),
-            connector: None,
+            ..Table::new(relation.columns)
         };
         let (table, _) = stage_object(session, schema, &relation.name, table)?;
         relations.push((table, place));

@@ -67,17 +67,9 @@ fn stage(
     session: &mut Session,
     definition: &TableDefinition,
 ) -> Result<(CollectionId, SchemaRef), SqlError> {
-    let table = Table {
-        columns: definition.columns.clone(),
-        primary_key: definition.primary_key.clone(),
-        primary_key_name: None,
-        append_only: definition.append_only,
-        event_time: definition.event_time_column()?,
-        source: None,
-        connector: definition.outside.as_ref().map(|outside| outside.connector.clone()),
-    };
+    let table = definition.table()?;
     let (id, schema) = stage_object(session, &definition.schema, &definition.name, table)?;
-    if let Some(outside) = &definition.outside {
+    if let Some(outside) = &definition.options.outside {
         let relations = outside.relations.iter().map(|(place, _)| (id, *place)).collect();
         stage_source(session, ObjectId(id.0), &outside.connector, relations, true)?;
     }
@@ -91,14 +83,22 @@ pub fn stage_object(
     name: &str,
     table: Table,
 ) -> Result<(CollectionId, SchemaRef), SqlError> {
+    let (retention, ttl) = (table.retention.map(Into::into), table.ttl.map(Into::into));
+    // NOT NULL holds for what statements write; once the column is dropped nothing is written there.
+    // A source's rows have the columns that it says.
+    let nullable = table.source.is_none();
+    let field = |column: &Column| match nullable {
+        true => column.field().with_nullable(true),
+        false => column.field(),
+    };
+    let fields: Vec<Field> = table.columns.iter().map(field).collect();
     let transaction = session.open_transaction()?;
     let id = transaction.staged.catalog.next_id();
-    let fields: Vec<Field> = table.columns.iter().map(Column::field).collect();
     let (arrow, key) = (Arc::new(Schema::new(fields)), table.primary_key.clone());
     let object = Object::new(id, schema, name, ObjectKind::Table(table));
     transaction.stage(Op::CreateObject(object))?;
     let collection = CollectionId(id.0);
-    let def = TableDef::new(collection, Arc::clone(&arrow), key);
+    let def = TableDef { retention, ttl, ..TableDef::new(collection, Arc::clone(&arrow), key) };
     transaction.staged.create_tables.push(def);
     Arc::make_mut(&mut transaction.staged.overlay).create_table(collection, Arc::clone(&arrow));
     Ok((collection, arrow))

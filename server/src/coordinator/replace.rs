@@ -20,6 +20,7 @@ use tidemark_sql::version::{functions_of, is_same_plan};
 use tidemark_sql::{PlanContext, ddl};
 
 use super::Coordinator;
+use super::create_materialized_view::view_def;
 use crate::session::Session;
 
 /// Versions of materialized views on their way.
@@ -88,7 +89,8 @@ impl Versions {
             view.key.clone_from(&plan.key);
             view.append_only = plan.plan.append_only();
             let id = CollectionId(collection.0);
-            self.create.push(ViewDef::new(id, plan.plan, plan.key));
+            let object = transaction.staged.catalog.get(object.id).unwrap_or(&object);
+            self.create.push(view_def(object, id, plan.plan, plan.key));
             self.retire.push(CollectionId(transaction.staged.catalog.collection(object.id).0));
         }
         transaction.stage(Op::ReplaceObject(object))

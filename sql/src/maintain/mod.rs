@@ -252,7 +252,7 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         arrived_at: source.with_arrivals,
         key,
         append_only: match &object.kind {
-            ObjectKind::Table(table) => table.append_only,
+            ObjectKind::Table(table) => table.keeps_rows(),
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.append_only,
             ObjectKind::Source(_) => false,
         },

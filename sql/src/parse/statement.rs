@@ -44,12 +44,28 @@ pub enum Statement {
     AlterTable {
         name: ObjectName,
         if_exists: bool,
-        add: Vec<AddColumn>,
+        actions: Vec<TableAction>,
+    },
+    /// ALTER TABLE … RENAME COLUMN.
+    RenameColumn {
+        name: ObjectName,
+        if_exists: bool,
+        column: String,
+        to: String,
+    },
+    /// ALTER TABLE, ALTER MATERIALIZED VIEW … SET (…), RESET (…).
+    AlterOptions {
+        kind: ObjectClass,
+        name: ObjectName,
+        if_exists: bool,
+        options: StorageOptions,
     },
     /// ALTER TABLE … CLOSE HISTORY.
     CloseHistory {
         name: ObjectName,
     },
+    /// ALTER SYSTEM CONFIRM CLOCK: the wall clock is right, though it stepped (S2).
+    ConfirmClock,
     Comment {
         on: CommentTarget,
         comment: Option<String>,
@@ -158,11 +174,21 @@ pub struct CreateView {
     pub if_not_exists: bool,
     /// Names for the first columns of the query.
     pub columns: Vec<Ident>,
+    /// WITH (…) of a materialized view.
+    pub options: StorageOptions,
     pub query: Box<ast::Query>,
     /// The query as the user wrote it.
     pub body: String,
     /// False for WITH NO DATA, which a maintained view ignores.
     pub with_data: bool,
+}
+
+/// What is said of how an object is kept.
+#[derive(Debug, Clone)]
+pub enum StorageOptions {
+    Set(Vec<ast::SqlOption>),
+    /// Folded names.
+    Reset(Vec<String>),
 }
 
 /// For what a function cannot do.
@@ -199,6 +225,24 @@ pub struct DroppedFunction {
     pub name: ObjectName,
     /// Types of the parameters, if they are written.
     pub types: Option<Vec<ast::DataType>>,
+}
+
+/// A change of ALTER TABLE; names are folded.
+#[derive(Debug, Clone)]
+pub enum TableAction {
+    AddColumn(AddColumn),
+    DropColumn { column: String, if_exists: bool, cascade: bool },
+    AlterColumn { column: String, change: ColumnChange },
+    AddPrimaryKey { name: Option<String>, columns: Vec<String> },
+}
+
+/// What ALTER COLUMN changes.
+#[derive(Debug, Clone)]
+pub enum ColumnChange {
+    /// `None`: DROP DEFAULT.
+    Default(Option<Box<Expr>>),
+    NotNull(bool),
+    Type(ast::DataType),
 }
 
 /// ADD COLUMN [IF NOT EXISTS].
@@ -334,6 +378,8 @@ impl Statement {
                 | Statement::Drop(_)
                 | Statement::AlterRename { .. }
                 | Statement::AlterTable { .. }
+                | Statement::AlterOptions { .. }
+                | Statement::RenameColumn { .. }
                 | Statement::CloseHistory { .. }
                 | Statement::Comment { .. }
                 | Statement::RefreshMaterializedView { .. }
