@@ -12,6 +12,7 @@ pub mod batch;
 pub mod commit;
 mod contain;
 mod dataflow;
+pub mod decimal;
 mod engine;
 mod expression;
 pub mod log;

@@ -7,8 +7,8 @@
 //! | Postgres | Arrow |
 //! |---|---|
 //! | `numeric(p, s)` | `Decimal128(p, s)` |
-//! | `numeric` | `Decimal128(38, 15)`, printed without trailing zeros |
-//! | results of numeric `/`, `avg` | `Decimal128(38, 16)`, printed in full |
+//! | `numeric` | `Decimal128(38, 20)`, printed without trailing zeros |
+//! | results of numeric `/`, `avg` | `Decimal128(37, 16…20)`, printed as quotients are |
 //! | text and what is stored as text | `Utf8` |
 //! | `jsonb` | `LargeUtf8`, in Postgres' output form |
 //! | `oid`, `reg*`, `xid` | `UInt32` |
@@ -24,9 +24,9 @@ use super::PgType;
 /// Digits a `numeric` can hold.
 pub const NUMERIC_PRECISION_MAX: u8 = 38;
 /// Scale of `numeric` without a modifier.
-pub const NUMERIC_PLAIN_SCALE: i8 = 15;
-/// Scale of numeric quotients and averages.
-pub const NUMERIC_DIVISION_SCALE: i8 = 16;
+pub const NUMERIC_PLAIN_SCALE: i8 = 20;
+/// Precision that marks quotients and averages.
+pub const NUMERIC_QUOTIENT_PRECISION: u8 = 37;
 
 const UTC: &str = "+00:00";
 /// Postgres' VARHDRSZ: lengths and precisions are stored with it added, so that 0 is never a
@@ -157,9 +157,10 @@ fn numeric(typmod: i32) -> DataType {
     }
 }
 
-/// Full precision is what expressions have: Postgres shows no typmod on those.
+/// Full precision is what expressions have, and quotients their own: Postgres shows no typmod on
+/// those.
 fn typmod_of_decimal(precision: u8, scale: i8) -> i32 {
-    if precision == NUMERIC_PRECISION_MAX {
+    if precision >= NUMERIC_QUOTIENT_PRECISION {
         return -1;
     }
     PgType::numeric_typmod(precision, scale).unwrap_or(-1)

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::{bpchar, common_type};
 use crate::error::{SqlError, state};
 use crate::function::{self, type_name};
-use crate::text_io::{self, InputSettings};
+use crate::text_io;
 
 /// Rewrites every expression of a plan.
 pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -51,7 +51,11 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     match expr {
         Expr::Cast(mut cast) => {
             bpchar::unpad(&mut cast.expr, schema);
-            cast_literal(cast)
+            match numeric_cast(&cast, schema) {
+                Some(ty) if known_type(&cast.expr, schema).as_ref() == Some(&ty) => Ok(*cast.expr),
+                Some(ty) => Ok(Expr::Cast(Cast::new(cast.expr, ty))),
+                None => cast_literal(cast),
+            }
         }
         Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => {
             let literal = i32::try_from(n)
@@ -175,6 +179,19 @@ fn adopt_common(exprs: Vec<&mut Expr>, schema: &DFSchema) -> Result<()> {
     exprs.into_iter().try_for_each(|expr| adopt(expr, &ty))
 }
 
+/// What a cast to `numeric` without precision makes of a number that is exact already: its digits
+/// after the point stay, and a bigint has all of its own.
+fn numeric_cast(cast: &Cast, schema: &DFSchema) -> Option<DataType> {
+    if *cast.field.data_type() != text_io::numeric::UNCONSTRAINED {
+        return None;
+    }
+    match known_type(&cast.expr, schema)? {
+        DataType::Int64 => Some(DataType::Decimal128(19, 0)),
+        ty @ DataType::Decimal128(..) => Some(ty),
+        _ => None,
+    }
+}
+
 /// A literal under a cast is read at once, by the type's input function.
 fn cast_literal(cast: Cast) -> Result<Expr> {
     let to = cast.field.data_type();
@@ -183,7 +200,7 @@ fn cast_literal(cast: Cast) -> Result<Expr> {
             Ok(Expr::Literal(ScalarValue::Int32(Some(*n)), metadata.clone()))
         }
         Expr::Literal(ScalarValue::Utf8(Some(text)), _) if *to != DataType::Utf8 => {
-            let value = text_io::parse_text(to, text, &InputSettings::default())?;
+            let value = text_io::parse_literal(to, text)?;
             Ok(Expr::Literal(value, None))
         }
         Expr::Literal(value, _) if *to == DataType::Float64 => {
@@ -241,6 +258,9 @@ fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
     if equals(binary.op) {
         json_keys(vec![&mut binary.left, &mut binary.right], schema);
     }
+    if matches!(binary.op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) {
+        interval_spans(vec![&mut binary.left, &mut binary.right], schema);
+    }
     // Before coercion, which would make two intervals of a date and a whole number, or text of two
     // dates.
     if let (Some(left), Some(right)) =
@@ -264,6 +284,19 @@ fn json_keys(exprs: Vec<&mut Expr>, schema: &DFSchema) {
         let key = function::scalar("jsonb_key").expect("it is in the list");
         for expr in exprs {
             *expr = key.call(vec![std::mem::take(expr)]);
+        }
+    }
+}
+
+/// Intervals that are compared by an operator which takes NULLs, as their whole length: a month is
+/// 30 days, a day 24 hours.
+fn interval_spans(exprs: Vec<&mut Expr>, schema: &DFSchema) {
+    let interval =
+        |expr: &&mut Expr| matches!(known_type(expr, schema), Some(DataType::Interval(_)));
+    if exprs.iter().all(interval) {
+        let span = function::scalar("interval_span").expect("it is in the list");
+        for expr in exprs {
+            *expr = span.call(vec![std::mem::take(expr)]);
         }
     }
 }
@@ -385,7 +418,7 @@ pub(super) fn adopt(expr: &mut Expr, ty: &DataType) -> Result<()> {
     }
     match expr {
         Expr::Literal(ScalarValue::Utf8(Some(text)), _) => {
-            let value = text_io::parse_text(literal_type(ty), text, &InputSettings::default())?;
+            let value = text_io::parse_literal(literal_type(ty), text)?;
             *expr = Expr::Literal(value, None);
         }
         Expr::Literal(ScalarValue::Utf8(None) | ScalarValue::Null, _) => {
@@ -399,9 +432,8 @@ pub(super) fn adopt(expr: &mut Expr, ty: &DataType) -> Result<()> {
 
 /// A literal beside a numeric is a numeric, whatever the precision and scale of its neighbour.
 fn literal_type(ty: &DataType) -> &DataType {
-    const NUMERIC: DataType = DataType::Decimal128(38, 15);
     match ty {
-        DataType::Decimal128(..) => &NUMERIC,
+        DataType::Decimal128(..) => &text_io::numeric::UNCONSTRAINED,
         other => other,
     }
 }

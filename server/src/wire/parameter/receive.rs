@@ -128,7 +128,7 @@ fn decimal(data_type: &DataType, precision: u8, scale: i8) -> Box<dyn ColumnInpu
             NumericError::Malformed => malformed(),
             NumericError::OutOfRange => text_io::numeric::overflow(precision, scale),
         })?;
-        if text_io::numeric::fits(value, precision) {
+        if text_io::numeric::fits(value, text_io::numeric::digits_of(precision, scale)) {
             Ok(value)
         } else {
             Err(text_io::numeric::overflow(precision, scale))
