@@ -66,8 +66,17 @@ pub fn quotient_digits(dividend: (u128, i8), divisor: (u128, i8)) -> i8 {
     let (weight_below, first_below) = first_group(divisor.0, divisor.1);
     let weight = weight - weight_below - i32::from(first <= first_below);
     let digits = SIGNIFICANT_MIN - weight * GROUP;
-    let digits = digits.max(i32::from(dividend.1)).max(i32::from(divisor.1)).max(0);
+    let digits = digits.max(own_digits(dividend)).max(own_digits(divisor)).max(0);
     digits.min(i32::from(QUOTIENT_SCALE)) as i8
+}
+
+/// The digits behind the point that a number is known to have: of those whose scale is that of
+/// their type alone, the ones up to the last that is not zero.
+fn own_digits((magnitude, scale): (u128, i8)) -> i32 {
+    match i128::try_from(magnitude) {
+        Ok(value) if scale >= QUOTIENT_SCALE_MIN => i32::from(significant(value, scale)),
+        _ => i32::from(scale),
+    }
 }
 
 /// The digits behind the point that a quotient is printed with: those that it was rounded to, as

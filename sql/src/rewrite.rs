@@ -24,6 +24,7 @@ mod float_zero;
 mod from;
 pub mod functions;
 mod grouping;
+mod hypothetical;
 mod literal;
 mod named_arguments;
 pub mod names;

@@ -10,7 +10,7 @@
 //! | `numeric` | `Decimal128(38, 20)`, printed without trailing zeros |
 //! | results of numeric `/`, `avg` | `Decimal128(37, 16…20)`, printed as quotients are |
 //! | text and what is stored as text | `Utf8` |
-//! | `jsonb` | `LargeUtf8`, in Postgres' output form |
+//! | `jsonb`, `json` | `LargeUtf8`, in Postgres' output form of jsonb |
 //! | `oid`, `reg*`, `xid` | `UInt32` |
 //! | arrays, vectors | `List`, field `item`, nullable |
 //! | `void`, `unknown` | `Null` |
@@ -57,7 +57,7 @@ impl PgType {
             PgType::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
             PgType::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             PgType::Uuid => DataType::FixedSizeBinary(16),
-            PgType::Jsonb => DataType::LargeUtf8,
+            PgType::Jsonb | PgType::Json => DataType::LargeUtf8,
             PgType::Void | PgType::Trigger | PgType::Unknown => DataType::Null,
             PgType::Oid
             | PgType::Xid
@@ -75,7 +75,6 @@ impl PgType {
             | PgType::Bpchar
             | PgType::Name
             | PgType::Char
-            | PgType::Json
             | PgType::PgNodeTree
             | PgType::Inet
             | PgType::Aclitem

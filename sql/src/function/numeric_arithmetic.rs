@@ -10,7 +10,9 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 
-use tidemark_engine::decimal::{QUOTIENT_SCALE, is_quotient, quotient_digits, quotient_over};
+use tidemark_engine::decimal::{
+    QUOTIENT_SCALE, is_quotient, quotient_digits, quotient_over, significant,
+};
 
 use crate::error::SqlError;
 use crate::text_io::numeric::{
@@ -18,7 +20,7 @@ use crate::text_io::numeric::{
     power_of_ten, rescale,
 };
 
-use super::body::{Num, Numeric, fn2};
+use super::body::{Int4, Num, Numeric, fn1, fn2};
 use super::scalar::Scalar;
 
 pub fn functions() -> Vec<ScalarUDF> {
@@ -35,6 +37,13 @@ pub fn functions() -> Vec<ScalarUDF> {
                     .returns(total),
             )
             .udf(),
+        Scalar::new("scale").overload(fn1::<Numeric, Int4>(|n| Ok(digits(n)))).udf(),
+        Scalar::new("min_scale")
+            .overload(fn1::<Numeric, Int4>(|n| Ok(significant(n.value, n.scale).max(0).into())))
+            .udf(),
+        Scalar::new("trim_scale")
+            .overload(fn1::<Numeric, Numeric>(Ok).returns_type(UNCONSTRAINED))
+            .udf(),
         Scalar::new("numeric_mul")
             .overload(fn2::<Numeric, Numeric, Numeric>(multiply).returns(product))
             .udf(),
@@ -45,6 +54,14 @@ pub fn functions() -> Vec<ScalarUDF> {
             .overload(fn2::<Numeric, Numeric, Numeric>(remainder).returns(common))
             .udf(),
     ]
+}
+
+/// The digits after the point that a number is known to have.
+fn digits(n: Num) -> i32 {
+    match n.scale == SCALE_UNCONSTRAINED {
+        true => significant(n.value, n.scale).into(),
+        false => n.scale.into(),
+    }
 }
 
 /// 22012.

@@ -16,8 +16,8 @@ use tidemark_catalog::PgType;
 use super::rows::{self, compare_rows, row_in_subquery, rows_in_list};
 use super::table_function::{SERIES, subscripts, table_function, unnamed, unnest};
 use super::{
-    argument, as_of, from, grouping, literal, named_arguments, point_in_time, ties, time_window,
-    using, values, version_clause, windows,
+    argument, as_of, from, grouping, hypothetical, literal, named_arguments, point_in_time, ties,
+    time_window, using, values, version_clause, windows,
 };
 use crate::error::{SqlError, state};
 use crate::function::like_escape;
@@ -145,6 +145,15 @@ fn parse_query(text: &str) -> Result<SetExpr, SqlError> {
 }
 
 fn select_clauses(select: &mut Select) -> Result<(), SqlError> {
+    counted_rows(select)?;
+    if let Some(having) = &mut select.having
+        && matches!(&select.group_by, ast::GroupByExpr::Expressions(keys, _) if keys.is_empty())
+    {
+        // One group, also where nothing else says so.
+        let all = call("count", vec![number(1)]);
+        let one = binary(all, BinaryOperator::GtEq, number(0));
+        *having = binary(Expr::Nested(Box::new(take(having))), BinaryOperator::And, one);
+    }
     if select.into.is_some() {
         return Err(SqlError::unsupported("SELECT INTO is not supported")
             .with_hint("use CREATE TABLE … AS"));
@@ -155,6 +164,36 @@ fn select_clauses(select: &mut Select) -> Result<(), SqlError> {
         }
     }
     Ok(())
+}
+
+/// `count(t.*)` counts rows of t, of which an outer join's filler is none: refused there, as it would
+/// count that as well.
+fn counted_rows(select: &Select) -> Result<(), SqlError> {
+    let mut joins = select.from.iter().flat_map(|tables| &tables.joins);
+    let outer = joins.any(|join| {
+        !matches!(
+            join.join_operator,
+            ast::JoinOperator::Join(_)
+                | ast::JoinOperator::Inner(_)
+                | ast::JoinOperator::CrossJoin(_)
+        )
+    });
+    let of_table = |arg: &FunctionArg| {
+        matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(_)))
+    };
+    let found = ast::visit_expressions(&select.projection, |expr| match expr {
+        Expr::Function(Function { args: FunctionArguments::List(list), .. })
+            if list.args.iter().any(of_table) =>
+        {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match outer && found.is_break() {
+        false => Ok(()),
+        true => Err(SqlError::unsupported("count(t.*) over an outer join is not supported")
+            .with_hint("Count a column of the table that is never NULL.")),
+    }
 }
 
 /// `SELECT` with nothing in it, to be filled.
@@ -212,10 +251,18 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             Ok(())
         }
         Expr::AtTimeZone { timestamp, time_zone } => {
+            if quoted(timestamp) {
+                let zone = ast::TimezoneInfo::WithTimeZone;
+                **timestamp = cast_to(take(timestamp), DataType::Timestamp(None, zone));
+            }
             *expr = call("timezone", vec![take(time_zone), take(timestamp)]);
             Ok(())
         }
         Expr::Array(array) => {
+            if array.elem.iter().any(is_array) {
+                let message = "multidimensional arrays are not supported";
+                return Err(SqlError::unsupported(message));
+            }
             *expr = call("make_array", std::mem::take(&mut array.elem));
             Ok(())
         }
@@ -235,6 +282,12 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
         }
         Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
             *expr = in_subquery(left, right, true);
+            Ok(())
+        }
+        Expr::Like { negated, expr: left, pattern, any, escape_char: None }
+            if *any || is_call(pattern, "all") =>
+        {
+            *expr = like_each(take(left), take(pattern), *any, *negated);
             Ok(())
         }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
@@ -279,13 +332,58 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             }
             Ok(())
         }
+        Expr::Function(call) if !call.within_group.is_empty() && hypothetical::is(call) => {
+            *expr = hypothetical::counted(call)?;
+            Ok(())
+        }
         Expr::Function(_) => function(expr),
+        Expr::Identifier(name) if name.quote_style.is_none() && fold(name) == "current_schema" => {
+            *expr = call("current_schema", vec![]);
+            Ok(())
+        }
         Expr::Value(_) => {
             literal::wrap(expr);
             Ok(())
         }
         _ => Ok(()),
     }
+}
+
+fn quoted(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)))
+}
+
+/// Whether an expression is a call of a function, by its plain name.
+fn is_call(expr: &Expr, name: &str) -> bool {
+    match expr {
+        Expr::Function(function) => {
+            function.name.0.last().and_then(|part| part.as_ident()).map(fold).as_deref()
+                == Some(name)
+        }
+        _ => false,
+    }
+}
+
+fn is_array(expr: &Expr) -> bool {
+    is_call(expr, "make_array")
+}
+
+/// `LIKE ANY (array)` and `LIKE ALL (array)`.
+fn like_each(left: Expr, pattern: Expr, any: bool, negated: bool) -> Expr {
+    let array = match pattern {
+        Expr::Function(Function { args: FunctionArguments::List(mut list), .. }) if !any => {
+            match list.args.pop() {
+                Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(array))) => array,
+                _ => Expr::value(Value::Null),
+            }
+        }
+        other => other,
+    };
+    let op = Expr::value(Value::SingleQuotedString("~~".to_owned()));
+    // What is like none of them is not like any.
+    let name = if any == negated { "compare_all" } else { "compare_any" };
+    let like = call(name, vec![op, left, array]);
+    if negated { not(like) } else { like }
 }
 
 /// The function behind a prefix operator that `SqlToRel` does not know.
@@ -422,6 +520,17 @@ fn cast(expr: &mut Expr) -> Result<(), SqlError> {
     if matches!(ty, PgType::Text | PgType::Varchar | PgType::Name) {
         print_reg(inner);
     }
+    if let DataType::Interval { fields, precision } = data_type
+        && (fields.is_some() || precision.is_some())
+    {
+        let digits = *precision;
+        let last = fields
+            .as_ref()
+            .map(|fields| fields.to_string().rsplit(' ').next().unwrap_or_default().to_owned());
+        let plain = DataType::Interval { fields: None, precision: None };
+        *expr = cut_interval(cast_to(take(inner), plain), last, digits);
+        return Ok(());
+    }
     match ty {
         PgType::Varchar if typmod > 4 => {
             let text = cast_to(take(inner), DataType::Text);
@@ -475,8 +584,8 @@ fn print_reg(expr: &mut Expr) {
 }
 
 fn interval_literal(interval: &ast::Interval) -> Result<Expr, SqlError> {
-    let unsupported = || SqlError::unsupported("INTERVAL with a range of fields is not supported");
-    if interval.last_field.is_some() || interval.leading_precision.is_some() {
+    let unsupported = || SqlError::unsupported("this INTERVAL is not supported");
+    if interval.leading_precision.is_some() {
         return Err(unsupported());
     }
     let text = match literal::unwrapped(interval.value.as_ref()) {
@@ -487,14 +596,33 @@ fn interval_literal(interval: &ast::Interval) -> Result<Expr, SqlError> {
         },
         _ => return Err(unsupported()),
     };
-    let text = match &interval.leading_field {
-        // '5' MINUTE: the field is the unit of a bare number, and otherwise only limits the
-        // precision.
+    // '5' MINUTE: the last field is the unit of a bare number, and all beyond it are cut off.
+    let last = interval.last_field.as_ref().or(interval.leading_field.as_ref());
+    let text = match last {
         Some(field) if text.trim().parse::<f64>().is_ok() => format!("{text} {field}"),
         _ => text,
     };
-    let interval = DataType::Interval { fields: None, precision: None };
-    Ok(cast_to(Expr::value(Value::SingleQuotedString(text)), interval))
+    let ty = DataType::Interval { fields: None, precision: None };
+    let value = cast_to(Expr::value(Value::SingleQuotedString(text)), ty);
+    let digits = interval.fractional_seconds_precision;
+    Ok(cut_interval(value, last.map(ToString::to_string), digits))
+}
+
+/// An interval without what is beyond its last field, its seconds rounded to so many digits.
+fn cut_interval(value: Expr, last_field: Option<String>, digits: Option<u64>) -> Expr {
+    let cut = match last_field.map(|field| field.to_lowercase()) {
+        Some(field) if field != "second" => {
+            let field = Expr::value(Value::SingleQuotedString(field));
+            call("interval_cut", vec![value, field])
+        }
+        _ => value,
+    };
+    match digits {
+        Some(digits) if digits < 6 => {
+            call("interval_round", vec![cut, number(i64::try_from(digits).unwrap_or(6))])
+        }
+        _ => cut,
+    }
 }
 
 /// Calls: schema prefixes, the SQL-standard spellings of now(), ARRAY(SELECT …).
@@ -541,6 +669,25 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
         *expr = unnest(array);
         return Ok(());
     }
+    if let Some(getter) = path_getter(&name)
+        && let FunctionArguments::List(list) = &mut function.args
+        && list.args.len() > 1
+    {
+        let mut args = unnamed(std::mem::take(&mut list.args))?;
+        let keys = args.split_off(1).into_iter().map(|key| cast_to(key, DataType::Text));
+        let path = call("make_array", keys.collect());
+        *expr = call(getter, vec![args.remove(0), path]);
+        return Ok(());
+    }
+    if let Some(ty) = type_function(&name)
+        && let FunctionArguments::List(list) = &mut function.args
+        && list.args.len() == 1
+        && function.over.is_none()
+    {
+        let arg = unnamed(std::mem::take(&mut list.args))?.remove(0);
+        *expr = cast_to(arg, ty);
+        return Ok(());
+    }
     if name == "unnest"
         && let FunctionArguments::List(list) = &mut function.args
         && list.args.len() == 1
@@ -564,6 +711,32 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
+}
+
+/// What takes a path of keys as an array, of the functions that take it as arguments.
+fn path_getter(name: &str) -> Option<&'static str> {
+    match name {
+        "jsonb_extract_path" | "json_extract_path" => Some("jsonb_get_path"),
+        "jsonb_extract_path_text" | "json_extract_path_text" => Some("jsonb_get_path_text"),
+        _ => None,
+    }
+}
+
+/// The type whose name a function has: a call of it is a cast.
+fn type_function(name: &str) -> Option<DataType> {
+    Some(match name {
+        "int2" => DataType::Int2(None),
+        "int4" => DataType::Int4(None),
+        "int8" => DataType::Int8(None),
+        "float4" => DataType::Float4,
+        "float8" => DataType::Float8,
+        "numeric" => DataType::Numeric(ast::ExactNumberInfo::None),
+        "text" => DataType::Text,
+        "bool" => DataType::Bool,
+        "date" => DataType::Date,
+        "timestamptz" => DataType::Timestamp(None, ast::TimezoneInfo::WithTimeZone),
+        _ => return None,
+    })
 }
 
 /// `ARRAY(SELECT x …)` as an aggregate over the query; an empty array for no rows.

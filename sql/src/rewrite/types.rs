@@ -7,15 +7,20 @@
 
 use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, NullEquality, ScalarValue};
+use datafusion::common::{DFSchema, ExprSchema, NullEquality, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{Between, Case, Cast, InList, InSubquery};
+use datafusion::logical_expr::expr::{
+    Between, Case, Cast, InList, InSubquery, WindowFunctionParams,
+};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, WindowFrameBound,
+    WindowFrameUnits,
 };
 use sqlparser::ast;
 use std::sync::Arc;
+use tidemark_catalog::system::VECTOR;
+use tidemark_engine::decimal::QUOTIENT_PRECISION;
 
 use super::{bpchar, common_type};
 use crate::error::{SqlError, state};
@@ -49,6 +54,11 @@ pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     match expr {
+        Expr::Cast(cast) if is_vector(&cast.expr, schema) && is_text(&cast) => {
+            let blank = Expr::Literal(ScalarValue::from(" "), None);
+            let join = function::scalar("array_to_string").expect("it is in the list");
+            Ok(join.call(vec![*cast.expr, blank]))
+        }
         Expr::Cast(mut cast) => {
             bpchar::unpad(&mut cast.expr, schema);
             match numeric_cast(&cast, schema) {
@@ -95,7 +105,33 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             }
             Ok(Expr::ScalarFunction(call))
         }
+        Expr::WindowFunction(mut call) => {
+            peers_of_any_type(&mut call.params, schema);
+            Ok(Expr::WindowFunction(call))
+        }
         expr => Ok(expr),
+    }
+}
+
+/// RANGE without an offset means peers, as GROUPS does, for which every type will do.
+fn peers_of_any_type(params: &mut WindowFunctionParams, schema: &DFSchema) {
+    let frame = &mut params.window_frame;
+    let offset = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::Preceding(value) | WindowFrameBound::Following(value) => !value.is_null(),
+        WindowFrameBound::CurrentRow => false,
+    };
+    let ranged = |ty: DataType| {
+        ty.is_numeric()
+            || matches!(ty, DataType::Utf8 | DataType::Boolean | DataType::Null)
+            || matches!(ty, DataType::Date32 | DataType::Timestamp(..))
+    };
+    let key = params.order_by.first().and_then(|key| key.expr.get_type(schema).ok());
+    if frame.units == WindowFrameUnits::Range
+        && !offset(&frame.start_bound)
+        && !offset(&frame.end_bound)
+        && key.is_some_and(|ty| !ranged(ty))
+    {
+        frame.units = WindowFrameUnits::Groups;
     }
 }
 
@@ -179,15 +215,29 @@ fn adopt_common(exprs: Vec<&mut Expr>, schema: &DFSchema) -> Result<()> {
     exprs.into_iter().try_for_each(|expr| adopt(expr, &ty))
 }
 
-/// What a cast to `numeric` without precision makes of a number that is exact already: its digits
-/// after the point stay, and a bigint has all of its own.
+/// Whether an expression is a system table's column of int2vector or oidvector.
+fn is_vector(expr: &Expr, schema: &DFSchema) -> bool {
+    match expr {
+        Expr::Column(column) => schema
+            .field_from_column(column)
+            .is_ok_and(|field| field.metadata().contains_key(VECTOR)),
+        _ => false,
+    }
+}
+
+fn is_text(cast: &Cast) -> bool {
+    *cast.field.data_type() == DataType::Utf8
+}
+
+/// What a cast to `numeric` without precision makes of a quotient, which stays one, and of a bigint,
+/// which has all of its digits.
 fn numeric_cast(cast: &Cast, schema: &DFSchema) -> Option<DataType> {
     if *cast.field.data_type() != text_io::numeric::UNCONSTRAINED {
         return None;
     }
     match known_type(&cast.expr, schema)? {
         DataType::Int64 => Some(DataType::Decimal128(19, 0)),
-        ty @ DataType::Decimal128(..) => Some(ty),
+        ty @ DataType::Decimal128(QUOTIENT_PRECISION, _) => Some(ty),
         _ => None,
     }
 }
