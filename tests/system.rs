@@ -17,6 +17,8 @@ mod protocol;
 mod raw;
 #[path = "system/replace.rs"]
 mod replace;
+#[path = "system/sealed.rs"]
+mod sealed;
 #[path = "system/subscribe.rs"]
 mod subscribe;
 #[path = "system/support.rs"]

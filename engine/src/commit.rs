@@ -7,6 +7,8 @@
 //!   not touch the others of its group.
 //! - One record, one sync for a group; then it is handed to the [`GroupSink`], then reads may have
 //!   its time (S1), then it is acknowledged, in the order of submission.
+//! - There is room for a record before its commits are applied; a commit for which there is none
+//!   fails alone, and commits go on when there is.
 //! - After a failed write of the log nothing is committed any more until a restart. What the failed
 //!   group applied to the store stays at a time that no reader gets.
 //!
@@ -15,6 +17,8 @@
 mod group;
 mod recover;
 mod reserve;
+mod room;
+mod seal;
 #[cfg(test)]
 mod tests;
 
@@ -32,8 +36,9 @@ use crate::store::{Horizon, Tables};
 use crate::time::{Begun, Clock, ClockError, CollectionId, Timestamp};
 use crate::updates::Updates;
 use group::{Applied, Group, Writers};
-pub use recover::{OpenError, Opened, open};
+pub use recover::{LogConfig, OpenError, Opened, open};
 use reserve::SharedLog;
+use seal::Sealer;
 
 /// Commits that may wait; more are refused.
 const QUEUE_MAX: usize = 64 * 1024;
@@ -122,6 +127,9 @@ pub enum CommitError {
     /// The log cannot be written: the engine only reads until a restart.
     #[error("{0}")]
     Storage(Arc<LogError>),
+    /// There is no room for it; others may fit, and it may later.
+    #[error("{0}")]
+    NoRoom(Arc<LogError>),
     /// The wall clock cannot be trusted.
     #[error(transparent)]
     Clock(#[from] ClockError),
@@ -154,6 +162,7 @@ pub trait GroupSink: Send {
 pub struct Committer {
     sender: Sender<Message>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    sealer: Mutex<Option<Sealer>>,
 }
 
 enum Message {
@@ -172,10 +181,12 @@ impl Committer {
     /// Starts the thread on what was opened.
     pub fn start(opened: Opened, sink: Box<dyn GroupSink>) -> Committer {
         let (sender, receiver) = bounded(QUEUE_MAX);
+        let log = SharedLog::start(opened.log, &opened.clock);
+        let sealer = Mutex::new(Some(Sealer::start(opened.seal, &log)));
         let mut thread = Thread {
             receiver,
             sink,
-            log: SharedLog::start(opened.log, &opened.clock),
+            log,
             clock: opened.clock,
             horizon: opened.horizon,
             tables: opened.tables,
@@ -188,7 +199,7 @@ impl Committer {
         thread.set_due();
         let builder = std::thread::Builder::new().name("committer".into());
         let thread = builder.spawn(move || thread.run()).expect("the system has threads");
-        Committer { sender, thread: Mutex::new(Some(thread)) }
+        Committer { sender, thread: Mutex::new(Some(thread)), sealer }
     }
 
     /// Queues a commit; `done` is told what became of it, maybe at once.
@@ -209,9 +220,15 @@ impl Committer {
         }
     }
 
+    /// Nothing is sealed any more.
+    fn stop_sealing(&self) {
+        drop(self.sealer.lock().expect("nothing panics while holding it").take());
+    }
+
     /// Commits what is queued, notes in the log that the stop was clean, and returns when the
-    /// thread has ended.
+    /// threads have ended.
     pub fn shutdown(&self) {
+        self.stop_sealing();
         let thread = self.thread.lock().expect("nothing panics while holding it").take();
         if let Some(thread) = thread {
             // An error means that the thread is gone.
@@ -388,9 +405,21 @@ impl Thread {
             CommitError::Rejected(message.into())
         })?;
         let change = change.map_err(CommitError::Rejected)?;
+        self.make_room(group.bytes() * 2 + room::room_for(&change, &self.writers))?;
         let mut applied =
             Applied { horizon: &self.horizon, tables: &self.tables, writers: &mut self.writers };
         applied.apply(change, group)
+    }
+
+    /// Takes room in the log for a group that becomes as large as this.
+    fn make_room(&mut self, bytes: usize) -> Result<(), CommitError> {
+        self.log.make_room(bytes as u64).map_err(|error| match &*error {
+            LogError::Full { .. } | LogError::Unsealed { .. } => CommitError::NoRoom(error),
+            _ => {
+                self.failed = Some(Arc::clone(&error));
+                CommitError::Storage(error)
+            }
+        })
     }
 
     fn make_durable(&mut self, record: log::Group) -> Result<(), Arc<LogError>> {

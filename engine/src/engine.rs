@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use futures::channel::oneshot;
 use timely::communication::WorkerGuards;
 
+pub use crate::commit::LogConfig;
 use crate::commit::{self, Committer, Done, Evaluate, GroupSink, OpenError, Publication};
 pub use crate::dataflow::statistics::OperatorStatistics;
 use crate::dataflow::worker::{self, Command};
@@ -36,6 +37,7 @@ pub struct EngineConfig {
     pub workers: usize,
     /// Whether commits wait until they are on disk.
     pub fsync: bool,
+    pub log: LogConfig,
 }
 
 /// What opening found beside the tables.
@@ -76,7 +78,7 @@ impl Engine {
     /// Opens the directory: takes its lock, reads its log, starts the threads.
     pub fn open(config: EngineConfig) -> Result<(Arc<Engine>, Recovered), EngineError> {
         let wall = Arc::new(SystemClock::default());
-        let mut opened = commit::open(&config.data, config.fsync, wall)?;
+        let mut opened = commit::open(&config.data, config.fsync, config.log, wall)?;
         let quarantine = Arc::new(Quarantine::default());
         let (workers, handles) = start_workers(config.workers.max(1), &quarantine)?;
         let maintenance =

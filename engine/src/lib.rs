@@ -35,9 +35,11 @@ pub use commit::{
 };
 pub use contain::is_contained;
 pub use engine::{
-    Engine, EngineConfig, EngineError, OperatorStatistics, ReadGuard, Recovered, ViewStatus,
+    Engine, EngineConfig, EngineError, LogConfig, OperatorStatistics, ReadGuard, Recovered,
+    ViewStatus,
 };
 pub use expression::Expr;
+pub use log::LogLimits;
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
 pub use store::{

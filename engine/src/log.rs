@@ -11,10 +11,13 @@
 //! - A bad last record that *was* acknowledged can't be told from a torn one. Every later record
 //!   protects it; a clean stop writes one.
 //!
+//! A segment that is followed by another is *closed*. Closed segments are sealed, oldest first
+//! (`sealed.rs`), and then removed, so the directory holds the unsealed end of the log.
+//!
 //! # Format, version 1
 //!
-//! The directory `log/` holds segments `0000000000000001.log` and so on, without gaps. All numbers
-//! are little-endian.
+//! The directory `log/` holds segments `0000000000000001.log` and so on, without gaps, from the
+//! first one that is not sealed. All numbers are little-endian.
 //!
 //! ```text
 //! segment                          record
@@ -40,11 +43,16 @@ mod group;
 mod lock;
 mod memory;
 mod rows;
+pub mod sealed;
 mod segment;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::io;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
 
 pub use directory::Directory;
 pub use extension::{Extension, GroupLoad, ReplayLoad, Times};
@@ -52,11 +60,50 @@ pub use group::{EncodedRows, Group, GroupWrite, ReplayGroup, ReplayWrite};
 pub use lock::{DirectoryLock, LockError};
 pub use memory::{Fault, MemoryStorage};
 pub use rows::RowsBuilder;
+pub use segment::name as segment_name;
 
 use crate::time::Timestamp;
 
-/// A segment of this size is followed by the next.
-pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Room in the newest segment that commits leave: reservations of times go on when the disk is
+/// full.
+const SPARE_BYTES: u64 = 1024 * 1024;
+
+/// How much of the log is where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLimits {
+    /// A segment of this size is followed by the next.
+    pub segment_bytes: u64,
+    /// So is one with commits that was begun so long ago.
+    pub segment_age: Duration,
+    /// When so much is not sealed, nothing is committed until some is.
+    pub unsealed_bytes_max: u64,
+}
+
+impl Default for LogLimits {
+    fn default() -> LogLimits {
+        LogLimits {
+            segment_bytes: 64 << 20,
+            segment_age: Duration::from_secs(60 * 60),
+            unsealed_bytes_max: 16 << 30,
+        }
+    }
+}
+
+/// Where the log begins: what comes before is sealed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogStart {
+    /// The length of the last segment that is sealed; 0 if none is.
+    pub before: u64,
+    /// The salts of all segments that are sealed, from the first on.
+    pub salts: Vec<u64>,
+}
+
+impl LogStart {
+    /// The number of the first segment that is not sealed.
+    pub fn number(&self) -> u64 {
+        self.salts.len() as u64 + 1
+    }
+}
 
 /// Files by name, as the log needs them. One directory, one writer.
 pub trait Storage: Send {
@@ -72,6 +119,13 @@ pub trait Storage: Send {
     fn sync(&mut self, name: &str) -> io::Result<()>;
     /// Cuts a file to a length, durably.
     fn truncate(&mut self, name: &str, length: u64) -> io::Result<()>;
+    /// Takes room for a file to grow to a length, which stays as it is; `Unsupported` where no
+    /// room can be taken.
+    fn allocate(&mut self, name: &str, length: u64) -> io::Result<()>;
+    /// Removes a file, durably.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+    /// Another handle on the same files, to read closed ones while this one writes.
+    fn another(&self) -> Box<dyn Storage>;
 }
 
 /// What a record says, to be written.
@@ -97,12 +151,18 @@ pub enum LogError {
     Damaged { file: String, offset: u64, reason: String },
     #[error("log/{file} has format version {found}, this version of Tidemark reads {known}")]
     Version { file: String, found: u32, known: u32 },
-    #[error("log/{file} is missing")]
+    #[error("log/{file} is missing, and it is not sealed where --storage says")]
     Missing { file: String },
+    #[error("log/{file} is not the segment of that number that is sealed where --storage says")]
+    Foreign { file: String },
     #[error("log/{file}: {source}")]
     Io { file: String, source: io::Error },
     #[error("the log failed earlier ({reason}); nothing is written until a restart")]
     Failed { reason: String },
+    #[error("the disk is full: there is no room for {bytes} bytes in log/{file}")]
+    Full { file: String, bytes: u64 },
+    #[error("{bytes} bytes of the log wait to be sealed, the limit is {max}")]
+    Unsealed { bytes: u64, max: u64 },
 }
 
 /// The log, open for appending.
@@ -110,51 +170,74 @@ pub struct Log {
     storage: Box<dyn Storage>,
     /// Whether records are synced; without, a crash of the machine may lose acknowledged ones.
     sync: bool,
-    segment_bytes: u64,
+    limits: LogLimits,
     number: u64,
     salt: u64,
     length: u64,
+    /// How far room was taken for the newest segment.
+    allocated: u64,
+    /// When the newest segment was begun, and whether it has commits.
+    begun: Instant,
+    has_groups: bool,
+    /// Segments that are followed by another and not sealed yet, and their lengths.
+    closed: VecDeque<(u64, u64)>,
+    /// Told when one is closed.
+    on_closed: Option<Sender<()>>,
     failed: Option<String>,
 }
 
 impl Log {
-    /// Reads all there is, giving each record to `replay` in order, and goes on at the end. What
-    /// `replay` refuses is damage at that record.
+    /// Reads all there is from `start` on, giving each record to `replay` in order, and goes on at
+    /// the end. What `replay` refuses is damage at that record.
     pub fn open(
         storage: Box<dyn Storage>,
         sync: bool,
+        limits: LogLimits,
+        start: LogStart,
         replay: &mut dyn FnMut(Replay<'_>) -> Result<(), String>,
     ) -> Result<Log, LogError> {
         let mut log = Log {
             storage,
             sync,
-            segment_bytes: SEGMENT_BYTES,
+            limits,
             number: 0,
             salt: 0,
-            length: 0,
+            length: start.before,
+            allocated: 0,
+            begun: Instant::now(),
+            has_groups: false,
+            closed: VecDeque::new(),
+            on_closed: None,
             failed: None,
         };
-        let last = log.last_segment()?;
-        for number in 1..=last {
-            log.replay_segment(number, number == last, replay)?;
+        let end = log.find_segments(&start.salts)?;
+        for number in start.number()..end {
+            log.replay_segment(number, number + 1 == end, replay)?;
         }
         if log.number == 0 {
-            log.begin_segment(1)?;
+            log.begin_segment(start.number())?;
         }
         Ok(log)
     }
 
-    /// The same with segments of another size.
-    pub fn with_segment_bytes(mut self, bytes: u64) -> Log {
-        self.segment_bytes = bytes;
-        self
+    /// Takes room for a record of so many bytes, in the next segment if it is time for it. When
+    /// there is none nothing has changed, and the log goes on when there is.
+    pub fn make_room(&mut self, bytes: u64) -> Result<(), LogError> {
+        self.check_failed()?;
+        let unsealed = self.unsealed_bytes() + bytes;
+        if unsealed > self.limits.unsealed_bytes_max {
+            let max = self.limits.unsealed_bytes_max;
+            return Err(LogError::Unsealed { bytes: unsealed, max });
+        }
+        if self.length >= self.limits.segment_bytes && !self.is_empty() {
+            self.follow()?;
+        }
+        self.allocate(self.length + bytes + SPARE_BYTES)
     }
 
     /// Writes one record and waits until it is durable.
     pub fn append(&mut self, record: &Record) -> Result<(), LogError> {
-        if let Some(reason) = &self.failed {
-            return Err(LogError::Failed { reason: reason.clone() });
-        }
+        self.check_failed()?;
         let result = self.try_append(record);
         if let Err(error) = &result {
             self.failed = Some(error.to_string());
@@ -162,10 +245,59 @@ impl Log {
         result
     }
 
+    /// Closes the newest segment if it has commits and is old enough.
+    pub fn close_old(&mut self) -> Result<(), LogError> {
+        let is_old = self.begun.elapsed() >= self.limits.segment_age;
+        match is_old && self.has_groups && self.failed.is_none() {
+            true => self.follow(),
+            false => Ok(()),
+        }
+    }
+
+    /// Whom to tell that a segment was closed.
+    pub fn tell_closed(&mut self, told: Sender<()>) {
+        self.on_closed = Some(told);
+    }
+
+    /// The oldest segment that can be sealed.
+    pub fn first_closed(&self) -> Option<u64> {
+        self.closed.front().map(|(number, _)| *number)
+    }
+
+    /// How much is not sealed.
+    pub fn unsealed_bytes(&self) -> u64 {
+        self.closed.iter().map(|(_, bytes)| bytes).sum::<u64>() + self.length
+    }
+
+    /// Another handle on the log's files.
+    pub fn storage(&self) -> Box<dyn Storage> {
+        self.storage.another()
+    }
+
+    /// The oldest closed segment is sealed: it is the log's no more, and may be removed.
+    pub fn forget(&mut self, number: u64) {
+        let first = self.closed.pop_front();
+        assert_eq!(first.map(|(first, _)| first), Some(number), "segments are sealed in order");
+    }
+
+    fn check_failed(&self) -> Result<(), LogError> {
+        match &self.failed {
+            Some(reason) => Err(LogError::Failed { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.length <= segment::HEADER_BYTES as u64
+    }
+
     fn try_append(&mut self, record: &Record) -> Result<(), LogError> {
-        let empty = self.length <= segment::HEADER_BYTES as u64;
-        if !empty && self.length >= self.segment_bytes {
-            self.begin_segment(self.number + 1)?;
+        if self.length >= self.limits.segment_bytes && !self.is_empty() {
+            match self.follow() {
+                // The segment becomes longer than it should be, in the room that it has.
+                Err(LogError::Full { .. }) if matches!(record, Record::Reserve(_)) => {}
+                followed => followed?,
+            }
         }
         let bytes = segment::encode(record, self.salt, self.length);
         let file = segment::name(self.number);
@@ -174,21 +306,38 @@ impl Log {
             self.storage.sync(&file).map_err(at(&file))?;
         }
         self.length += bytes.len() as u64;
+        self.has_groups |= matches!(record, Record::Group(_));
         Ok(())
     }
 
-    /// The number of the newest segment, 0 if there is none. All before it must be there too.
-    fn last_segment(&self) -> Result<u64, LogError> {
+    /// Finds the segments after those that are sealed, which follow one another; returns the
+    /// number after the last one. Those that are sealed go.
+    fn find_segments(&mut self, sealed: &[u64]) -> Result<u64, LogError> {
         let names = self.storage.list().map_err(at(""))?;
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
         numbers.sort_unstable();
-        for (place, &number) in numbers.iter().enumerate() {
-            let expected = place as u64 + 1;
-            if number != expected {
-                return Err(LogError::Missing { file: segment::name(expected) });
+        let first = sealed.len() as u64 + 1;
+        let mut end = first;
+        for number in numbers {
+            let file = segment::name(number);
+            if number < first {
+                let bytes = self.storage.read(&file).map_err(at(&file))?;
+                if segment::salt(&bytes) != Some(sealed[number as usize - 1]) {
+                    return Err(LogError::Foreign { file });
+                }
+                tracing::info!(file, "removed a segment of the log that is sealed");
+                self.storage.remove(&file).map_err(at(&file))?;
+                continue;
             }
+            if number != end {
+                return Err(LogError::Missing { file: segment::name(end) });
+            }
+            end += 1;
         }
-        Ok(numbers.len() as u64)
+        if first > 1 && end == first {
+            tracing::warn!("there is no log beside what is sealed: what was not sealed is lost");
+        }
+        Ok(end)
     }
 
     fn replay_segment(
@@ -203,27 +352,27 @@ impl Log {
             tracing::warn!(file, "the segment was being made when the process ended; made anew");
             return self.begin_segment(number);
         }
-        let damaged = |offset: usize, reason: String| LogError::Damaged {
-            file: file.clone(),
-            offset: offset as u64,
-            reason,
-        };
         let salt = segment::read_header(&bytes, number, self.length, &file)?;
-        let mut offset = segment::HEADER_BYTES;
-        while offset < bytes.len() {
-            let (kind, payload) = match segment::frame(&bytes, offset, salt) {
-                Ok(frame) => frame,
-                Err(reason) if is_last && !segment::any_valid_after(&bytes, offset, salt) => {
-                    self.cut(&file, offset, bytes.len(), &reason)?;
-                    break;
-                }
-                Err(reason) => return Err(damaged(offset, reason)),
-            };
-            let record = segment::decode(kind, payload);
-            record.and_then(&mut *replay).map_err(|reason| damaged(offset, reason))?;
-            offset += segment::FRAME_BYTES + payload.len();
+        let mut has_groups = false;
+        let mut each = |record: Replay<'_>| {
+            has_groups |= matches!(record, Replay::Group(_));
+            replay(record)
+        };
+        let end = match segment::replay(&bytes, salt, &file, &mut each) {
+            Ok(()) => bytes.len(),
+            Err(LogError::Damaged { offset, reason, .. })
+                if is_last && segment::is_torn(&bytes, offset as usize, salt) =>
+            {
+                self.cut(&file, offset as usize, bytes.len(), &reason)?;
+                offset as usize
+            }
+            Err(error) => return Err(error),
+        };
+        if self.number != 0 {
+            self.closed.push_back((self.number, self.length));
         }
-        (self.number, self.salt, self.length) = (number, salt, offset as u64);
+        (self.number, self.salt, self.length) = (number, salt, end as u64);
+        self.has_groups = has_groups;
         Ok(())
     }
 
@@ -234,15 +383,66 @@ impl Log {
         self.storage.truncate(file, offset as u64).map_err(at(file))
     }
 
+    /// Goes on in the next segment. Where there is no room for it nothing has changed.
+    fn follow(&mut self) -> Result<(), LogError> {
+        let made = self.begin_segment(self.number + 1);
+        if let Err(LogError::Io { file, source }) = &made {
+            let removed = match self.storage.remove(file) {
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+                Ok(()) => true,
+            };
+            if removed && is_full(source) {
+                let bytes = segment::HEADER_BYTES as u64 + SPARE_BYTES;
+                return Err(LogError::Full { file: file.clone(), bytes });
+            }
+            self.failed = Some(source.to_string());
+        }
+        made
+    }
+
     fn begin_segment(&mut self, number: u64) -> Result<(), LogError> {
         let file = segment::name(number);
         let (header, salt) = segment::header(number, self.length);
+        let room = header.len() as u64 + SPARE_BYTES;
         let storage = &mut self.storage;
-        let made = storage.create(&file).and_then(|()| storage.append(&file, &header));
+        let made = storage.create(&file).and_then(|()| match storage.allocate(&file, room) {
+            Err(error) if is_full(&error) => Err(error),
+            _ => storage.append(&file, &header),
+        });
         made.and_then(|()| storage.sync(&file)).map_err(at(&file))?;
+        if self.number != 0 {
+            self.closed.push_back((self.number, self.length));
+            if let Some(told) = &self.on_closed {
+                // Full: it is told already. Closed: nobody seals any more.
+                let _ = told.try_send(());
+            }
+        }
         (self.number, self.salt, self.length) = (number, salt, segment::HEADER_BYTES as u64);
+        (self.allocated, self.begun, self.has_groups) = (room, Instant::now(), false);
         Ok(())
     }
+
+    /// Takes room for the newest segment to grow to a length.
+    fn allocate(&mut self, length: u64) -> Result<(), LogError> {
+        if length <= self.allocated {
+            return Ok(());
+        }
+        let file = segment::name(self.number);
+        match self.storage.allocate(&file, length.next_multiple_of(SPARE_BYTES)) {
+            Err(error) if is_full(&error) => {
+                Err(LogError::Full { file, bytes: length - self.length })
+            }
+            // A file system without this finds out when it writes.
+            _ => {
+                self.allocated = length.next_multiple_of(SPARE_BYTES);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn at(file: &str) -> impl FnOnce(io::Error) -> LogError {

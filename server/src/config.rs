@@ -5,8 +5,10 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tidemark_engine::{LogConfig, LogLimits};
 
 /// Tidemark: a streaming SQL engine for machine-learning features.
 #[derive(Clone, Debug, Parser)]
@@ -29,8 +31,49 @@ pub struct Config {
     #[arg(long, value_enum, default_value_t = Switch::On, global = true)]
     pub fsync: Switch,
 
+    /// Where the log is kept once it is sealed into Parquet files: file:///folder. Not to be changed
+    /// later without moving the files. [default: the folder "sealed" in the data directory]
+    #[arg(long, value_name = "URL", global = true)]
+    pub storage: Option<String>,
+
+    /// The log is sealed in segments of this size.
+    #[arg(long, value_parser = bytes, default_value = "64MiB", value_name = "SIZE", global = true)]
+    pub segment_size: u64,
+
+    /// And, with commits in it, when it was begun so long ago.
+    #[arg(long, value_parser = duration, default_value = "1h", value_name = "TIME", global = true)]
+    pub segment_age: Duration,
+
+    /// While so much of the log cannot be sealed, commits are refused.
+    #[arg(long, value_parser = bytes, default_value = "16GiB", value_name = "SIZE", global = true)]
+    pub unsealed_max: u64,
+
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// `64MiB`, `16 GiB` or a number of bytes.
+fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: &[(&str, u64)] =
+        &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("", 1)];
+    quantity(text, UNITS).ok_or_else(|| "a size is a number and KiB, MiB, GiB or TiB".to_owned())
+}
+
+/// `30s`, `10min` or `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: &[(&str, u64)] =
+        &[("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let millis = quantity(text, UNITS);
+    millis
+        .map(Duration::from_millis)
+        .ok_or_else(|| "a time is a number and ms, s, min, h or d".to_owned())
+}
+
+fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
+    number.parse::<u64>().ok()?.checked_mul(*factor).filter(|quantity| *quantity > 0)
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -65,8 +108,22 @@ impl Config {
             data: data.into(),
             workers: Some(2),
             fsync: Switch::Off,
+            storage: None,
+            segment_size: 64 << 20,
+            segment_age: Duration::from_secs(60 * 60),
+            unsealed_max: 16 << 30,
             command: None,
         }
+    }
+
+    /// How the engine keeps its log.
+    pub fn log(&self) -> LogConfig {
+        let limits = LogLimits {
+            segment_bytes: self.segment_size,
+            segment_age: self.segment_age,
+            unsealed_bytes_max: self.unsealed_max,
+        };
+        LogConfig { storage: self.storage.clone(), limits }
     }
 
     /// The number of dataflow workers: at least one.
@@ -99,6 +156,8 @@ mod tests {
         assert_eq!(config.fsync, Switch::On);
         assert!(config.worker_count() >= 1);
         assert!(config.command.is_none());
+        assert_eq!(config.log().limits, LogLimits::default());
+        assert_eq!(config.log().limits, Config::for_test("d").log().limits);
     }
 
     #[test]
@@ -109,6 +168,18 @@ mod tests {
             assert!(matches!(config.command, Some(Command::Demo)));
             assert_eq!(config.data, PathBuf::from("d"));
         }
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        assert_eq!(bytes("1"), Ok(1));
+        assert_eq!(bytes("10 KiB"), Ok(10_240));
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "0", "MiB", "1kb", "-1", "1.5GiB", "99999999999TiB"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+        assert!(duration("5").is_err());
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub mod state {
     pub const WINDOWING_ERROR: SqlState = "42P20";
     pub const INDETERMINATE_DATATYPE: SqlState = "42P18";
     pub const INVALID_OBJECT_DEFINITION: SqlState = "42P17";
+    pub const DISK_FULL: SqlState = "53100";
     pub const PROGRAM_LIMIT_EXCEEDED: SqlState = "54000";
     pub const STATEMENT_TOO_COMPLEX: SqlState = "54001";
     pub const TOO_MANY_COLUMNS: SqlState = "54011";

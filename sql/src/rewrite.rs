@@ -11,6 +11,7 @@
 pub(crate) mod argument;
 mod array_comparison;
 mod array_or_empty;
+pub mod arrived_at;
 pub mod as_of;
 pub mod ast;
 pub mod bpchar;
@@ -25,6 +26,7 @@ mod from;
 pub mod functions;
 mod grouping;
 mod hypothetical;
+mod interval_literal;
 mod literal;
 mod named_arguments;
 pub mod names;

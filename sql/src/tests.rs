@@ -14,7 +14,9 @@ use datafusion::physical_plan::common::collect;
 use datafusion::scalar::ScalarValue;
 use tidemark_catalog::{Catalog, Object, ObjectKind, Op, Table, View};
 use tidemark_engine::commit::Change;
-use tidemark_engine::{CollectionId, Engine, EngineConfig, TableDef, Timestamp, ViewDef};
+use tidemark_engine::{
+    CollectionId, Engine, EngineConfig, LogConfig, TableDef, Timestamp, ViewDef,
+};
 
 use crate::parse::CreateView;
 use crate::resolve::relation_schema;
@@ -36,7 +38,8 @@ impl Session {
     fn new() -> Session {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let data = directory.path().to_path_buf();
-        let config = EngineConfig { data, workers: 1, fsync: false };
+        let log = LogConfig::default();
+        let config = EngineConfig { data, workers: 1, fsync: false, log };
         let (engine, _) = Engine::open(config).expect("an empty directory opens");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

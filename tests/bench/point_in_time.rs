@@ -126,6 +126,7 @@ impl Data {
                 batch: events.slice(start, rows.len()),
                 begins: self.times[rows.clone()].iter().map(|&time| time as u64).collect(),
                 ends: ends[rows].to_vec(),
+                arrivals: None,
             }
         };
         Table((0..events.num_rows()).step_by(PART_ROWS).map(part).collect())

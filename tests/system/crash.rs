@@ -47,7 +47,9 @@ impl Process {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let addr = port.expect("a free port");
         let child = Command::new(env!("CARGO_BIN_EXE_tidemark"))
-            .args(["--listen", &addr.to_string(), "--workers", "2", "--data"])
+            .args(["--listen", &addr.to_string(), "--workers", "2"])
+            // small, so that it is killed while it seals, too
+            .args(["--segment-size", "16KiB", "--data"])
             .arg(data)
             .env("TIDEMARK_LOG", "error")
             .stdout(Stdio::null())

@@ -158,14 +158,19 @@ impl Applied<'_> {
             return;
         }
         writer.relation().rewritten(group.time);
-        group.bytes += rows.iter().map(bytes_of).sum::<usize>();
+        group.bytes += rows.iter().chain(&gone).map(bytes_of).sum::<usize>();
+        let columns: Vec<usize> = (0..writer.relation().schema().fields().len()).collect();
+        let without_arrival = |batch: &RecordBatch| batch.project(&columns).expect("its columns");
+        let gone_rows = gone.iter().map(without_arrival).collect();
         let parts = [(gone, -1), (came, 1)];
         let parts = parts
             .into_iter()
             .flat_map(|(batches, diff)| batches.into_iter().map(move |batch| (batch, diff)));
         let time = group.time.0;
         group.loaded.extend(parts.map(|(batch, diff)| (table, Updates::at(batch, time, diff))));
-        group.loads.push(log::GroupLoad { table, until, first, rows, begins, ended, ends });
+        let load =
+            log::GroupLoad { table, until, first, rows, begins, ended, ends, gone: gone_rows };
+        group.loads.push(load);
     }
 
     /// Deletes the rows of a table that are due at the group's time.
@@ -361,7 +366,7 @@ fn updates_together(schema: &SchemaRef, parts: Vec<Updates>) -> Vec<Updates> {
 }
 
 /// About how many bytes the rows of a batch take, as they are or sliced out of a larger one.
-fn bytes_of(batch: &RecordBatch) -> usize {
+pub fn bytes_of(batch: &RecordBatch) -> usize {
     let columns = batch.columns().iter();
     columns.map(|column| 16 * column.len() + crate::store::payload_bytes(column)).sum()
 }

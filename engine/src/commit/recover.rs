@@ -1,15 +1,21 @@
-//! Opening a data directory: the tables and the opaque records, as the log tells them.
+//! Opening a data directory: the tables and the opaque records, as the log tells them, its sealed
+//! segments first.
 //!
 //! Law: afterwards everything is as after the last durable group: rows under the same ids, when
 //! each table changed last, and a clock that is above every time ever given out.
+
+mod sealed;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::group::Writers;
+use super::seal::SealStart;
+use crate::log::sealed::{Depot, SealedError};
 use crate::log::{
-    Directory, DirectoryLock, LockError, Log, LogError, Replay, ReplayGroup, ReplayWrite, Storage,
+    Directory, DirectoryLock, LockError, Log, LogError, LogLimits, Replay, ReplayGroup,
+    ReplayWrite, Storage,
 };
 use crate::store::{Horizon, Loader, Tables};
 use crate::time::{Clock, ClockError, CollectionId, Timestamp, WallClock};
@@ -25,7 +31,17 @@ pub struct Opened {
     pub last_commit: Timestamp,
     pub(super) writers: Writers,
     pub(super) log: Log,
+    pub(super) seal: SealStart,
     pub(super) lock: Option<DirectoryLock>,
+}
+
+/// How the log is kept.
+#[derive(Clone, Debug, Default)]
+pub struct LogConfig {
+    /// Where sealed segments are: `s3://bucket/prefix` or `file:///folder`; `None`: in the data
+    /// directory.
+    pub storage: Option<String>,
+    pub limits: LogLimits,
 }
 
 /// Why a directory cannot be opened.
@@ -36,6 +52,8 @@ pub enum OpenError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
+    Sealed(SealedError),
+    #[error(transparent)]
     Clock(#[from] ClockError),
     #[error("a table in the log cannot be read: {0}")]
     Table(String),
@@ -43,11 +61,17 @@ pub enum OpenError {
 
 /// Opens `data`, making it if it is missing: takes its lock, reads its log. `sync`: whether commits
 /// wait for the disk. May wait for the wall clock, see [`Clock::start`].
-pub fn open(data: &Path, sync: bool, wall: Arc<dyn WallClock>) -> Result<Opened, OpenError> {
+pub fn open(
+    data: &Path,
+    sync: bool,
+    config: LogConfig,
+    wall: Arc<dyn WallClock>,
+) -> Result<Opened, OpenError> {
     let lock = DirectoryLock::acquire(data)?;
+    let depot = Depot::open(config.storage.as_deref(), data)?;
     let directory = Directory::open(&data.join("log"));
     let directory = directory.map_err(|source| LogError::Io { file: String::new(), source })?;
-    let mut opened = open_storage(Box::new(directory), sync, wall)?;
+    let mut opened = open_storage(Box::new(directory), depot, sync, config.limits, wall)?;
     opened.lock = Some(lock);
     Ok(opened)
 }
@@ -55,11 +79,18 @@ pub fn open(data: &Path, sync: bool, wall: Arc<dyn WallClock>) -> Result<Opened,
 /// The same for a log wherever it is, without a lock.
 pub(super) fn open_storage(
     storage: Box<dyn Storage>,
+    depot: Depot,
     sync: bool,
+    limits: LogLimits,
     wall: Arc<dyn WallClock>,
 ) -> Result<Opened, OpenError> {
     let mut recovery = Recovery { horizon: Horizon::new(), ..Recovery::default() };
-    let log = Log::open(storage, sync, &mut |record| recovery.replay(record))?;
+    let held = depot.manifest()?;
+    sealed::replay(&mut recovery, &depot, &held.manifest)?;
+    let schemas = sealed::schemas(&recovery);
+    let start = held.manifest.log_start();
+    let log = Log::open(storage, sync, limits, start, &mut |record| recovery.replay(record))?;
+    let seal = SealStart { depot, held, schemas };
     let clock = Clock::start(wall, recovery.reserved)?;
     recovery.horizon.raise_floor(recovery.last_commit);
     let tables = Arc::new(Tables::default());
@@ -77,6 +108,7 @@ pub(super) fn open_storage(
         last_commit: recovery.last_commit,
         writers,
         log,
+        seal,
         lock: None,
     })
 }

@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::log::{Log, LogError, Record};
+use crate::log::{Log, LogError, Record, Storage};
 use crate::time::Clock;
 
 /// The log, shared by the committer and the thread that renews.
@@ -33,6 +33,42 @@ impl SharedLog {
     /// Writes a record and tells the clock what it reserves.
     pub fn append(&self, record: &Record) -> Result<(), Arc<LogError>> {
         self.append_locked(&mut self.lock(), record)
+    }
+
+    /// Takes room for a record of so many bytes. Without it nothing has happened, and the log goes
+    /// on when there is room.
+    pub fn make_room(&self, bytes: u64) -> Result<(), Arc<LogError>> {
+        let made = self.lock().make_room(bytes);
+        made.map_err(|error| match error {
+            LogError::Full { .. } | LogError::Unsealed { .. } => Arc::new(error),
+            error => self.fail(error),
+        })
+    }
+
+    /// The oldest segment that can be sealed, after the newest was closed if it is old.
+    pub fn first_closed(&self) -> Result<Option<u64>, LogError> {
+        let mut log = self.lock();
+        log.close_old()?;
+        Ok(log.first_closed())
+    }
+
+    /// Whom to tell that a segment was closed.
+    pub fn tell_closed(&self, told: Sender<()>) {
+        self.lock().tell_closed(told);
+    }
+
+    /// A segment is sealed.
+    pub fn forget(&self, number: u64) {
+        self.lock().forget(number);
+    }
+
+    pub fn unsealed_bytes(&self) -> u64 {
+        self.lock().unsealed_bytes()
+    }
+
+    /// Another handle on the log's files.
+    pub fn storage(&self) -> Box<dyn Storage> {
+        self.lock().storage()
     }
 
     /// A clean stop: what was given out is noted, nothing more is given out or written.
@@ -66,12 +102,14 @@ impl SharedLog {
                 self.clock.reserved(until);
                 Ok(())
             }
-            Err(error) => {
-                tracing::error!(%error, "the log cannot be written; only reads until a restart");
-                self.clock.fail();
-                Err(Arc::new(error))
-            }
+            Err(error) => Err(self.fail(error)),
         }
+    }
+
+    fn fail(&self, error: LogError) -> Arc<LogError> {
+        tracing::error!(%error, "the log cannot be written; only reads until a restart");
+        self.clock.fail();
+        Arc::new(error)
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {

@@ -10,12 +10,17 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampM
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use datafusion::object_store::ObjectStore;
+use datafusion::object_store::memory::InMemory;
+
 use super::recover::open_storage;
 use super::*;
-use crate::log::{Fault, MemoryStorage};
+use crate::log::sealed::Depot;
+use crate::log::{Fault, LogLimits, MemoryStorage};
 use crate::time::{ManualClock, RowId, WallClock};
 
 mod load;
+mod seal;
 mod ttl;
 
 const TABLE: CollectionId = CollectionId(1);
@@ -39,6 +44,8 @@ impl GroupSink for Notes {
 struct Running {
     committer: Committer,
     storage: MemoryStorage,
+    objects: Arc<dyn ObjectStore>,
+    limits: LogLimits,
     wall: Arc<ManualClock>,
     clock: Arc<Clock>,
     horizon: Arc<Horizon>,
@@ -48,12 +55,23 @@ struct Running {
 }
 
 fn start(storage: &MemoryStorage) -> Running {
+    start_sealing(storage, Arc::new(InMemory::new()), LogLimits::default()).expect("all is whole")
+}
+
+fn start_sealing(
+    storage: &MemoryStorage,
+    objects: Arc<dyn ObjectStore>,
+    limits: LogLimits,
+) -> Result<Running, OpenError> {
     let wall = ManualClock::new(T0);
+    let depot = Depot::over(Arc::clone(&objects), Default::default(), "memory".to_owned());
     let opened =
-        open_storage(Box::new(storage.clone()), true, wall.clone()).expect("the log is whole");
+        open_storage(Box::new(storage.clone()), depot, true, limits.clone(), wall.clone())?;
     let notes = Notes { clock: Arc::clone(&opened.clock), seen: Arc::default() };
-    Running {
+    Ok(Running {
         storage: storage.clone(),
+        objects,
+        limits,
         wall,
         clock: Arc::clone(&opened.clock),
         horizon: Arc::clone(&opened.horizon),
@@ -61,12 +79,22 @@ fn start(storage: &MemoryStorage) -> Running {
         ddl: opened.ddl.clone(),
         notes: notes.clone(),
         committer: Committer::start(opened, Box::new(notes)),
-    }
+    })
 }
 
 /// A fresh engine with two tables of (key, value), keyed by key.
 fn fresh() -> Running {
-    let running = start(&MemoryStorage::new());
+    with_tables(start(&MemoryStorage::new()))
+}
+
+/// The same, whose log is sealed after every few commits.
+fn fresh_sealing() -> Running {
+    let limits = LogLimits { segment_bytes: 600, ..LogLimits::default() };
+    let objects = Arc::new(InMemory::new());
+    with_tables(start_sealing(&MemoryStorage::new(), objects, limits).expect("nothing is there"))
+}
+
+fn with_tables(running: Running) -> Running {
     let tables = [TABLE, OTHER].map(|id| TableDef::new(id, schema(), vec![0]));
     let change = Change {
         create_tables: tables.to_vec(),
@@ -129,7 +157,9 @@ impl Running {
     }
 
     fn crash(self) -> Running {
-        start(&self.storage.crash())
+        self.committer.stop_sealing();
+        let (storage, objects) = (self.storage.crash(), Arc::clone(&self.objects));
+        start_sealing(&storage, objects, self.limits.clone()).expect("all is whole")
     }
 }
 
@@ -148,7 +178,11 @@ fn rows(tables: &Tables, table: CollectionId, at: Timestamp) -> BTreeMap<i64, (R
 
 #[test]
 fn a_restart_gives_everything_back() {
-    let first = fresh();
+    everything_comes_back(fresh());
+    everything_comes_back(fresh_sealing());
+}
+
+fn everything_comes_back(first: Running) {
     let one = first.insert(&[(1, 10), (2, 20), (3, 30)]).expect("new keys");
     let tables = Arc::clone(&first.tables);
     let two = first.commit(move |context| {
@@ -178,7 +212,8 @@ fn a_restart_gives_everything_back() {
 /// How many groups are in the log.
 fn groups(storage: &MemoryStorage) -> usize {
     let mut groups = 0;
-    let log = log::Log::open(Box::new(storage.crash()), true, &mut |record| {
+    let (storage, limits) = (Box::new(storage.crash()), LogLimits::default());
+    let log = log::Log::open(storage, true, limits, log::LogStart::default(), &mut |record| {
         groups += usize::from(matches!(record, log::Replay::Group(_)));
         Ok(())
     });
@@ -294,7 +329,11 @@ fn after_a_failed_write_only_reads_go_on() {
 
 #[test]
 fn a_time_that_was_read_stays_closed_across_a_restart() {
-    let mut running = fresh();
+    times_stay_closed(fresh());
+    times_stay_closed(fresh_sealing());
+}
+
+fn times_stay_closed(mut running: Running) {
     let mut random = StdRng::seed_from_u64(1);
     for round in 0..15 {
         running.wall.advance(Duration::from_micros(random.random_range(0..2_000_000)));
@@ -315,7 +354,7 @@ fn a_time_that_was_read_stays_closed_across_a_restart() {
             true => running.crash(),
             false => {
                 running.committer.shutdown();
-                start(&running.storage)
+                running.crash()
             }
         };
         assert!(running.clock.read_time() > last, "round {round}");
@@ -360,7 +399,7 @@ fn a_stepped_clock_stops_commits_and_not_the_committer() {
 #[test]
 fn acknowledged_transfers_survive_a_crash_whole() {
     for seed in 0..10 {
-        let mut running = fresh();
+        let mut running = if seed % 2 == 0 { fresh() } else { fresh_sealing() };
         let accounts: Vec<(i64, i64)> = (0..10).map(|key| (key, 100)).collect();
         running.insert(&accounts).expect("new keys");
         for round in 0..3 {
@@ -398,6 +437,8 @@ fn transfers(running: &Running, random: &mut StdRng) -> Timestamp {
         for told in told {
             match told.recv().expect("every commit is told") {
                 Ok(time) => last = time,
+                // the next segment could not be made, and nothing has happened
+                Err(CommitError::NoRoom(_)) => {}
                 Err(CommitError::Storage(_)) => return last,
                 Err(other) => panic!("{other}"),
             }
@@ -431,7 +472,15 @@ fn thirds(running: &Running, at: Timestamp) -> BTreeMap<i64, i64> {
 
 #[test]
 fn an_added_column_has_its_default_at_every_time() {
-    let running = fresh();
+    add_a_column(fresh());
+    add_a_column(fresh_sealing());
+    // all within one segment
+    let limits = LogLimits { segment_age: Duration::ZERO, ..LogLimits::default() };
+    let nothing = (MemoryStorage::new(), Arc::new(InMemory::new()));
+    add_a_column(with_tables(start_sealing(&nothing.0, nothing.1, limits).expect("nothing")));
+}
+
+fn add_a_column(running: Running) {
     let one = running.insert(&[(1, 10), (2, 20)]).expect("new keys");
     let old = rows(&running.tables, TABLE, one)[&2].0;
     let two = running.commit(move |_| {

@@ -4,6 +4,10 @@
 //! everything in [lower, upper), or a few times if the operator wants short steps. It holds a
 //! capability only while something is buffered, before the first step, or, for an operator that
 //! changes with time alone, always.
+//!
+//! What many rows do at one time comes in parts where time alone makes them do it: their operator
+//! gives some, holding its frontier, and lets the worker go on; those after it take each part as it
+//! comes. The time is complete, and seen by readers, when the frontier has passed it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -68,6 +72,10 @@ pub(crate) struct Driven {
     pub place: Option<usize>,
 }
 
+/// So many updates of one time are a part of it that an operator is given ahead of the others: what
+/// flows before it goes on meanwhile. Few in tests, so that they see what happens there.
+pub(crate) const PART_ROWS: usize = if cfg!(test) { 2 } else { 4 * 1024 };
+
 /// Adds an operator to the dataflow.
 pub(crate) fn drive<'s>(
     scope: Scope<'s, u64>,
@@ -76,81 +84,163 @@ pub(crate) fn drive<'s>(
     inputs: Vec<InputStream<'s>>,
     driven: Driven,
 ) -> UpdateStream<'s> {
-    let Driven { mut operator, temporal, mut on_advance, place } = driven;
     let mut builder = OperatorBuilder::new(name.to_string(), scope);
     let schemas: Vec<SchemaRef> = inputs.iter().map(|input| input.schema.clone()).collect();
     let mut receivers: Vec<Receive> =
         inputs.into_iter().map(|input| receiver(&mut builder, input)).collect();
     let (output, stream) = builder.new_output::<Updates>();
     let mut output = OutputBuilder::<u64, NoopBuilder<Updates>>::from(output);
-    let mut lower = context.as_of;
     let activator = scope.activator_for(builder.operator_info().address);
 
     builder.build(move |mut capabilities| {
         let mut held = capabilities.pop();
-        held.iter_mut().for_each(|held| held.downgrade(&lower));
-        let mut started = false;
-        let mut state = StateSize::default();
-        let mut buffers: Vec<Received> = schemas.iter().map(|_| Vec::new()).collect();
+        held.iter_mut().for_each(|held| held.downgrade(&context.as_of));
+        let mut running = Running::new(driven, context, schemas, held);
         move |frontiers: &[MutableAntichain<u64>]| {
-            for (receive, buffer) in receivers.iter_mut().zip(&mut buffers) {
+            for (receive, buffer) in receivers.iter_mut().zip(&mut running.buffers) {
                 receive(buffer);
             }
             // An input that has ended holds nothing back.
             let upper = frontiers.iter().filter_map(|f| f.frontier().first().copied()).min();
             let Some(complete) = upper else {
-                held = None;
+                running.held = None;
                 return;
             };
-            if complete <= lower {
-                return;
-            }
-            let upper = operator.slice(complete);
-            if upper < complete {
+            let mut give = |capability: &Capability<u64>, mut out: Updates| {
+                output.activate().session_with_builder(capability).give_container(&mut out);
+            };
+            if !running.advance(complete, &mut give) {
                 // The rest after others have had their turn.
                 activator.activate();
-            }
-            let ready = |buffer: &Received| buffer.iter().any(|(cap, _)| *cap.time() < upper);
-            let due = operator.next_time().is_some_and(|time| time < upper);
-            if !started || due || buffers.iter().any(ready) {
-                started = true;
-                let mut capability = held.clone();
-                let mut batches = Vec::with_capacity(buffers.len());
-                for (buffer, schema) in buffers.iter_mut().zip(&schemas) {
-                    batches.push(take_before(buffer, upper, schema, &mut capability));
-                }
-                let capability = capability.expect("a step has data or holds a capability");
-                let quarantine = &*context.quarantine;
-                let step = StepContext { lower, upper, view: context.view, quarantine };
-                let updates_in = batches.iter().map(Updates::len).sum();
-                let begun = Instant::now();
-                let mut out = operator.step(&step, batches);
-                if let Some(place) = place {
-                    let before = std::mem::replace(&mut state, operator.state());
-                    let (updates_out, busy, after) = (out.len(), begun.elapsed(), state);
-                    let step = Step { steps: 1, updates_in, updates_out, busy, before, after };
-                    context.counters[place].add(&step);
-                    operator.take_steps(&mut |within, step| {
-                        context.counters[place + within].add(&step);
-                    });
-                }
-                let within = out.times.iter().all(|time| (lower..upper).contains(time));
-                assert!(within, "an output's times are those of the step");
-                if !out.is_empty() {
-                    output.activate().session_with_builder(&capability).give_container(&mut out);
-                }
-            }
-            lower = upper;
-            if let Some(on_advance) = &mut on_advance {
-                on_advance(upper, operator.next_time());
-            }
-            match &mut held {
-                Some(held) if temporal => held.downgrade(&upper),
-                _ => held = None,
             }
         }
     });
     stream
+}
+
+/// What a step gives, under a capability of its time.
+type Give<'a> = &'a mut dyn FnMut(&Capability<u64>, Updates);
+
+/// An operator as it is driven.
+struct Running {
+    driven: Driven,
+    context: DataflowContext,
+    schemas: Vec<SchemaRef>,
+    /// It has been given everything before it.
+    lower: u64,
+    started: bool,
+    state: StateSize,
+    buffers: Vec<Received>,
+    held: Option<Capability<u64>>,
+}
+
+impl Running {
+    fn new(
+        driven: Driven,
+        context: DataflowContext,
+        schemas: Vec<SchemaRef>,
+        held: Option<Capability<u64>>,
+    ) -> Self {
+        let buffers = schemas.iter().map(|_| Vec::new()).collect();
+        let (lower, started, state) = (context.as_of, false, StateSize::default());
+        Running { driven, context, schemas, lower, started, state, buffers, held }
+    }
+
+    /// Goes on, towards `complete`. Whether it is there.
+    fn advance(&mut self, complete: u64, give: Give<'_>) -> bool {
+        if (complete > self.lower || self.has_part()) && self.go_ahead(give) {
+            return false;
+        }
+        if complete > self.lower {
+            self.go_to(self.driven.operator.slice(self.lower, complete), give);
+        }
+        if complete == self.lower && self.has_part() {
+            self.step(self.lower + 1, true, give);
+        }
+        complete <= self.lower
+    }
+
+    /// Whether much has come of the time `lower`, which more may come of, and the operator should
+    /// have it already.
+    fn has_part(&self) -> bool {
+        let now = |(cap, updates): &(Capability<u64>, Updates)| match *cap.time() <= self.lower {
+            true => updates.times.iter().filter(|&&time| time == self.lower).count(),
+            false => 0,
+        };
+        let buffers = self.buffers.iter().enumerate();
+        let parts = buffers.filter(|(input, _)| self.driven.operator.takes_parts(*input));
+        self.started && parts.flat_map(|(_, buffer)| buffer).map(now).sum::<usize>() >= PART_ROWS
+    }
+
+    /// Part of what the operator does at `lower` by itself, where that is too much for a step.
+    fn go_ahead(&mut self, give: Give<'_>) -> bool {
+        let Some(capability) = self.held.clone().filter(|_| self.started) else { return false };
+        let begun = Instant::now();
+        let Some(out) = self.driven.operator.ahead(self.lower) else { return false };
+        self.done(0, begun, &out);
+        self.give(&capability, out, self.lower + 1, give);
+        true
+    }
+
+    /// Moves `lower` to `upper`, by a step if there is something to do.
+    fn go_to(&mut self, upper: u64, give: Give<'_>) {
+        let ready = |buffer: &Received| buffer.iter().any(|(cap, _)| *cap.time() < upper);
+        let due = self.driven.operator.next_time().is_some_and(|time| time < upper);
+        if !self.started || due || self.buffers.iter().any(ready) {
+            self.step(upper, false, give);
+            self.started = true;
+        }
+        self.lower = upper;
+        if let Some(on_advance) = &mut self.driven.on_advance {
+            on_advance(upper, self.driven.operator.next_time());
+        }
+        match &mut self.held {
+            Some(held) if self.driven.temporal => held.downgrade(&upper),
+            _ => self.held = None,
+        }
+    }
+
+    /// Gives the operator what has come before `upper`; in a `part`, of the inputs of which it
+    /// takes parts.
+    fn step(&mut self, upper: u64, part: bool, give: Give<'_>) {
+        let mut capability = self.held.clone();
+        let mut batches = Vec::with_capacity(self.buffers.len());
+        let buffers = self.buffers.iter_mut().zip(&self.schemas);
+        for (input, (buffer, schema)) in buffers.enumerate() {
+            batches.push(match part && !self.driven.operator.takes_parts(input) {
+                true => Updates::empty(schema.clone()),
+                false => take_before(buffer, upper, schema, &mut capability),
+            });
+        }
+        let capability = capability.expect("a step has data or holds a capability");
+        let (view, quarantine) = (self.context.view, &*self.context.quarantine);
+        let context = StepContext { lower: self.lower, upper, view, quarantine };
+        let updates_in = batches.iter().map(Updates::len).sum();
+        let begun = Instant::now();
+        let out = self.driven.operator.step(&context, batches);
+        self.done(updates_in, begun, &out);
+        self.give(&capability, out, upper, give);
+    }
+
+    /// Counts what the operator did, from `begun` until now.
+    fn done(&mut self, updates_in: usize, begun: Instant, out: &Updates) {
+        let Driven { operator, place, .. } = &mut self.driven;
+        let Some(place) = *place else { return };
+        let before = std::mem::replace(&mut self.state, operator.state());
+        let (updates_out, busy, after) = (out.len(), begun.elapsed(), self.state);
+        let step = Step { steps: 1, updates_in, updates_out, busy, before, after };
+        let counters = &self.context.counters;
+        counters[place].add(&step);
+        operator.take_steps(&mut |within, step| counters[place + within].add(&step));
+    }
+
+    fn give(&self, capability: &Capability<u64>, out: Updates, upper: u64, give: Give<'_>) {
+        let within = out.times.iter().all(|time| (self.lower..upper).contains(time));
+        assert!(within, "an output's times are those of the step");
+        if !out.is_empty() {
+            give(capability, out);
+        }
+    }
 }
 
 fn receiver<'s>(builder: &mut OperatorBuilder<'s, u64>, input: InputStream<'s>) -> Receive {

@@ -30,4 +30,8 @@ impl Operator for Sink {
         }
         Updates::empty(updates.schema())
     }
+
+    fn takes_parts(&self, _input: usize) -> bool {
+        true
+    }
 }

@@ -15,7 +15,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::scheduling::Activator;
 
-use super::drive::UpdateStream;
+use super::drive::{PART_ROWS, UpdateStream};
 use crate::updates::Updates;
 
 /// What a source has not sent yet.
@@ -72,6 +72,16 @@ impl SourceQueue {
         if !updates.is_empty() {
             self.pending.push_back(updates);
         }
+        if self.has_part()
+            && let Some(activator) = &self.activator
+        {
+            activator.activate();
+        }
+    }
+
+    /// Whether so much is pending that its readers should have it before its time is complete.
+    fn has_part(&self) -> bool {
+        self.pending.iter().map(Updates::len).sum::<usize>() >= PART_ROWS
     }
 
     /// All updates before `frontier` have been pushed.
@@ -108,13 +118,12 @@ pub(crate) fn stream<'s>(
         move |_frontiers| {
             let (pending, frontier) = {
                 let mut queue = source.borrow_mut();
+                if *capability.time() >= queue.frontier && !queue.has_part() {
+                    // Not complete yet: a little of a time waits for the rest.
+                    return;
+                }
                 (std::mem::take(&mut queue.pending), queue.frontier)
             };
-            if *capability.time() >= frontier {
-                // Not complete yet: what is here may not be sent before its frontier is known.
-                source.borrow_mut().pending = pending;
-                return;
-            }
             let mut output = output.activate();
             let mut session = output.session_with_builder(&capability);
             for mut updates in pending {
@@ -127,7 +136,9 @@ pub(crate) fn stream<'s>(
                 session.give_container(&mut updates);
             }
             drop(session);
-            capability.downgrade(&frontier);
+            if *capability.time() < frontier {
+                capability.downgrade(&frontier);
+            }
         }
     });
     stream

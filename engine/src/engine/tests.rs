@@ -16,7 +16,7 @@ use futures::executor::block_on;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::{Engine, EngineConfig, Recovered};
+use super::{Engine, EngineConfig, LogConfig, Recovered};
 use crate::commit::{Change, CommitError, LoadPart, TableDef, TableLoad, TableWrite, ViewDef};
 use crate::operator::testing::input;
 use crate::oracle::random::{Scale, random_plan, random_value, table_schema};
@@ -139,6 +139,8 @@ fn loads_reach_views_and_change_their_pasts() {
     }
 }
 
+mod expiry;
+
 /// The rows of a table whose timestamp in `column` has passed.
 fn already(table: u64, column: usize) -> Plan {
     let schema = table_schema(table);
@@ -236,7 +238,8 @@ fn random_rows(random: &mut StdRng, table: u64, rows: usize, scale: Scale) -> Re
 impl Harness {
     fn open(workers: usize) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let config = EngineConfig { data: directory.path().to_owned(), workers, fsync: false };
+        let log = LogConfig::default();
+        let config = EngineConfig { data: directory.path().to_owned(), workers, fsync: false, log };
         let (engine, Recovered { ddl }) = Engine::open(config.clone()).expect("an empty directory");
         assert!(ddl.is_empty());
         // Rows come and go while the test runs: steps of two milliseconds from now on.

@@ -71,9 +71,34 @@ impl Storage for Directory {
         file.set_len(length)?;
         file.sync_all()
     }
+
+    fn allocate(&mut self, name: &str, length: u64) -> io::Result<()> {
+        allocate(self.file(name)?, length)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.open.take_if(|(open, _)| open == name);
+        fs::remove_file(self.path.join(name))?;
+        sync_directory(&self.path)
+    }
+
+    fn another(&self) -> Box<dyn Storage> {
+        Box::new(Directory { path: self.path.clone(), open: None, made: false })
+    }
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
+#[cfg(target_os = "linux")]
+fn allocate(file: &File, length: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    Ok(fallocate(file, FallocateFlags::KEEP_SIZE, 0, length)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: &File, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     File::open(path)?.sync_all()
 }

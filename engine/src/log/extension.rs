@@ -1,13 +1,13 @@
 //! What a group of commits did beside changing the present: the second part of a record's payload.
 //!
 //! ```text
-//! 1  version: 2 if columns are added, else 1
+//! 1  version, 3
 //! 4  count, then each: 8 table, 8 retention in µs     tables made or altered; MAX: for ever
 //! 4  count, then each: 8 table, 8 ttl in µs           tables made whose rows go by themselves
 //! 4  count, then each: load                           applied before the group's writes
 //! 4  count, then each: 8 table                        tables whose past was closed by request
 //! 4  count, then each: 8 table, 4 length, schema of   columns added, before loads and writes;
-//!    the column, 8 length, section with one row       version 2 only
+//!    the column, 8 length, section with one row
 //!
 //! load
 //! 8  table
@@ -17,6 +17,8 @@
 //! 8  count, then 8 each                               when each row begins; never falls
 //! 8  count, then 8 id each                            the rows that the load ended, and when:
 //!    then 8 each                                      rows of the load itself and of earlier ones
+//! 8  length of the section: 4 count of batches,       the rows of earlier loads among them, in
+//!    then each: batch                                 order of their ids
 //! ```
 //!
 //! A group that has none of it is written without this part, as a record of kind 1.
@@ -33,9 +35,7 @@ use super::rows::{Reader, RowsBuilder};
 use crate::store::AddedColumn;
 use crate::time::{CollectionId, RowId};
 
-const VERSION: u8 = 1;
-/// With added columns.
-const VERSION_ADDED: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Rows that came with times of their own.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +50,8 @@ pub struct GroupLoad {
     /// Which rows ended, and when each.
     pub ended: Vec<u64>,
     pub ends: Vec<u64>,
+    /// Those of earlier loads, in order of their ids.
+    pub gone: Vec<RecordBatch>,
 }
 
 /// A load read back.
@@ -62,6 +64,7 @@ pub struct ReplayLoad<'a> {
     pub begins: Times<'a>,
     pub ended: Times<'a>,
     pub ends: Times<'a>,
+    pub gone: EncodedRows<'a>,
 }
 
 /// Numbers of eight bytes as they stand in the log.
@@ -105,7 +108,7 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
     if nothing_made && nothing_loaded {
         return false;
     }
-    bytes.push(if group.added.is_empty() { VERSION } else { VERSION_ADDED });
+    bytes.push(VERSION);
     put_count(bytes, retentions.len());
     for (table, retention) in retentions {
         put_u64(bytes, table.0);
@@ -127,20 +130,19 @@ pub fn encode(group: &Group, bytes: &mut Vec<u8>) -> bool {
         put_u64(bytes, load.ended.len() as u64);
         put_all(bytes, &load.ended);
         put_all(bytes, &load.ends);
+        put_section(bytes, &load.gone);
     }
     put_count(bytes, group.closes.len());
     group.closes.iter().for_each(|table| put_u64(bytes, table.0));
-    if !group.added.is_empty() {
-        put_count(bytes, group.added.len());
-        group.added.iter().for_each(|column| put_column(bytes, column));
-    }
+    put_count(bytes, group.added.len());
+    group.added.iter().for_each(|column| put_column(bytes, column));
     true
 }
 
 /// Reads it.
 pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
     let version = reader.bytes(1)?[0];
-    if version != VERSION && version != VERSION_ADDED {
+    if version != VERSION {
         return Err(format!("a group has an extension of version {version}"));
     }
     let retentions = reader.many(|reader| {
@@ -151,10 +153,7 @@ pub fn decode<'a>(reader: &mut Reader<'a>) -> Result<Extension<'a>, String> {
         .many(|reader| Ok((CollectionId(reader.u64()?), Duration::from_micros(reader.u64()?))))?;
     let loads = reader.many(decode_load)?;
     let closes = reader.many(|reader| Ok(CollectionId(reader.u64()?)))?;
-    let added = match version {
-        VERSION_ADDED => reader.many(decode_column)?,
-        _ => vec![],
-    };
+    let added = reader.many(decode_column)?;
     Ok(Extension { retentions, ttls, loads, closes, added })
 }
 
@@ -194,7 +193,8 @@ fn decode_load<'a>(reader: &mut Reader<'a>) -> Result<ReplayLoad<'a>, String> {
     let begins = Times::read(reader, begun)?;
     let over = count(reader)?;
     let (ended, ends) = (Times::read(reader, over)?, Times::read(reader, over)?);
-    Ok(ReplayLoad { table, until, first, rows, begins, ended, ends })
+    let gone = section(reader)?;
+    Ok(ReplayLoad { table, until, first, rows, begins, ended, ends, gone })
 }
 
 fn micros(time: Duration) -> u64 {

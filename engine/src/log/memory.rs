@@ -28,12 +28,15 @@ struct State {
     files: BTreeMap<String, File>,
     fault: Option<Fault>,
     syncs: usize,
+    /// How many bytes there is room for; `None`: for any.
+    capacity: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct File {
     bytes: Vec<u8>,
     synced: usize,
+    allocated: usize,
 }
 
 impl MemoryStorage {
@@ -45,6 +48,16 @@ impl MemoryStorage {
     /// Lets the next call of the fault's kind fail.
     pub fn inject(&self, fault: Fault) {
         self.lock().fault = Some(fault);
+    }
+
+    /// How many bytes all files may take together; `None`: any number.
+    pub fn set_capacity(&self, bytes: Option<usize>) {
+        self.lock().capacity = bytes;
+    }
+
+    /// How many bytes they take.
+    pub fn used(&self) -> usize {
+        self.lock().used()
     }
 
     /// How many times anything was synced.
@@ -60,11 +73,12 @@ impl MemoryStorage {
     /// Replaces or makes a file.
     pub fn put(&self, name: &str, bytes: Vec<u8>) {
         let synced = bytes.len();
-        self.lock().files.insert(name.to_owned(), File { bytes, synced });
+        let allocated = 0;
+        self.lock().files.insert(name.to_owned(), File { bytes, synced, allocated });
     }
 
-    /// Removes a file.
-    pub fn remove(&self, name: &str) {
+    /// Loses a file.
+    pub fn lose(&self, name: &str) {
         self.lock().files.remove(name);
     }
 
@@ -85,6 +99,15 @@ impl MemoryStorage {
 impl State {
     fn file(&mut self, name: &str) -> io::Result<&mut File> {
         self.files.get_mut(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn used(&self) -> usize {
+        self.files.values().map(|file| file.bytes.len().max(file.allocated)).sum()
+    }
+
+    /// How many more bytes fit into the files together.
+    fn room(&self) -> usize {
+        self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.used()))
     }
 
     fn take(&mut self, is_it: impl Fn(Fault) -> bool) -> Option<Fault> {
@@ -113,10 +136,16 @@ impl Storage for MemoryStorage {
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         let fault = state.take(|fault| matches!(fault, Fault::ShortWrite(_)));
+        let room = state.room();
         let file = state.file(name)?;
+        let room = room.saturating_add(file.allocated.saturating_sub(file.bytes.len()));
         match fault {
             Some(Fault::ShortWrite(length)) => {
                 file.bytes.extend(&bytes[..length.min(bytes.len())]);
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            None if room < bytes.len() => {
+                file.bytes.extend(&bytes[..room]);
                 Err(io::ErrorKind::StorageFull.into())
             }
             _ => {
@@ -143,5 +172,26 @@ impl Storage for MemoryStorage {
         file.bytes.truncate(length as usize);
         file.synced = file.bytes.len();
         Ok(())
+    }
+
+    fn allocate(&mut self, name: &str, length: u64) -> io::Result<()> {
+        let mut state = self.lock();
+        let room = state.room();
+        let file = state.file(name)?;
+        let more = (length as usize).saturating_sub(file.bytes.len().max(file.allocated));
+        if more > room {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        file.allocated = file.allocated.max(length as usize);
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let removed = self.lock().files.remove(name);
+        removed.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn another(&self) -> Box<dyn Storage> {
+        Box::new(self.clone())
     }
 }

@@ -75,6 +75,11 @@ pub fn read_header(bytes: &[u8], number: u64, before: u64, file: &str) -> Result
     Ok(u64_at(bytes, 20))
 }
 
+/// The salt of a segment, if it has a header.
+pub fn salt(bytes: &[u8]) -> Option<u64> {
+    (bytes.len() >= HEADER_BYTES).then(|| u64_at(bytes, 20))
+}
+
 /// A record as it stands at `offset` of a segment.
 pub fn encode(record: &Record, salt: u64, offset: u64) -> Vec<u8> {
     let mut bytes = vec![0; FRAME_BYTES];
@@ -119,8 +124,31 @@ pub fn frame(bytes: &[u8], offset: usize, salt: u64) -> Result<(u8, &[u8]), Stri
     Ok((rest[16], &rest[FRAME_BYTES..end]))
 }
 
+/// Gives each record of a segment to `replay`, in order. What it refuses is damage there.
+pub fn replay(
+    bytes: &[u8],
+    salt: u64,
+    file: &str,
+    replay: &mut dyn FnMut(Replay<'_>) -> Result<(), String>,
+) -> Result<(), LogError> {
+    let mut offset = HEADER_BYTES;
+    while offset < bytes.len() {
+        let damaged =
+            |reason| LogError::Damaged { file: file.to_owned(), offset: offset as u64, reason };
+        let (kind, payload) = frame(bytes, offset, salt).map_err(damaged)?;
+        decode(kind, payload).and_then(&mut *replay).map_err(damaged)?;
+        offset += FRAME_BYTES + payload.len();
+    }
+    Ok(())
+}
+
+/// Whether the record at `offset` was never written in full: it is no record, nor is any after it.
+pub fn is_torn(bytes: &[u8], offset: usize, salt: u64) -> bool {
+    frame(bytes, offset, salt).is_err() && !any_valid_after(bytes, offset, salt)
+}
+
 /// Whether any record stands after `offset`.
-pub fn any_valid_after(bytes: &[u8], offset: usize, salt: u64) -> bool {
+fn any_valid_after(bytes: &[u8], offset: usize, salt: u64) -> bool {
     let places = offset + 1..bytes.len().saturating_sub(FRAME_BYTES - 1);
     let begins = |&place: &usize| bytes[place..].starts_with(&RECORD_MAGIC);
     places.filter(begins).any(|place| frame(bytes, place, salt).is_ok())

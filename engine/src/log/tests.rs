@@ -17,7 +17,7 @@ fn time_zone() -> Option<Arc<str>> {
 }
 
 /// A column of every type, three rows, with NULLs; sliced out of the middle so that offsets count.
-fn every_type() -> RecordBatch {
+pub fn every_type() -> RecordBatch {
     let interval = IntervalMonthDayNano { months: 1, days: -2, nanoseconds: 3 };
     let timestamps = TimestampMicrosecondArray::from(vec![None, Some(1), Some(2), None, Some(4)]);
     let decimals = Decimal128Array::from(vec![Some(1), None, Some(-3), Some(4), None]);
@@ -53,11 +53,11 @@ fn every_type() -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns).expect("of one length").slice(1, 3)
 }
 
-fn table(id: u64, schema: SchemaRef) -> TableDef {
+pub fn table(id: u64, schema: SchemaRef) -> TableDef {
     TableDef::new(CollectionId(id), schema, vec![1, 3])
 }
 
-fn group(time: u64, rows: &RecordBatch, first: u64) -> Group {
+pub fn group(time: u64, rows: &RecordBatch, first: u64) -> Group {
     let write = GroupWrite {
         table: CollectionId(7),
         deleted_ids: (1..first).map(RowId).collect(),
@@ -74,17 +74,30 @@ fn group(time: u64, rows: &RecordBatch, first: u64) -> Group {
     }
 }
 
+fn with_segment_bytes(mut log: Log, bytes: u64) -> Log {
+    log.limits.segment_bytes = bytes;
+    log
+}
+
 /// Opens a log and prints its records.
 fn read(storage: &MemoryStorage) -> Result<(Vec<String>, Log), LogError> {
     let mut records = vec![];
     let mut schemas = HashMap::new();
-    let log = Log::open(Box::new(storage.clone()), true, &mut |record| {
-        records.push(match record {
-            Replay::Group(group) => format!("{:?}", Record::Group(decoded(*group, &mut schemas)?)),
-            Replay::Reserve(time) => format!("{:?}", Record::Reserve(time)),
-        });
-        Ok(())
-    })?;
+    let log = Log::open(
+        Box::new(storage.clone()),
+        true,
+        LogLimits::default(),
+        LogStart::default(),
+        &mut |record| {
+            records.push(match record {
+                Replay::Group(group) => {
+                    format!("{:?}", Record::Group(decoded(*group, &mut schemas)?))
+                }
+                Replay::Reserve(time) => format!("{:?}", Record::Reserve(time)),
+            });
+            Ok(())
+        },
+    )?;
     Ok((records, log))
 }
 
@@ -127,6 +140,7 @@ fn decoded(
             begins: load.begins.iter().collect(),
             ended: load.ended.iter().collect(),
             ends: load.ends.iter().collect(),
+            gone: rows(load.table, load.gone)?,
         });
     }
     let closes = extension.closes;
@@ -139,7 +153,7 @@ fn decoded(
 fn written(segment_bytes: u64) -> (MemoryStorage, Vec<String>) {
     let storage = MemoryStorage::new();
     let (_, log) = read(&storage).expect("an empty directory");
-    let mut log = log.with_segment_bytes(segment_bytes);
+    let mut log = with_segment_bytes(log, segment_bytes);
     let rows = every_type();
     let mut create = group(10, &rows, 0);
     create.creates = vec![table(7, rows.schema()), table(8, Arc::new(Schema::empty()))];
@@ -166,14 +180,14 @@ fn written(segment_bytes: u64) -> (MemoryStorage, Vec<String>) {
 
 #[test]
 fn every_type_comes_back() {
-    let (storage, printed) = written(SEGMENT_BYTES);
+    let (storage, printed) = written(u64::MAX);
     let (records, _) = read(&storage).expect("undamaged");
     assert_eq!(records, printed);
 }
 
 #[test]
 fn each_record_is_synced_once() {
-    let (storage, printed) = written(SEGMENT_BYTES);
+    let (storage, printed) = written(u64::MAX);
     assert_eq!(storage.syncs(), printed.len() + 1, "one for the new segment");
     let (records, _) = read(&storage.crash()).expect("undamaged");
     assert_eq!(records, printed);
@@ -187,14 +201,17 @@ fn segments_follow_one_another() {
     assert_eq!(records, printed);
     log.append(&Record::Reserve(Timestamp(70))).expect("no fault");
     assert_eq!(read(&storage).expect("undamaged").0.len(), printed.len() + 1);
-    storage.remove(&segment::name(2));
+    storage.lose(&segment::name(2));
     let missing = read(&storage).err().expect("refused").to_string();
-    assert_eq!(missing, "log/0000000000000002.log is missing");
+    assert_eq!(
+        missing,
+        "log/0000000000000002.log is missing, and it is not sealed where --storage says"
+    );
 }
 
 #[test]
 fn a_torn_tail_is_cut_at_every_byte() {
-    let (storage, printed) = written(SEGMENT_BYTES);
+    let (storage, printed) = written(u64::MAX);
     let (name, bytes) = storage.files().pop_first().expect("one segment");
     let mut whole = 0; // records in what is left
     for length in (0..=bytes.len()).rev() {
@@ -215,7 +232,7 @@ fn a_torn_tail_is_cut_at_every_byte() {
 
 #[test]
 fn garbage_and_zeros_after_the_last_record_are_cut() {
-    let (storage, printed) = written(SEGMENT_BYTES);
+    let (storage, printed) = written(u64::MAX);
     let (name, bytes) = storage.files().pop_first().expect("one segment");
     for tail in [vec![0; 100], vec![0xf7; 5], bytes[segment::HEADER_BYTES..].to_vec()] {
         let torn = MemoryStorage::new();
@@ -227,7 +244,7 @@ fn garbage_and_zeros_after_the_last_record_are_cut() {
 
 #[test]
 fn a_flipped_bit_is_damage_and_named_unless_in_the_last_record() {
-    let (storage, printed) = written(SEGMENT_BYTES);
+    let (storage, printed) = written(u64::MAX);
     let (name, bytes) = storage.files().pop_first().expect("one segment");
     let last = bytes.len() - segment::FRAME_BYTES - 8;
     for place in 0..bytes.len() {
@@ -266,7 +283,7 @@ fn every_segment_but_the_last_must_be_whole() {
 
 #[test]
 fn a_newer_version_is_refused() {
-    let (storage, _) = written(SEGMENT_BYTES);
+    let (storage, _) = written(u64::MAX);
     let (name, mut bytes) = storage.files().pop_first().expect("one segment");
     bytes[8] = 2;
     let sum = crc32c::crc32c(&bytes[..36]);
@@ -281,7 +298,7 @@ fn after_a_failed_write_or_sync_nothing_is_written_until_a_restart() {
     let mut faults: Vec<Fault> = (0..40).map(Fault::ShortWrite).collect();
     faults.push(Fault::Sync);
     for fault in faults {
-        let (storage, printed) = written(SEGMENT_BYTES);
+        let (storage, printed) = written(u64::MAX);
         let (_, mut log) = read(&storage).expect("undamaged");
         storage.inject(fault);
         let record = Record::Reserve(Timestamp(100));
@@ -301,7 +318,7 @@ fn after_a_failed_write_or_sync_nothing_is_written_until_a_restart() {
 fn a_segment_that_could_not_be_made_fails_the_log() {
     let (storage, printed) = written(1);
     let (_, log) = read(&storage).expect("undamaged");
-    let mut log = log.with_segment_bytes(1);
+    let mut log = with_segment_bytes(log, 1);
     storage.inject(Fault::Create);
     assert!(log.append(&Record::Reserve(Timestamp(100))).is_err());
     assert!(log.append(&Record::Reserve(Timestamp(100))).is_err());
@@ -318,11 +335,11 @@ fn the_file_system_holds_a_log() {
     let mut records = 0;
     for round in 0..3 {
         let mut seen = 0;
-        let log = Log::open(open(), true, &mut |_| {
+        let log = Log::open(open(), true, LogLimits::default(), LogStart::default(), &mut |_| {
             seen += 1;
             Ok(())
         });
-        let mut log = log.expect("undamaged").with_segment_bytes(200);
+        let mut log = with_segment_bytes(log.expect("undamaged"), 200);
         assert_eq!(seen, records, "round {round}");
         for time in 0..10 {
             log.append(&Record::Reserve(Timestamp(time))).expect("no fault");
@@ -332,4 +349,111 @@ fn the_file_system_holds_a_log() {
         let name = segment::name(log.number);
         open().append(&name, &[0xf7, b'T', b'M']).expect("no fault");
     }
+}
+
+/// Opens a log after `start` and counts its records.
+fn count(storage: &MemoryStorage, limits: LogLimits, start: LogStart) -> (usize, Log) {
+    let mut records = 0;
+    let log = Log::open(Box::new(storage.clone()), true, limits, start, &mut |_| {
+        records += 1;
+        Ok(())
+    });
+    (records, log.expect("undamaged"))
+}
+
+#[test]
+fn what_is_sealed_is_not_read_and_goes() {
+    let (storage, printed) = written(1);
+    let salt = |number| segment::salt(&storage.files()[&segment::name(number)]);
+    let salts: Vec<u64> = (1..=2).filter_map(salt).collect();
+    let before = storage.files()[&segment::name(2)].len() as u64;
+    let start = LogStart { before, salts };
+    // another log's segments are not taken for what is sealed, nor its end for the end of that
+    for other in [
+        LogStart { salts: vec![start.salts[0], 7], ..start.clone() },
+        LogStart { before: before + 1, ..start.clone() },
+    ] {
+        let storage = Box::new(storage.crash());
+        let refused = Log::open(storage, true, LogLimits::default(), other, &mut |_| Ok(()));
+        let refused = refused.err().expect("refused");
+        assert!(matches!(refused, LogError::Foreign { .. } | LogError::Damaged { .. }));
+    }
+    let (records, mut log) = count(&storage, LogLimits::default(), start.clone());
+    assert_eq!(records, printed.len() - 2);
+    let names: Vec<String> = storage.files().into_keys().collect();
+    assert_eq!(names, [segment::name(3), segment::name(4)]);
+    assert_eq!(log.first_closed(), Some(3));
+    log.forget(3);
+    assert_eq!(log.first_closed(), None);
+    // with nothing beside it the log begins where it should
+    let empty = MemoryStorage::new();
+    drop(count(&empty, LogLimits::default(), start.clone()));
+    assert!(empty.files().contains_key(&segment::name(3)));
+    count(&empty, LogLimits::default(), start);
+}
+
+#[test]
+fn an_old_segment_is_closed_if_it_has_commits() {
+    let storage = MemoryStorage::new();
+    let limits = LogLimits { segment_age: Duration::ZERO, ..LogLimits::default() };
+    let (_, mut log) = count(&storage, limits.clone(), LogStart::default());
+    log.append(&Record::Reserve(Timestamp(1))).expect("no fault");
+    log.close_old().expect("no fault");
+    assert_eq!(log.first_closed(), None);
+    log.append(&Record::Group(Group { time: Timestamp(1), ..Group::default() })).expect("no fault");
+    log.close_old().expect("no fault");
+    assert_eq!(log.first_closed(), Some(1));
+    let (_, log) = count(&storage, limits, LogStart::default());
+    assert_eq!(log.first_closed(), Some(1));
+}
+
+#[test]
+fn without_room_nothing_has_happened_and_reservations_go_on() {
+    let storage = MemoryStorage::new();
+    let limits = LogLimits { segment_bytes: 4096, ..LogLimits::default() };
+    let (_, mut log) = count(&storage, limits, LogStart::default());
+    storage.set_capacity(Some(3 << 20));
+    let mut reserved = 0;
+    for round in 0..300 {
+        let made = log.make_room(1 << 20);
+        // segments are closed and sealed meanwhile, and keep what room they took
+        match made {
+            Ok(()) if round < 100 => {
+                let ddl = vec![vec![7; 4096]];
+                let group = Group { time: Timestamp(round + 1), ddl, ..Group::default() };
+                log.append(&Record::Group(group)).expect("there is room");
+            }
+            Ok(()) => panic!("there is no room"),
+            Err(LogError::Full { .. }) => {
+                log.append(&Record::Reserve(Timestamp(1000 + round))).expect("there is room");
+                reserved += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(reserved > 200);
+    storage.set_capacity(None);
+    log.make_room(1 << 20).expect("there is room again");
+    log.append(&Record::Group(Group { time: Timestamp(5000), ..Group::default() }))
+        .expect("goes on");
+    let (records, _) = count(&storage.crash(), LogLimits::default(), LogStart::default());
+    assert_eq!(records, 301);
+}
+
+#[test]
+fn what_is_not_sealed_is_limited() {
+    let storage = MemoryStorage::new();
+    let limits = LogLimits { segment_bytes: 1, unsealed_bytes_max: 1000, ..LogLimits::default() };
+    let (_, mut log) = count(&storage, limits, LogStart::default());
+    let mut time = 0;
+    while log.make_room(100).is_ok() {
+        time += 1;
+        log.append(&Record::Reserve(Timestamp(time))).expect("no fault");
+    }
+    let unsealed = log.make_room(100);
+    assert!(matches!(unsealed, Err(LogError::Unsealed { max: 1000, .. })));
+    let first = log.first_closed().expect("segments of one record");
+    log.forget(first);
+    log.forget(first + 1);
+    log.make_room(100).expect("some is sealed");
 }

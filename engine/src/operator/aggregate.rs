@@ -17,7 +17,7 @@ use datafusion::common::ScalarValue;
 
 use super::{Operator, StateSize, StepContext};
 use crate::aggregate::{
-    Accumulator, AggregateFunction, CallTypes, Extreme, Order, Run, SweepInput, Swept,
+    Accumulator, AggregateFunction, CallTypes, Class, Extreme, Order, Run, SweepInput, Swept,
     accumulator_of, columns_at,
 };
 use crate::plan::{Plan, SortKey, listed};
@@ -416,6 +416,10 @@ impl Operator for Aggregate {
         let counts = self.counts.len() * (size_of::<i64>() + size_of::<u32>());
         let values: usize = self.accumulators.iter().map(|of_call| of_call.bytes()).sum();
         self.index.size() + StateSize { rows: 0, bytes: (counts + values) as u64 }
+    }
+
+    fn takes_parts(&self, _input: usize) -> bool {
+        self.calls.iter().all(|call| call.function.class() != Class::Collecting)
     }
 }
 

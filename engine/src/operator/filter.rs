@@ -45,4 +45,8 @@ impl Operator for Filter {
             Some(rows) => input.take(&rows),
         }
     }
+
+    fn takes_parts(&self, _input: usize) -> bool {
+        true
+    }
 }

@@ -394,6 +394,10 @@ impl Operator for Join {
         let keys = StateSize { rows: 0, ..self.index.size() };
         left.size() + right.size() + keys
     }
+
+    fn takes_parts(&self, _input: usize) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

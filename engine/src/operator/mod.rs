@@ -12,8 +12,10 @@
 //!    ([`Operator::next_time`]), and is asked again by then.
 //! 4. No threads, no clock, no I/O: the same inputs give the same outputs, cut into steps anyhow.
 //!
-//! Only within another operator (`nested`) may a step be asked for the same one time again, with
-//! more updates of it.
+//! A step may be asked for the same one time again, with more updates of it: within another
+//! operator (`nested`), and of operators that take parts ([`Operator::takes_parts`]), so that what
+//! many rows do at one time is not one long step. Its upper is then that time + 1, and the time
+//! counts as stepped only when a later step begins above it.
 
 pub mod aggregate;
 pub mod filter;
@@ -46,9 +48,22 @@ pub(crate) trait Operator {
         None
     }
 
-    /// How far a step should go that may go to `upper`, so that it stays short: above its lower.
-    fn slice(&self, upper: u64) -> u64 {
+    /// How far a step from `lower` on should go that may go to `upper`, so that it stays short:
+    /// above `lower`.
+    fn slice(&self, _lower: u64, upper: u64) -> u64 {
         upper
+    }
+
+    /// Part of what changes at `lower` by time alone, where that is too much for one step; the rest
+    /// comes when it is asked again, or with the step. All before `lower` was stepped.
+    fn ahead(&mut self, _lower: u64) -> Option<Updates> {
+        None
+    }
+
+    /// Whether it should be given the updates of one time of this input in parts as they come,
+    /// where they are many: what a part costs, and makes it emit, must follow the part alone.
+    fn takes_parts(&self, _input: usize) -> bool {
+        false
     }
 
     /// What it keeps between steps; cheap to ask after every one.

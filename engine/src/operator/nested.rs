@@ -180,13 +180,13 @@ impl Nested {
         out
     }
 
-    /// How far a step should go that may go to `upper`, so that it stays short.
-    pub fn slice(&self, upper: u64) -> u64 {
+    /// How far a step from `lower` on should go that may go to `upper`, so that it stays short.
+    pub fn slice(&self, lower: u64, upper: u64) -> u64 {
         let upper = match &self.kind {
-            Kind::Operator { operator, .. } => operator.slice(upper),
+            Kind::Operator { operator, .. } => operator.slice(lower, upper),
             _ => upper,
         };
-        self.inputs.iter().fold(upper, |upper, input| input.slice(upper))
+        self.inputs.iter().fold(upper, |upper, input| input.slice(lower, upper))
     }
 
     /// Gives what its operators have done since it was last asked, each with its place in the

@@ -66,4 +66,8 @@ impl Operator for Project {
             }
         }
     }
+
+    fn takes_parts(&self, _input: usize) -> bool {
+        true
+    }
 }

@@ -132,6 +132,10 @@ impl Operator for SetOperation {
     fn state(&self) -> StateSize {
         self.rows.size()
     }
+
+    fn takes_parts(&self, _input: usize) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -111,8 +111,9 @@ impl fmt::Display for Bound {
     }
 }
 
-/// As many expiries as a step should make at most: other views wait for it meanwhile.
-const STEP_EXPIRIES: usize = 8 * 1024;
+/// As many expiries as a step makes at most: other views wait for it meanwhile. Few in tests, so
+/// that they see what happens there.
+pub(crate) const STEP_EXPIRIES: usize = if cfg!(test) { 2 } else { 8 * 1024 };
 
 /// An instant that never comes, or a bound that has no instant.
 const NEVER: u64 = u64::MAX;
@@ -222,6 +223,7 @@ pub(crate) fn instants_of(bounds: &[Bound], batch: &RecordBatch) -> Instants {
 pub(crate) struct Temporal {
     bounds: Vec<Bound>,
     mode: TemporalMode,
+    input_schema: SchemaRef,
     schema: SchemaRef,
     /// Rows with an instant to come; the payload is the row's instants, NULL as `NEVER` and marked.
     pending: RowSet<Pending>,
@@ -259,6 +261,7 @@ impl Temporal {
         Temporal {
             bounds: plan.bounds.clone(),
             mode: plan.mode,
+            input_schema: plan.input.schema(),
             schema: plan.schema(),
             pending: RowSet::new(&plan.input.schema()),
             schedule: BTreeSet::new(),
@@ -295,7 +298,13 @@ impl Temporal {
 
     /// Emits what changes by time alone up to and including `time`.
     fn expire(&mut self, time: u64, out: &mut Emission, released: &mut Vec<u32>) {
-        while let Some(&(instant, row)) = self.schedule.first() {
+        self.expire_some(time, usize::MAX, out, released);
+    }
+
+    /// The same of at most `most` rows.
+    fn expire_some(&mut self, time: u64, most: usize, out: &mut Emission, released: &mut Vec<u32>) {
+        for _ in 0..most {
+            let Some(&(instant, row)) = self.schedule.first() else { break };
             if instant > time {
                 break;
             }
@@ -316,6 +325,11 @@ impl Temporal {
                 }
             }
         }
+    }
+
+    /// The instant of the row that is due after `rows` others.
+    fn instant(&self, rows: usize) -> Option<u64> {
+        self.schedule.iter().nth(rows).map(|&(instant, _)| instant)
     }
 
     /// Remembers `diff` more of a row that has an instant to come.
@@ -394,14 +408,30 @@ impl Operator for Temporal {
         self.schedule.first().map(|&(instant, _)| instant)
     }
 
-    fn slice(&self, upper: u64) -> u64 {
-        let first = self.schedule.first().map(|&(instant, _)| instant);
-        let last = self.schedule.iter().nth(STEP_EXPIRIES).map(|&(instant, _)| instant);
-        match first.zip(last) {
-            // What is due at one instant is one step, however much it is.
-            Some((first, last)) => upper.min(last.max(first + 1)),
+    fn slice(&self, lower: u64, upper: u64) -> u64 {
+        let Some(first) = self.next_time().filter(|&first| first < upper) else { return upper };
+        match self.instant(STEP_EXPIRIES) {
             None => upper,
+            // Up to it, so that its rows can be made ahead of the step that covers it.
+            Some(last) if last == first => upper.min(first.max(lower + 1)),
+            Some(last) => upper.min(last),
         }
+    }
+
+    fn ahead(&mut self, lower: u64) -> Option<Updates> {
+        let many = self.next_time() == Some(lower) && self.instant(STEP_EXPIRIES) == Some(lower);
+        many.then(|| {
+            let (mut stored, mut released) = (Emission::default(), Vec::new());
+            self.expire_some(lower, STEP_EXPIRIES, &mut stored, &mut released);
+            let nothing = RecordBatch::new_empty(self.input_schema.clone());
+            let out = self.output(&nothing, Emission::default(), stored);
+            self.pending.release(released);
+            out
+        })
+    }
+
+    fn takes_parts(&self, _input: usize) -> bool {
+        true
     }
 
     fn state(&self) -> StateSize {

@@ -177,6 +177,10 @@ impl Operator for TopK {
     fn state(&self) -> StateSize {
         self.rows.size()
     }
+
+    fn takes_parts(&self, _input: usize) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

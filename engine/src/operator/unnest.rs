@@ -91,6 +91,10 @@ impl Operator for Unnest {
         let diffs: Vec<i64> = rows.iter().map(|&row| input.diffs[row as usize]).collect();
         Updates::new(data, times, diffs)
     }
+
+    fn takes_parts(&self, _input: usize) -> bool {
+        true
+    }
 }
 
 /// Any kind of list as the one with offsets of 32 bits.

@@ -8,10 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::chunk::{Begins, Chunk, merge};
+use arrow::array::RecordBatch;
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::concat_batches;
+
+use super::chunk::{Begins, Chunk, filter, merge};
 use super::relation::{Relation, ShardState, locate};
 use super::widen::AddedColumn;
 use super::writer::{CHUNK_ROWS, Writer};
+use crate::log::sealed::Changes;
 use crate::log::{EncodedRows, ReplayLoad, RowsBuilder};
 use crate::time::{RowId, Timestamp};
 
@@ -25,8 +30,10 @@ const BATCH_BYTES_MAX: usize = 1 << 30;
 #[derive(Debug)]
 pub struct Loader {
     writer: Writer,
-    /// Rows that are in no chunk yet, and when they begin and end.
+    /// Rows that are in no chunk yet, those in `batches` after the others, and when they begin and
+    /// end.
     pending: RowsBuilder,
+    batches: Vec<RecordBatch>,
     begins: Vec<u64>,
     ends: Vec<u64>,
     /// The time of the last write.
@@ -37,8 +44,8 @@ impl Loader {
     /// For a relation that nothing was written to.
     pub fn new(writer: Writer) -> Result<Loader, String> {
         let pending = RowsBuilder::new(&writer.relation.schema())?;
-        let (begins, ends) = (vec![], vec![]);
-        Ok(Loader { writer, pending, begins, ends, time: Timestamp::MIN })
+        let (batches, begins, ends) = (vec![], vec![], vec![]);
+        Ok(Loader { writer, pending, batches, begins, ends, time: Timestamp::MIN })
     }
 
     /// Goes on with a column more.
@@ -91,6 +98,48 @@ impl Loader {
         Ok(())
     }
 
+    /// What sealed files say happened, in their order. What came and went at `loaded` or before it
+    /// did so by loads.
+    pub fn replay(&mut self, changes: &Changes, loaded: Timestamp) -> Result<(), String> {
+        let Changes { times, diffs, ids, rows } = changes;
+        let came = BooleanBuffer::collect_bool(diffs.len(), |row| diffs[row] > 0);
+        let (count, last) = (came.count_set_bits(), times.last().copied().unwrap_or(0));
+        let full = self.begins.len() + count > CHUNK_ROWS;
+        if full || self.pending_bytes() + rows.get_array_memory_size() >= PENDING_BYTES {
+            self.flush()?;
+        }
+        let next = self.writer.next + self.begins.len() as u64;
+        for (row, next) in came.set_indices().zip(next..) {
+            if ids[row] != next {
+                return Err(format!("rows go on at {}, not at {next}", ids[row]));
+            }
+            self.begins.push(times[row]);
+        }
+        self.ends.resize(self.begins.len(), u64::MAX);
+        if count == rows.num_rows() {
+            self.batches.push(rows.clone());
+        } else if count > 0 {
+            self.batches.push(filter(rows, came.clone()));
+        }
+        self.time = self.time.max(Timestamp(last).max(loaded));
+        if last > loaded.0 {
+            self.relation().close_past();
+        }
+        let went = (0..diffs.len()).filter(|&row| !came.value(row));
+        for row in went {
+            if !self.end(Timestamp(times[row]), RowId(ids[row])) {
+                return Err(format!("row {} went and was not there", ids[row]));
+            }
+        }
+        self.ended(diffs.len() - count);
+        Ok(())
+    }
+
+    fn pending_bytes(&self) -> usize {
+        let batches = self.batches.iter().map(RecordBatch::get_array_memory_size);
+        self.pending.bytes() + batches.sum::<usize>()
+    }
+
     /// Reads rows with the ids from `first` on; `begin` says when the next ones begin.
     fn read(
         &mut self,
@@ -99,6 +148,9 @@ impl Loader {
         mut begin: impl FnMut(&mut Vec<u64>, usize),
     ) -> Result<(), String> {
         let mut id = first.0;
+        if !self.batches.is_empty() {
+            self.flush()?;
+        }
         loop {
             let bytes = self.pending.bytes();
             let full = self.begins.len() >= CHUNK_ROWS || bytes >= PENDING_BYTES;
@@ -180,7 +232,7 @@ impl Loader {
     fn flush(&mut self) -> Result<(), String> {
         let first = self.writer.next;
         self.writer.next += self.begins.len() as u64;
-        let batch = self.pending.finish()?;
+        let batch = self.finish_pending()?;
         let begins = std::mem::take(&mut self.begins);
         let ends = std::mem::take(&mut self.ends);
         if begins.is_empty() {
@@ -204,5 +256,18 @@ impl Loader {
         drop(state);
         self.writer.maintain_past(self.time);
         Ok(())
+    }
+
+    fn finish_pending(&mut self) -> Result<RecordBatch, String> {
+        let first = self.pending.finish()?;
+        let mut batches = std::mem::take(&mut self.batches);
+        match &mut batches[..] {
+            [] => Ok(first),
+            [one] if first.num_rows() == 0 => Ok(one.clone()),
+            _ => {
+                let all = [&first].into_iter().chain(&batches);
+                concat_batches(&first.schema(), all).map_err(|error| error.to_string())
+            }
+        }
     }
 }

@@ -27,7 +27,8 @@ pub struct AddedColumn {
 }
 
 impl AddedColumn {
-    fn schema(&self, narrow: &SchemaRef) -> SchemaRef {
+    /// The columns of a table, with this one.
+    pub(crate) fn schema(&self, narrow: &SchemaRef) -> SchemaRef {
         let fields = narrow.fields().iter().chain([&self.field]).cloned();
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }

@@ -210,6 +210,23 @@ impl Writer {
         (batches, begins)
     }
 
+    /// How many bytes rows take at most: no more than all rows of their chunks do.
+    pub fn bytes_at_most(&self, ids: &[RowId]) -> usize {
+        let mut ids: Vec<u64> = ids.iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        let state = self.relation.shards[self.shard].read();
+        let columns = self.relation.schema().fields().len();
+        let mut bytes = 16 * columns * ids.len();
+        let mut rest = &ids[..];
+        while let Some(&id) = rest.first() {
+            let chunk = state.chunks.get(state.chunks.partition_point(|c| c.last_id() < id));
+            let Some(chunk) = chunk else { break };
+            bytes += chunk.payload_bytes();
+            rest = &rest[rest.partition_point(|&id| id <= chunk.last_id())..];
+        }
+        bytes
+    }
+
     /// The id that the next row gets.
     pub fn next_id(&self) -> RowId {
         RowId(self.next)

@@ -37,6 +37,7 @@ pub fn open(config: &Config, runtime: Handle, io: Handle) -> Result<Arc<Coordina
         data: config.data.clone(),
         workers: config.worker_count(),
         fsync: config.fsync == Switch::On,
+        log: config.log(),
     };
     let (engine, recovered) = Engine::open(engine_config).map_err(StartError::Engine)?;
     let (durable, catalog) = recover_catalog(&config.data, recovered)?;

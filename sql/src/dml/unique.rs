@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use tidemark_catalog::{Object, ObjectId};
+use tidemark_engine::log::LogError;
 use tidemark_engine::{CommitError, RowId, TableWrite};
 
 use super::assign;
@@ -91,7 +92,7 @@ pub fn stored(
     read: &ReadView,
 ) -> Vec<tidemark_engine::Rows> {
     let schema = relation_schema(table.columns());
-    let provider = RelationProvider::new(ctx, ctx.collection(table.id), schema, false, read);
+    let provider = RelationProvider::new(ctx, ctx.collection(table.id), schema, read);
     provider.lookup(key, &key_columns(rows, key)).unwrap_or_else(|| provider.scan_all())
 }
 
@@ -134,8 +135,20 @@ pub fn commit_error(ctx: &PlanContext, error: CommitError, writes: &[TableWrite]
             Ok(error) => *error,
             Err(error) => SqlError::internal(error.to_string()),
         },
+        CommitError::NoRoom(error) => no_room(&error),
         other => SqlError::new(state::IO_ERROR, format!("could not commit: {other:?}")),
     }
+}
+
+/// 53100: the log has no room for what was to be committed.
+fn no_room(error: &LogError) -> SqlError {
+    let hint = match error {
+        LogError::Unsealed { .. } => "The server's messages say why the log cannot be sealed.",
+        _ => "Free some space on the disk of the data directory; nothing has to be restarted.",
+    };
+    SqlError::new(state::DISK_FULL, "could not commit: the log has no room")
+        .with_detail(error.to_string())
+        .with_hint(hint)
 }
 
 /// The ids of rows in a batch of ids.

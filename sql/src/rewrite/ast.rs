@@ -16,8 +16,8 @@ use tidemark_catalog::PgType;
 use super::rows::{self, compare_rows, row_in_subquery, rows_in_list};
 use super::table_function::{SERIES, subscripts, table_function, unnamed, unnest};
 use super::{
-    argument, as_of, from, grouping, hypothetical, literal, named_arguments, point_in_time, ties,
-    time_window, using, values, version_clause, windows,
+    argument, arrived_at, as_of, from, grouping, hypothetical, interval_literal, literal,
+    named_arguments, point_in_time, ties, time_window, using, values, version_clause, windows,
 };
 use crate::error::{SqlError, state};
 use crate::function::like_escape;
@@ -62,6 +62,7 @@ impl VisitorMut for Rewriter {
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         literal::unwrap_select(select);
         using::qualify(select);
+        done(arrived_at::hide(select))?;
         let joins = select.from.iter_mut().try_for_each(as_of::spell);
         done(joins.and_then(|()| from::check(select)).and_then(|()| select_clauses(select)))
     }
@@ -145,7 +146,7 @@ fn parse_query(text: &str) -> Result<SetExpr, SqlError> {
 }
 
 fn select_clauses(select: &mut Select) -> Result<(), SqlError> {
-    counted_rows(select)?;
+    rows::refuse_counted(select)?;
     if let Some(having) = &mut select.having
         && matches!(&select.group_by, ast::GroupByExpr::Expressions(keys, _) if keys.is_empty())
     {
@@ -164,36 +165,6 @@ fn select_clauses(select: &mut Select) -> Result<(), SqlError> {
         }
     }
     Ok(())
-}
-
-/// `count(t.*)` counts rows of t, of which an outer join's filler is none: refused there, as it would
-/// count that as well.
-fn counted_rows(select: &Select) -> Result<(), SqlError> {
-    let mut joins = select.from.iter().flat_map(|tables| &tables.joins);
-    let outer = joins.any(|join| {
-        !matches!(
-            join.join_operator,
-            ast::JoinOperator::Join(_)
-                | ast::JoinOperator::Inner(_)
-                | ast::JoinOperator::CrossJoin(_)
-        )
-    });
-    let of_table = |arg: &FunctionArg| {
-        matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(_)))
-    };
-    let found = ast::visit_expressions(&select.projection, |expr| match expr {
-        Expr::Function(Function { args: FunctionArguments::List(list), .. })
-            if list.args.iter().any(of_table) =>
-        {
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    match outer && found.is_break() {
-        false => Ok(()),
-        true => Err(SqlError::unsupported("count(t.*) over an outer join is not supported")
-            .with_hint("Count a column of the table that is never NULL.")),
-    }
 }
 
 /// `SELECT` with nothing in it, to be filled.
@@ -228,17 +199,7 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = rows_in_list(left, std::mem::take(list), *negated)?;
             Ok(())
         }
-        Expr::Collate { expr: inner, collation } => {
-            let name = collation.0.last().and_then(|part| part.as_ident());
-            let name = name.map(fold).unwrap_or_default();
-            if !matches!(name.as_str(), "default" | "C" | "POSIX" | "ucs_basic") {
-                let message =
-                    format!("collation {collation} is not supported: text compares by bytes");
-                return Err(SqlError::unsupported(message));
-            }
-            *expr = take(inner);
-            Ok(())
-        }
+        Expr::Collate { .. } => collate(expr),
         Expr::Cast { .. } => cast(expr),
         Expr::TypedString(typed) => {
             let value = Expr::Value(typed.value.clone());
@@ -247,7 +208,7 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             cast(expr)
         }
         Expr::Interval(interval) => {
-            *expr = interval_literal(interval)?;
+            *expr = interval_literal::read(interval)?;
             Ok(())
         }
         Expr::AtTimeZone { timestamp, time_zone } => {
@@ -266,24 +227,7 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = call("make_array", std::mem::take(&mut array.elem));
             Ok(())
         }
-        Expr::AnyOp { left, compare_op, right, .. } if !matches!(**right, Expr::Subquery(_)) => {
-            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
-            *expr = call("compare_any", vec![op, take(left), take(right)]);
-            Ok(())
-        }
-        Expr::AllOp { left, compare_op, right } if !matches!(**right, Expr::Subquery(_)) => {
-            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
-            *expr = call("compare_all", vec![op, take(left), take(right)]);
-            Ok(())
-        }
-        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-            *expr = in_subquery(left, right, false);
-            Ok(())
-        }
-        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
-            *expr = in_subquery(left, right, true);
-            Ok(())
-        }
+        Expr::AnyOp { .. } | Expr::AllOp { .. } => quantified(expr),
         Expr::Like { negated, expr: left, pattern, any, escape_char: None }
             if *any || is_call(pattern, "all") =>
         {
@@ -347,6 +291,44 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
         }
         _ => Ok(()),
     }
+}
+
+/// A comparison with each element of an array, or each row of a subquery.
+fn quantified(expr: &mut Expr) -> Result<(), SqlError> {
+    match expr {
+        Expr::AnyOp { left, compare_op, right, .. } if !matches!(**right, Expr::Subquery(_)) => {
+            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
+            *expr = call("compare_any", vec![op, take(left), take(right)]);
+            Ok(())
+        }
+        Expr::AllOp { left, compare_op, right } if !matches!(**right, Expr::Subquery(_)) => {
+            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
+            *expr = call("compare_all", vec![op, take(left), take(right)]);
+            Ok(())
+        }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            *expr = in_subquery(left, right, false);
+            Ok(())
+        }
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+            *expr = in_subquery(left, right, true);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Text compares by bytes, which some collations mean.
+fn collate(expr: &mut Expr) -> Result<(), SqlError> {
+    let Expr::Collate { expr: inner, collation } = expr else { return Ok(()) };
+    let name = collation.0.last().and_then(|part| part.as_ident());
+    let name = name.map(fold).unwrap_or_default();
+    if !matches!(name.as_str(), "default" | "C" | "POSIX" | "ucs_basic") {
+        let message = format!("collation {collation} is not supported: text compares by bytes");
+        return Err(SqlError::unsupported(message));
+    }
+    *expr = take(inner);
+    Ok(())
 }
 
 fn quoted(expr: &Expr) -> bool {
@@ -520,15 +502,10 @@ fn cast(expr: &mut Expr) -> Result<(), SqlError> {
     if matches!(ty, PgType::Text | PgType::Varchar | PgType::Name) {
         print_reg(inner);
     }
-    if let DataType::Interval { fields, precision } = data_type
-        && (fields.is_some() || precision.is_some())
+    if let DataType::Interval { .. } = data_type
+        && let Some(cut) = interval_literal::cut(inner, data_type)
     {
-        let digits = *precision;
-        let last = fields
-            .as_ref()
-            .map(|fields| fields.to_string().rsplit(' ').next().unwrap_or_default().to_owned());
-        let plain = DataType::Interval { fields: None, precision: None };
-        *expr = cut_interval(cast_to(take(inner), plain), last, digits);
+        *expr = cut;
         return Ok(());
     }
     match ty {
@@ -580,48 +557,6 @@ fn print_reg(expr: &mut Expr) {
         let out = format!("{reg}_out");
         let inner = take(expr);
         *expr = call(&out, vec![inner]);
-    }
-}
-
-fn interval_literal(interval: &ast::Interval) -> Result<Expr, SqlError> {
-    let unsupported = || SqlError::unsupported("this INTERVAL is not supported");
-    if interval.leading_precision.is_some() {
-        return Err(unsupported());
-    }
-    let text = match literal::unwrapped(interval.value.as_ref()) {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => text.clone(),
-            Value::Number(number, _) => number.clone(),
-            _ => return Err(unsupported()),
-        },
-        _ => return Err(unsupported()),
-    };
-    // '5' MINUTE: the last field is the unit of a bare number, and all beyond it are cut off.
-    let last = interval.last_field.as_ref().or(interval.leading_field.as_ref());
-    let text = match last {
-        Some(field) if text.trim().parse::<f64>().is_ok() => format!("{text} {field}"),
-        _ => text,
-    };
-    let ty = DataType::Interval { fields: None, precision: None };
-    let value = cast_to(Expr::value(Value::SingleQuotedString(text)), ty);
-    let digits = interval.fractional_seconds_precision;
-    Ok(cut_interval(value, last.map(ToString::to_string), digits))
-}
-
-/// An interval without what is beyond its last field, its seconds rounded to so many digits.
-fn cut_interval(value: Expr, last_field: Option<String>, digits: Option<u64>) -> Expr {
-    let cut = match last_field.map(|field| field.to_lowercase()) {
-        Some(field) if field != "second" => {
-            let field = Expr::value(Value::SingleQuotedString(field));
-            call("interval_cut", vec![value, field])
-        }
-        _ => value,
-    };
-    match digits {
-        Some(digits) if digits < 6 => {
-            call("interval_round", vec![cut, number(i64::try_from(digits).unwrap_or(6))])
-        }
-        _ => cut,
     }
 }
 

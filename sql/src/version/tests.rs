@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 use tidemark_catalog::{ObjectKind, Op, PgType, Table};
-use tidemark_engine::{Engine, EngineConfig};
+use tidemark_engine::{Engine, EngineConfig, LogConfig};
 
 use super::*;
 use crate::Settings;
@@ -67,7 +67,8 @@ fn fixture() -> Fixture {
         catalog.apply_at(op, CommitTime(*at)).expect("the script is right");
     }
     let data = tempfile::tempdir().expect("a folder for the engine");
-    let config = EngineConfig { data: data.path().to_owned(), workers: 1, fsync: false };
+    let log = LogConfig::default();
+    let config = EngineConfig { data: data.path().to_owned(), workers: 1, fsync: false, log };
     let (engine, _) = Engine::open(config).expect("an empty folder opens");
     let context = PlanContext {
         catalog: Arc::new(catalog),

@@ -103,7 +103,7 @@ fn random_load(random: &mut StdRng, events: &mut Vec<Event>, last: &mut u64) -> 
 fn loads_are_what_happened_at_every_time_and_after_a_crash() {
     for seed in 0..20 {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut running = fresh();
+        let mut running = if seed % 2 == 0 { fresh() } else { fresh_sealing() };
         let (mut events, mut last) = (vec![], 1_000);
         for _ in 0..random.random_range(1..5) {
             let before = events.len();
@@ -203,7 +203,11 @@ fn without_a_key_rows_are_added_and_nothing_is_deleted() {
 
 #[test]
 fn the_retention_of_a_table_survives_and_can_be_changed() {
-    let running = fresh();
+    change_retention(fresh());
+    change_retention(fresh_sealing());
+}
+
+fn change_retention(running: Running) {
     let id = CollectionId(5);
     let table = TableDef {
         retention: Some(Duration::from_secs(5)),

@@ -5,8 +5,7 @@ use super::*;
 const TTL: Duration = Duration::from_micros(500);
 const MORTAL: CollectionId = CollectionId(5);
 
-fn with_mortals() -> Running {
-    let running = fresh();
+fn with_mortals(running: Running) -> Running {
     let table = TableDef { ttl: Some(TTL), ..TableDef::new(MORTAL, schema(), vec![0]) };
     let change = Change { create_tables: vec![table], ..Change::default() };
     running.commit(move |_| Ok(change)).expect("a table");
@@ -19,7 +18,7 @@ fn keys(running: &Running, at: u64) -> Vec<i64> {
 
 #[test]
 fn a_row_goes_at_exactly_its_time() {
-    let running = with_mortals();
+    let running = with_mortals(fresh());
     let change = writes(vec![insert(MORTAL, &[(1, 1)])]);
     let begin = running.commit(move |_| Ok(change)).expect("a new key").0;
     running.wall.advance(TTL * 3);
@@ -40,7 +39,8 @@ fn a_row_goes_at_exactly_its_time() {
 fn rows_go_in_their_order_whatever_else_happens() {
     for seed in 0..20 {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut running = with_mortals();
+        let sealing = seed % 2 == 1;
+        let mut running = with_mortals(if sealing { fresh_sealing() } else { fresh() });
         let mut there: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
         let mut times = vec![];
         for key in 0..60 {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use tidemark_catalog::Catalog;
-use tidemark_engine::{Engine, EngineConfig, Timestamp};
+use tidemark_engine::{Engine, EngineConfig, LogConfig, Timestamp};
 use tokio::runtime::Runtime;
 
 use crate::context::{PlanContext, ReadView};
@@ -25,7 +25,8 @@ pub struct Asker {
 impl Asker {
     pub fn new() -> Self {
         let data = tempfile::tempdir().expect("a folder for the engine");
-        let config = EngineConfig { data: data.path().to_owned(), workers: 1, fsync: false };
+        let log = LogConfig::default();
+        let config = EngineConfig { data: data.path().to_owned(), workers: 1, fsync: false, log };
         let (engine, _) = Engine::open(config).expect("an empty folder opens");
         let context = PlanContext {
             catalog: Arc::new(Catalog::new()),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use sqlparser::ast;
 use tidemark_catalog::{Catalog, Column, Object, ObjectId, ObjectKind, Op, PgType, Table, View};
-use tidemark_engine::{Engine, EngineConfig};
+use tidemark_engine::{Engine, EngineConfig, LogConfig};
 
 use super::{MaintainedPlan, explain_plan, plan_view};
 use crate::context::PlanContext;
@@ -118,7 +118,8 @@ impl Fixture {
             catalog.apply(&Op::CreateObject(object)).expect("a new name");
         }
         let data = tempfile::tempdir().expect("a folder for the engine");
-        let config = EngineConfig { data: data.path().to_owned(), workers: 1, fsync: false };
+        let log = LogConfig::default();
+        let config = EngineConfig { data: data.path().to_owned(), workers: 1, fsync: false, log };
         let (engine, _) = Engine::open(config).expect("an empty folder opens");
         let context = PlanContext {
             catalog: Arc::new(catalog),
