@@ -6,7 +6,7 @@
 //! - `tumble(TABLE t, …)` is `tumble(t, …)`;
 //! - `ORDER BY x USING <` is ascending, `USING >` descending;
 //! - `ONLY t` is `t`, as no table has children;
-//! - `trim(BOTH FROM x)` trims blanks; quoted literals on two lines are one.
+//! - `trim(BOTH FROM x)` trims blanks.
 //!
 //! Law: a text that sqlparser reads rightly is left as it is.
 
@@ -53,7 +53,7 @@ pub fn readable(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     order_by_operator(&mut tokens);
     without_only(&mut tokens);
     trim_blanks(&mut tokens);
-    continued_literals(tokens)
+    tokens
 }
 
 /// Every EXCLUDE moved to the beginning of its window's PARTITION BY.
@@ -198,25 +198,6 @@ fn trim_blanks(tokens: &mut Vec<TokenWithSpan>) {
             tokens.insert(at, TokenWithSpan { token, span });
         }
     }
-}
-
-/// A quoted literal and what goes on with it on a later line.
-fn continued_literals(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let mut joined: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
-    for token in tokens {
-        if let Some(last) = joined.last_mut()
-            && last.span.end.line < token.span.start.line
-            && let Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) =
-                &mut last.token
-            && let Token::SingleQuotedString(more) = &token.token
-        {
-            text.push_str(more);
-            last.span.end = token.span.end;
-            continue;
-        }
-        joined.push(token);
-    }
-    joined
 }
 
 fn word(value: &str, keyword: Keyword) -> Token {

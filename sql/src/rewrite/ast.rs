@@ -482,6 +482,12 @@ fn cast(expr: &mut Expr) -> Result<(), SqlError> {
     if !matches!(kind, CastKind::Cast | CastKind::DoubleColon) {
         return Err(SqlError::unsupported("TRY_CAST is not supported"));
     }
+    if let DataType::Interval { .. } = data_type
+        && let Some(cut) = interval_literal::cut(inner, data_type)
+    {
+        *expr = cut;
+        return Ok(());
+    }
     let argument = argument::sql_name(data_type).map(str::to_owned);
     let (ty, typmod) = PgType::parse(&argument.unwrap_or_else(|| data_type.to_string()))
         .map_err(|error| SqlError::new(error.sqlstate(), error.to_string()))?;
@@ -501,12 +507,6 @@ fn cast(expr: &mut Expr) -> Result<(), SqlError> {
     }
     if matches!(ty, PgType::Text | PgType::Varchar | PgType::Name) {
         print_reg(inner);
-    }
-    if let DataType::Interval { .. } = data_type
-        && let Some(cut) = interval_literal::cut(inner, data_type)
-    {
-        *expr = cut;
-        return Ok(());
     }
     match ty {
         PgType::Varchar if typmod > 4 => {

@@ -8,10 +8,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::expr::{Sort as SortExpr, WindowFunction};
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Sort, WindowFrame, WindowFrameUnits};
+use datafusion::logical_expr::{
+    Distinct, Expr, ExprSchemable, LogicalPlan, Sort, Window, WindowFrame, WindowFrameUnits,
+};
 use tidemark_engine::aggregate::{Order, aggregate_function};
 
 use crate::error::SqlError;
@@ -32,6 +34,10 @@ pub fn complete_order(plan: LogicalPlan) -> Result<LogicalPlan> {
                 on.sort_expr = Some(order);
                 LogicalPlan::Distinct(Distinct::On(on))
             }
+            LogicalPlan::Window(window) if orders_intervals(&window)? => {
+                let message = "a window over intervals is not supported here";
+                return Err(SqlError::unsupported(message).into());
+            }
             LogicalPlan::Window(window) if window.window_expr.iter().any(by_place) => {
                 let input = Arc::clone(window.input.schema());
                 let complete = &mut |expr: Expr, _: &DFSchema| {
@@ -42,6 +48,25 @@ pub fn complete_order(plan: LogicalPlan) -> Result<LogicalPlan> {
             node => node,
         })
     })
+}
+
+/// Whether a window is by intervals, which DataFusion orders field by field.
+fn orders_intervals(window: &Window) -> Result<bool> {
+    let input = window.input.schema();
+    let mut found = false;
+    for expr in &window.window_expr {
+        expr.apply(|expr| {
+            if let Expr::WindowFunction(call) = expr {
+                let params = &call.params;
+                let keys = params.order_by.iter().map(|sort| &sort.expr);
+                for key in keys.chain(&params.partition_by) {
+                    found |= matches!(key.get_type(input)?, DataType::Interval(_));
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    Ok(found)
 }
 
 /// Whether the value of a window function depends on the row's place among its peers.
