@@ -71,7 +71,7 @@ pub fn parameters(
                     Some(given) => assign::check(given, column)?,
                     None => found[index] = Some(ty),
                 }
-            } else if scalar(expr, &ty, column, &[])?.is_none() {
+            } else if scalar(expr, &literal_type(column), column, &[])?.is_none() {
                 return Ok(None);
             }
         }
