@@ -13,6 +13,7 @@ pub mod commit;
 pub mod connector;
 mod contain;
 mod dataflow;
+pub mod decimal;
 mod engine;
 mod expression;
 mod feed;

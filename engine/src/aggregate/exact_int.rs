@@ -3,6 +3,8 @@
 //! Sums are of a multiset: rows come and go in any order, and a sum that was out of range in
 //! between must come back. Only the value is checked, when it is asked for.
 
+use crate::decimal::quotient_digits;
+
 /// A sum and the number of its summands that were not NULL.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct IntSum {
@@ -49,13 +51,17 @@ pub(super) fn decimal_total(sum: &IntSum) -> Result<i128, String> {
         .ok_or_else(|| "numeric field overflow".to_string())
 }
 
-/// The average with `scale` more digits than the summands, rounded half away from zero.
-pub(super) fn decimal_average(sum: &IntSum, scale: u32) -> Result<i128, String> {
+/// The average of summands with `own` digits behind the point in units of `scale` digits, rounded
+/// half away from zero to the digits that a quotient has.
+pub(super) fn decimal_average(sum: &IntSum, own: i8, scale: i8) -> Result<i128, String> {
     let total = decimal_total(sum)?;
     let count = i128::from(sum.count);
+    let digits = quotient_digits((total.unsigned_abs(), own), (count.unsigned_abs(), 0));
+    let digits = digits.min(scale);
+    let more = |from: i8, to: i8| u32::try_from(to - from).expect("the scale only grows");
     // Digit by digit, as total · 10^scale may need more than 128 bits.
     let (mut quotient, mut rest) = (total / count, total % count);
-    for _ in 0..scale {
+    for _ in 0..more(own, digits) {
         rest *= 10;
         quotient = quotient
             .checked_mul(10)
@@ -66,8 +72,8 @@ pub(super) fn decimal_average(sum: &IntSum, scale: u32) -> Result<i128, String> 
     if rest.unsigned_abs() * 2 >= count.unsigned_abs() {
         quotient += if total < 0 { -1 } else { 1 };
     }
-    match quotient.unsigned_abs() <= DECIMAL_MAX as u128 {
-        true => Ok(quotient),
-        false => Err("numeric field overflow".to_string()),
-    }
+    quotient
+        .checked_mul(10i128.pow(more(digits, scale)))
+        .filter(|quotient| quotient.unsigned_abs() <= DECIMAL_MAX as u128)
+        .ok_or_else(|| "numeric field overflow".to_string())
 }

@@ -113,6 +113,7 @@ impl Visitor for Joins<'_> {
 }
 
 /// A merged column and what it is.
+#[derive(Clone)]
 struct Merged {
     name: String,
     ident: Ident,
@@ -147,6 +148,12 @@ fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
             }
             _ => continue,
         };
+        if let JoinConstraint::On(condition) = constraint
+            && outer
+        {
+            let mut qualifier = Qualifier { merged: merged.clone(), depth: 0 };
+            let _: ControlFlow<()> = condition.visit(&mut qualifier);
+        }
         let JoinConstraint::Using(columns) = constraint else { continue };
         let Some(right) = relation(&join.relation) else { continue };
         let by_on = outer || as_of;
