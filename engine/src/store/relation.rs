@@ -117,6 +117,7 @@ impl Relation {
             horizon: Arc::clone(&plain.horizon),
             written: plain.written.clone(),
             limits: plain.limits.clone(),
+            outside: plain.outside.clone(),
         }
     }
 
