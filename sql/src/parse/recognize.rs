@@ -4,6 +4,7 @@
 //! because its tree would only have to be taken apart again.
 
 use sqlparser::ast;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
