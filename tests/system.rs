@@ -13,6 +13,8 @@ mod consistency;
 mod copy_file;
 #[path = "system/crash.rs"]
 mod crash;
+#[path = "system/explain.rs"]
+mod explain;
 #[path = "system/nexmark.rs"]
 mod nexmark;
 #[path = "system/protocol.rs"]

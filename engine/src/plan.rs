@@ -177,6 +177,18 @@ impl Plan {
         grows && self.inputs().into_iter().all(Plan::append_only)
     }
 
+    /// Whether what it reads never leaves, for printing: an aggregate and a limit were told so, the
+    /// others have no use for it.
+    fn only_gains(&self) -> bool {
+        match self {
+            Plan::Input(plan) => plan.append_only,
+            Plan::Aggregate(plan) => plan.append_only,
+            Plan::TopK(plan) => plan.append_only,
+            plan if plan.reads().is_empty() => false,
+            plan => plan.inputs().into_iter().all(Plan::append_only),
+        }
+    }
+
     /// Whether its rows change with time alone, by an operator of its own.
     pub fn is_temporal(&self) -> bool {
         matches!(self, Plan::Temporal(_)) || self.inputs().into_iter().any(Plan::is_temporal)
@@ -226,10 +238,7 @@ impl Plan {
     ) -> fmt::Result {
         write!(text, "{:indent$}", "", indent = depth * 2)?;
         match self {
-            Plan::Input(plan) => {
-                let append_only = if plan.append_only { " append-only" } else { "" };
-                write!(text, "Input {}{append_only}", name(plan.id))?;
-            }
+            Plan::Input(plan) => write!(text, "Input {}", name(plan.id))?,
             Plan::Constant(plan) => write!(text, "Constant rows={}", plan.rows.num_rows())?,
             Plan::Project(plan) => write!(text, "{plan}")?,
             Plan::Filter(plan) => write!(text, "{plan}")?,
@@ -243,6 +252,9 @@ impl Plan {
             Plan::Unnest(plan) => write!(text, "{plan}")?,
             Plan::Session(plan) => write!(text, "{plan}")?,
             Plan::Recursive(plan) => write!(text, "{plan}")?,
+        }
+        if self.only_gains() {
+            write!(text, " append-only")?;
         }
         writeln!(text, " -> {}{}", columns_of(&self.schema()), note(*place))?;
         *place += 1;

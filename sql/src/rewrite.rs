@@ -61,7 +61,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::utils::{grouping_set_to_exprlist, merge_schema};
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
@@ -71,7 +71,7 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 /// maintained plans share this one pass; its result needs no further type coercion. `config` is the
 /// planning session's.
 pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-    let plan = types::resolve(plan)?;
+    let plan = grouping_by_name(types::resolve(plan)?)?;
     let plan = ResolveGroupingFunction::new().analyze(plan, config)?;
     let plan = TypeCoercion::new().analyze(plan, config)?;
     point_in_time::place(as_of::place(casts::replace(plan)?)?)
@@ -163,6 +163,32 @@ fn group_names(expr: &Expr) -> Vec<String> {
         }
         _ => vec![],
     }
+}
+
+/// Has the arguments of grouping() be the keys as they are called since their types are known:
+/// DataFusion compares them as they stand.
+fn grouping_by_name(plan: LogicalPlan) -> Result<LogicalPlan> {
+    map_nodes(plan, &mut |node| {
+        let LogicalPlan::Aggregate(mut aggregate) = node else { return Ok(node) };
+        let keys = grouping_set_to_exprlist(&aggregate.group_expr)?;
+        let keys: Vec<Expr> = keys.into_iter().cloned().collect();
+        let key_of = |expr: &Expr| {
+            let is_it = |key: &&Expr| matches!(key, Expr::Alias(key) if *key.expr == *expr);
+            keys.iter().find(is_it).cloned()
+        };
+        for call in &mut aggregate.aggr_expr {
+            let mut call = call;
+            while let Expr::Alias(alias) = call {
+                call = &mut alias.expr;
+            }
+            let Expr::AggregateFunction(call) = call else { continue };
+            if call.func.name() == "grouping" {
+                let args = call.params.args.iter_mut();
+                args.for_each(|arg| *arg = key_of(arg).unwrap_or_else(|| arg.clone()));
+            }
+        }
+        Ok(LogicalPlan::Aggregate(aggregate))
+    })
 }
 
 /// Gives the keys of grouping sets, which were rewritten one for one, the names they had.

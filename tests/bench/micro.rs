@@ -137,9 +137,15 @@ fn intersect() -> Plan {
 
 fn top_k() -> Plan {
     let order = vec![SortKey::ascending(2), SortKey::ascending(1), SortKey::ascending(0)];
-    let (input, keys) = (table(1), vec![0]);
-    let plan = TopKPlan { input, keys, order, offset: 0, limit: Some(3), ties: None };
-    Plan::TopK(Box::new(plan))
+    Plan::TopK(Box::new(TopKPlan {
+        input: table(1),
+        keys: vec![0],
+        order,
+        offset: 0,
+        limit: Some(3),
+        ties: None,
+        append_only: false,
+    }))
 }
 
 fn window(name: &str) -> Plan {

@@ -162,8 +162,7 @@ impl fmt::Display for AggregatePlan {
         let name = |column: &usize| input.field(*column).name().clone();
         let keys: Vec<String> = self.keys.iter().map(name).collect();
         let calls = self.calls.iter().map(|call| call.display(&input));
-        write!(f, "Aggregate keys=[{}] calls=[{}]", keys.join(", "), listed(calls))?;
-        if self.append_only { write!(f, " append-only") } else { Ok(()) }
+        write!(f, "Aggregate keys=[{}] calls=[{}]", keys.join(", "), listed(calls))
     }
 }
 

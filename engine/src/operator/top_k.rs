@@ -3,7 +3,8 @@
 //! Law      out(t) = of each group of in(t), the rows at places offset .. offset + limit in `order`
 //! Delta    the rows that come between the two cuts or go from there; a change looks at O(log n)
 //!          rows of the group and at those that enter or leave
-//! State    all rows of all groups, in order: what a deletion lets in is found without a search
+//! State    all rows of all groups, in order: what a deletion lets in is found without a search;
+//!          over rows that never leave, those before the end of the limit alone
 //! Errors   a row that is retracted more often than it came is reported, and counts as absent
 
 use std::fmt;
@@ -28,6 +29,8 @@ pub struct TopKPlan {
     /// FETCH … WITH TIES: so many of `order`'s first keys are the written ones, and rows equal to
     /// the last in them are there too.
     pub ties: Option<usize>,
+    /// The input's rows never leave: what is past the limit never comes back.
+    pub append_only: bool,
 }
 
 impl fmt::Display for TopKPlan {
@@ -55,6 +58,7 @@ pub(crate) struct TopK {
     offset: i64,
     limit: Option<i64>,
     ties: bool,
+    append_only: bool,
 }
 
 /// The part of a group that is in the output.
@@ -97,6 +101,7 @@ impl TopK {
             offset: places(plan.offset),
             limit: plan.limit.map(places),
             ties: plan.ties.is_some(),
+            append_only: plan.append_only,
         }
     }
 
@@ -140,6 +145,23 @@ impl TopK {
                 out.diffs.push(diff);
             }
             grown += own;
+        }
+        if self.append_only && self.limit.is_some() {
+            self.forget_past(group, after.end.position);
+        }
+    }
+
+    /// Forgets the units of a group from a place on.
+    fn forget_past(&mut self, group: u32, end: i64) {
+        loop {
+            let (tree, root) = (&self.rows.tree, self.rows.root(group));
+            let excess = tree.total(root) - end;
+            if excess <= 0 {
+                return;
+            }
+            let last = tree.select(root, tree.total(root) - 1).node;
+            let units = tree.units(last).min(excess);
+            self.rows.drop_units(group, last, units);
         }
     }
 

@@ -29,6 +29,7 @@ use crate::plan::{
     Bound, ConstantPlan, Edge, FilterPlan, NowSide, Plan, ProjectPlan, TemporalMode, TemporalPlan,
     UnionPlan, schema_of,
 };
+use crate::time::CollectionId;
 use crate::updates::{Updates, batch_of};
 
 /// Where the random timestamps lie: `base` plus up to fifty steps, in microseconds.
@@ -98,11 +99,21 @@ pub(crate) fn random_value(random: &mut StdRng, ty: &DataType, scale: Scale) -> 
 
 /// Inserts and deletes of what is there, many at one time, some at no distance, in random order.
 pub(crate) fn random_updates(random: &mut StdRng, schema: &SchemaRef, scale: Scale) -> Updates {
+    changes_of(random, schema, scale, 0.4)
+}
+
+/// Inserts alone, as many at a time.
+pub(crate) fn random_inserts(random: &mut StdRng, schema: &SchemaRef, scale: Scale) -> Updates {
+    changes_of(random, schema, scale, 0.0)
+}
+
+/// A change is a delete so often as `deletes` says.
+fn changes_of(random: &mut StdRng, schema: &SchemaRef, scale: Scale, deletes: f64) -> Updates {
     let mut present: Vec<Row> = Vec::new();
     let mut changes: Vec<(Row, u64, i64)> = Vec::new();
     let mut time = 0;
     while time < TIMES {
-        if !present.is_empty() && random.random_bool(0.4) {
+        if !present.is_empty() && random.random_bool(deletes) {
             let row = present.swap_remove(random.random_range(0..present.len()));
             changes.push((row, time, -1));
         } else {
@@ -130,6 +141,18 @@ pub(crate) fn random_updates(random: &mut StdRng, schema: &SchemaRef, scale: Sca
     let times: Vec<u64> = changes.iter().map(|(_, time, _)| *time).collect();
     let diffs: Vec<i64> = changes.iter().map(|(_, _, diff)| *diff).collect();
     Updates::new(data, times, diffs)
+}
+
+/// Has `plan` know that the inputs for which `grows` holds are append-only, and its operators what
+/// follows for them, as planning does.
+pub(crate) fn mark_append_only(plan: &mut Plan, grows: &dyn Fn(CollectionId) -> bool) {
+    plan.inputs_mut().into_iter().for_each(|input| mark_append_only(input, grows));
+    match plan {
+        Plan::Input(plan) => plan.append_only = grows(plan.id),
+        Plan::Aggregate(plan) => plan.append_only = plan.input.append_only(),
+        Plan::TopK(plan) => plan.append_only = plan.input.append_only(),
+        _ => {}
+    }
 }
 
 /// A plan of up to so many operators on a path, with columns of the tables' types alone.
@@ -171,7 +194,7 @@ pub(crate) fn random_root(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
         14 => session::random_session(random, depth, scale),
         15 => unnest::random_unnest(random, depth, scale),
         16 => random_top_k(random, depth, scale),
-        17..=19 => random_window(random, depth, scale),
+        17..=19 => window::random_wide_window(random, depth, scale),
         _ => random_union(random, depth, scale),
     }
 }

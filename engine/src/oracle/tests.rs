@@ -9,7 +9,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::random::{
-    Scale, TIMES, random_root, random_top_k, random_updates, random_window, table_schema,
+    Scale, TIMES, mark_append_only, random_inserts, random_root, random_top_k, random_updates,
+    random_window, table_schema,
 };
 use super::{Row, accumulate, batch_of_rows, evaluate, multiset};
 use crate::operator::testing::run_reporting;
@@ -41,13 +42,19 @@ const LONG_SEEDS: [u64; 2] = [353, 716];
 fn windows_over_many_rows_equal_the_oracle() {
     let case = |seed: u64| {
         let mut random = StdRng::seed_from_u64(seed);
-        let plan = match seed % 5 {
+        let mut plan = match seed % 5 {
             0 => random_top_k(&mut random, 1, SCALE),
             _ => random_window(&mut random, 1, SCALE),
         };
+        let grows = seed.is_multiple_of(10);
+        mark_append_only(&mut plan, &|_| grows);
         let mut changes = |id| {
             let schema = table_schema(id);
-            let parts = (0..5).map(|_| random_updates(&mut random, &schema, SCALE)).collect();
+            let part = |_| match grows {
+                true => random_inserts(&mut random, &schema, SCALE),
+                false => random_updates(&mut random, &schema, SCALE),
+            };
+            let parts = (0..5).map(part).collect();
             Updates::concat(&schema, parts)
         };
         let inputs = [1, 2].map(|id| (CollectionId(id), changes(id))).into();
@@ -81,10 +88,18 @@ fn check_seed(seed: u64, case: impl Fn(u64) + std::panic::RefUnwindSafe) {
 fn check_case(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let depth = random.random_range(1..5);
-    let plan = random_root(&mut random, depth, SCALE);
-    let mut changes = |id| random_updates(&mut random, &table_schema(id), SCALE);
+    let mut plan = random_root(&mut random, depth, SCALE);
+    let growing = [1, 2].map(|id| (CollectionId(id), random.random_bool(0.3)));
+    mark_append_only(&mut plan, &|id| growing.contains(&(id, true)));
+    let mut changes = |(id, grows): (CollectionId, bool)| {
+        let schema = table_schema(id.0);
+        match grows {
+            true => random_inserts(&mut random, &schema, SCALE),
+            false => random_updates(&mut random, &schema, SCALE),
+        }
+    };
     let inputs: HashMap<CollectionId, Updates> =
-        [1, 2].map(|id| (CollectionId(id), changes(id))).into();
+        growing.map(|input| (input.0, changes(input))).into();
     let count = random.random_range(0..8);
     let mut cuts: Vec<u64> = (0..count).map(|_| random.random_range(1..TIMES + 20)).collect();
     cuts.sort_unstable();

@@ -13,7 +13,8 @@ use rand::{Rng, SeedableRng};
 
 use super::{Cancelled, History, Watch, point_in_time, replay};
 use crate::oracle::random::{
-    Scale, TIMES, random_probed, random_root, random_updates, random_value, table_schema,
+    Scale, TIMES, mark_append_only, random_inserts, random_probed, random_root, random_updates,
+    random_value, table_schema,
 };
 use crate::oracle::{Row, accumulate, batch_of_rows, evaluate, multiset, rows_of};
 use crate::plan::Plan;
@@ -31,6 +32,17 @@ impl Tables {
     fn random(random: &mut StdRng) -> Self {
         let mut changes = |id| random_updates(random, &table_schema(id), SCALE);
         Tables([1, 2].map(|id| (CollectionId(id), changes(id))).into())
+    }
+
+    /// The same, some of them append-only, as `plan` then knows.
+    fn growing(random: &mut StdRng, plan: &mut Plan) -> Self {
+        let grows = [1, 2].map(|id| (CollectionId(id), random.random_bool(0.3)));
+        mark_append_only(plan, &|id| grows.contains(&(id, true)));
+        let mut changes = |(id, grows): (CollectionId, bool)| match grows {
+            true => random_inserts(random, &table_schema(id.0), SCALE),
+            false => random_updates(random, &table_schema(id.0), SCALE),
+        };
+        Tables(grows.map(|table| (table.0, changes(table))).into())
     }
 
     /// The rows at `at`.
@@ -108,8 +120,8 @@ fn random_plan(random: &mut StdRng) -> Plan {
 #[test]
 fn replay_equals_the_oracle_at_every_time() {
     seeds(400, |random| {
-        let plan = random_plan(random);
-        let tables = Tables::random(random);
+        let mut plan = random_plan(random);
+        let tables = Tables::growing(random, &mut plan);
         let from = Timestamp(random.random_range(0..TIMES + 10));
         let to = Timestamp(from.0 + random.random_range(0..TIMES + 30));
         let mut parts = Vec::new();
@@ -136,8 +148,8 @@ fn replay_equals_the_oracle_at_every_time() {
 #[test]
 fn requests_meet_what_the_oracle_gives_at_their_times() {
     seeds(600, |random| {
-        let plan = random_plan(random);
-        let tables = Tables::random(random);
+        let mut plan = random_plan(random);
+        let tables = Tables::growing(random, &mut plan);
         let schema = plan.schema();
         let mut columns: Vec<usize> =
             (0..schema.fields().len()).filter(|_| random.random_bool(0.4)).collect();

@@ -304,6 +304,15 @@ impl SortedRows {
         }
     }
 
+    /// Takes units of a row that nobody will ask for again out of the tree, and forgets it with the
+    /// last of them.
+    pub fn drop_units(&mut self, partition: u32, row: u32, units: i64) {
+        let change = Change { time: 0, partition, row, units: -units, input_row: 0 };
+        self.apply(&change, 1);
+        self.store.records[row as usize].count -= units;
+        self.touched_rows.push(row);
+    }
+
     /// Forgets the rows that are gone; gives the partitions that are.
     pub fn release(&mut self) -> Vec<u32> {
         let mut rows = std::mem::take(&mut self.touched_rows);

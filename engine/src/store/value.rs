@@ -73,6 +73,31 @@ pub(super) fn equal(a: &ArrayRef, i: usize, b: &ArrayRef, j: usize) -> bool {
     of_fixed_width!(a.data_type(), equal_fixed, other)
 }
 
+/// The same bit for bit: −0 is not 0.
+pub(super) fn identical(a: &ArrayRef, i: usize, b: &ArrayRef, j: usize) -> bool {
+    if !equal(a, i, b, j) {
+        return false;
+    }
+    if a.is_null(i) {
+        return true;
+    }
+    macro_rules! same_bits {
+        ($ty:ty) => {{
+            let bits = |array: &ArrayRef, at| array.as_primitive::<$ty>().value(at).to_bits();
+            bits(a, i) == bits(b, j)
+        }};
+    }
+    match a.data_type() {
+        DataType::Float32 => same_bits!(Float32Type),
+        DataType::Float64 => same_bits!(Float64Type),
+        DataType::List(_) => {
+            let (a, b) = (a.as_list::<i32>().value(i), b.as_list::<i32>().value(j));
+            (0..a.len()).all(|item| identical(&a, item, &b, item))
+        }
+        _ => true,
+    }
+}
+
 /// Mixes the values of a column into one hash for each row.
 pub(super) fn hash_into(column: &ArrayRef, hasher: &RandomState, hashes: &mut [u64]) {
     macro_rules! hash_each {

@@ -1,7 +1,8 @@
 //! Writing a view's output: updates at many times, by content.
 //!
 //! Law: at every time t, the rows of the relation are the sum of all updates at times ≤ t. +n adds
-//! n rows that begin at its time, −n ends n equal rows (NaN equals NaN, −0 equals 0; so does NULL).
+//! n rows that begin at its time, −n ends n equal rows (NaN equals NaN, −0 equals 0; so does NULL),
+//! of several one that is the same bit for bit.
 //! Within one time rows are added before any is ended, so what nets to nothing is never seen.
 //!
 //! Errors: a retraction that meets no row changes nothing and is given back: an over-retraction.
@@ -12,13 +13,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 
 use super::chunk::{Begins, Chunk};
 use super::index::Index;
 use super::key::{KeyEncoder, Keys};
 use super::relation::{locate, push};
-use super::value::equal;
+use super::value::{equal, identical};
 use super::writer::Writer;
 use crate::time::Timestamp;
 use crate::updates::{Updates, batch_of, take_rows};
@@ -162,12 +163,20 @@ impl Pass<'_> {
 
     /// Ends one live row that is equal to a retracted one; says whether there was one.
     fn end(&mut self, retracted: &Side, row: usize) -> bool {
+        self.end_if(retracted, row, identical) || self.end_if(retracted, row, equal)
+    }
+
+    /// The same where `same` says of the values what is equal.
+    fn end_if(&mut self, retracted: &Side, row: usize, same: Same) -> bool {
         let word = retracted.keys().word(row);
-        let equal = |chunk: &Chunk, place| same_row(&chunk.batch, place, &retracted.batch, row);
+        let columns = |chunk: &Chunk, place| {
+            let pairs = chunk.batch.columns().iter().zip(retracted.batch.columns());
+            pairs.into_iter().all(|(a, b)| same(a, place, b, row))
+        };
         let mut newer = None;
         for id in self.index.chain(word) {
             match locate(self.chunks, id) {
-                Some((chunk, place)) if chunk.is_live(place) && equal(chunk, place) => {
+                Some((chunk, place)) if chunk.is_live(place) && columns(chunk, place) => {
                     chunk.set_end(place, Timestamp(retracted.times[row]));
                     if self.live_only {
                         self.index.unlink(word, newer, id);
@@ -181,6 +190,9 @@ impl Pass<'_> {
     }
 }
 
+/// Whether a value of one column is the same as one of another.
+type Same = fn(&ArrayRef, usize, &ArrayRef, usize) -> bool;
+
 impl Side {
     fn keys(&self) -> &Keys {
         self.keys.as_ref().expect("made before they are asked for")
@@ -193,10 +205,6 @@ fn begins(times: &[u64]) -> Begins {
         [one] => Begins::One(*one),
         many => Begins::Each(many.to_vec().into()),
     }
-}
-
-fn same_row(a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> bool {
-    a.columns().iter().zip(b.columns()).all(|(a, b)| equal(a, i, b, j))
 }
 
 fn over_retractions(retracted: &Side, missed: &[usize]) -> Updates {

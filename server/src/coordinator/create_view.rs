@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use datafusion::sql::sqlparser::ast::Ident;
 use tidemark_catalog::{Catalog, Column, Object, ObjectId, ObjectKind, Op, View};
 use tidemark_sql::error::{SqlError, state};
+use tidemark_sql::maintain::column_type;
 use tidemark_sql::parse::CreateView;
 use tidemark_sql::{PlanContext, QueryPlan, ddl};
 
@@ -27,7 +28,11 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
         let message = "CREATE VIEW specifies more column names than columns";
         return Err(SqlError::syntax(message));
     }
-    let columns = create_table::columns_of(&plan, &names(&create.columns))?;
+    let mut columns = create_table::columns_of(&plan, &names(&create.columns))?;
+    for (column, field) in columns.iter_mut().zip(plan.schema.fields()) {
+        // As its rows come out of its text, nothing being stored in between.
+        column.typmod = column_type(field.data_type()).map_or(column.typmod, |(_, typmod)| typmod);
+    }
     let kind = ObjectKind::View(define(&ctx, create, &plan, columns));
     match existing {
         Some(id) => {

@@ -51,7 +51,7 @@ pub(super) fn output_columns(rel: &Rel, names: &[String]) -> Result<Vec<Column>,
     let columns = schema.fields().iter().enumerate().zip(names).map(|((i, field), name)| {
         let data_type = field.data_type();
         let known = origin(rel, i).filter(|(ty, typmod)| ty.to_arrow(*typmod) == *data_type);
-        let known = known.or_else(|| of_arrow(data_type));
+        let known = known.or_else(|| column_type(data_type));
         let (ty, typmod) = known.ok_or_else(|| {
             let message = format!("column \"{name}\" has the pseudo-type {data_type}");
             SqlError::new(state::INVALID_TABLE_DEFINITION, message)
@@ -63,7 +63,7 @@ pub(super) fn output_columns(rel: &Rel, names: &[String]) -> Result<Vec<Column>,
 
 /// The type and typmod that stand for an Arrow type in storage. A numeric has a typmod where plain
 /// `numeric` would be another scale: averages and quotients keep their 16 digits.
-fn of_arrow(data_type: &DataType) -> Option<(PgType, i32)> {
+pub fn column_type(data_type: &DataType) -> Option<(PgType, i32)> {
     let (ty, typmod) = PgType::from_arrow(data_type)?;
     match data_type {
         DataType::Decimal128(precision, scale) if ty.to_arrow(typmod) != *data_type => {

@@ -242,7 +242,8 @@ impl Lowering<'_> {
         let keys = top.keys.iter().map(|&key| columns[key]).collect();
         let order = moved_keys(&top.order, |i| columns[i]);
         let (offset, limit, ties) = (top.offset, top.limit, top.ties);
-        let plan = TopKPlan { input, keys, order, offset, limit, ties };
+        let append_only = input.append_only();
+        let plan = TopKPlan { input, keys, order, offset, limit, ties, append_only };
         Ok(Placed { plan: Plan::TopK(Box::new(plan)), columns })
     }
 

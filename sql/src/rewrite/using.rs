@@ -121,8 +121,9 @@ struct Merged {
 }
 
 /// Collects what the joins of one FROM item merge; whether one is among them that `SqlToRel` does
-/// not merge by itself: a right, full or ASOF join. Such a one of ASOF, and a join after one of the
-/// others, is by the merged column, which only ON can say.
+/// not merge by itself: a right, full or ASOF join, or one by a column that was merged before. Such
+/// a one of ASOF, and a join after one of the others, is by the merged column, which only ON can
+/// say.
 fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
     let mut outer = match &mut tables.relation {
         TableFactor::NestedJoin { table_with_joins, alias: None } => {
@@ -156,6 +157,9 @@ fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
         }
         let JoinConstraint::Using(columns) = constraint else { continue };
         let Some(right) = relation(&join.relation) else { continue };
+        let ident = |column: &ObjectName| column.0.last()?.as_ident().map(fold);
+        let is_merged = |name: String| merged.iter().any(|merged| merged.name == name);
+        outer |= columns.iter().filter_map(ident).any(is_merged);
         let by_on = outer || as_of;
         let mut equal: Option<Expr> = None;
         let last = columns.len().saturating_sub(1);

@@ -239,8 +239,7 @@ fn what_is_kept_is_printed() {
         call.order_by = vec![SortKey { descending: true, ..SortKey::ascending(2) }];
     });
     plan.calls.push(AggregateCall::new(aggregate_function("max").expect("known"), vec![2], None));
-    plan.append_only = true;
     let calls = "string_agg(v, - order by o desc nulls last, v) collecting, max(o) extremum";
-    let expected = format!("Aggregate keys=[k] calls=[{calls}] append-only");
+    let expected = format!("Aggregate keys=[k] calls=[{calls}]");
     assert_eq!(plan.to_string(), expected);
 }

@@ -3,9 +3,11 @@
 use arrow::datatypes::DataType;
 use expect_test::expect;
 
-use super::TopKPlan;
+use super::{TopK, TopKPlan};
 use crate::operator::testing::{check, input, parse, print, run_reporting};
+use crate::operator::{Operator, StepContext};
 use crate::plan::{Plan, SortKey, schema_of};
+use crate::quarantine::Quarantine;
 use crate::time::CollectionId;
 
 /// Of each `k` by falling `v`, then by `s`.
@@ -19,6 +21,7 @@ fn top(offset: u64, limit: Option<u64>, ties: Option<usize>) -> Plan {
         offset,
         limit,
         ties,
+        append_only: false,
     }))
 }
 
@@ -121,4 +124,37 @@ fn a_row_that_is_owed_is_absent() {
     "#]]
     .assert_eq(&print(out));
     assert!(errors.is_empty(), "owed at 1, given at 3: {errors:?}");
+}
+
+#[test]
+fn where_rows_only_come_those_past_the_limit_are_forgotten() {
+    let schema = top(0, None, None).schema();
+    let growing = |offset, ties| {
+        let Plan::TopK(plan) = top(offset, Some(2), ties) else { unreachable!("just made") };
+        TopKPlan { append_only: true, ..*plan }
+    };
+    let changes = "+ a 5 x @1\n+3 a 6 x @1\n+ a 7 x @2\n+ a 6 y @3\n+ a 7 x @3\n+ a 8 x @4";
+    check(
+        &Plan::TopK(Box::new(growing(1, None))),
+        &[(1, changes)],
+        expect![[r#"
+            +2 a 6 x @1
+            - a 6 x @3
+            + a 7 x @3
+            - a 6 x @4
+            + a 7 x @4
+        "#]],
+    );
+    let kept = |plan: &TopKPlan| {
+        let mut operator = TopK::new(plan);
+        let quarantine = Quarantine::default();
+        let view = CollectionId(0);
+        let context = StepContext { lower: 0, upper: 9, view, quarantine: &quarantine };
+        operator.step(&context, vec![parse(&schema, changes)]);
+        operator.state().rows
+    };
+    assert_eq!(kept(&growing(0, None)), 2, "8 and one of the two 7 alike");
+    assert_eq!(kept(&growing(0, Some(1))), 2, "8 and both 7, alike");
+    assert_eq!(kept(&growing(2, None)), 3, "8, both 7 alike, and one 6");
+    assert_eq!(kept(&TopKPlan { append_only: false, ..growing(0, None) }), 5);
 }

@@ -123,7 +123,10 @@ fn random_key(random: &mut StdRng, column: usize) -> SortKey {
     SortKey { column, descending: random.random_bool(0.5), nulls_first: random.random_bool(0.5) }
 }
 
-fn random_constant(random: &mut StdRng, function: &dyn AggregateFunction) -> ScalarValue {
+pub(super) fn random_constant(
+    random: &mut StdRng,
+    function: &dyn AggregateFunction,
+) -> ScalarValue {
     if function.constants() == Constants::Allowed {
         return ScalarValue::Utf8(Some([",", ""][random.random_range(0..2)].to_string()));
     }

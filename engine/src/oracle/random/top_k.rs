@@ -21,6 +21,7 @@ pub(crate) fn random_top_k(random: &mut StdRng, depth: u32, scale: Scale) -> Pla
         order,
         offset: if random.random_bool(0.6) { 0 } else { random.random_range(0..5) },
         limit: random.random_bool(0.8).then(|| random.random_range(0..5)),
+        append_only: false,
     }))
 }
 

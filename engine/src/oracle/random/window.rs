@@ -5,12 +5,13 @@ use datafusion::common::ScalarValue;
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use super::aggregate::random_constant;
 use super::top_k::random_order;
 use super::{Scale, columns_where, pick, random_plan};
 use crate::aggregate::{AGGREGATES, Constants, Order};
 use crate::plan::{
-    Exclude, Frame, FrameBound, FrameUnits, Plan, SortKey, WindowCall, WindowFunction, WindowPlan,
-    schema_of,
+    AggregateCall, Exclude, Frame, FrameBound, FrameUnits, Plan, SortKey, WindowCall,
+    WindowFunction, WindowPlan, schema_of,
 };
 
 pub(crate) fn random_window(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
@@ -27,14 +28,64 @@ pub(crate) fn random_window(random: &mut StdRng, depth: u32, scale: Scale) -> Pl
     while calls.len() < wanted {
         calls.extend(random_call(random, &schema, &order, scale));
     }
-    let mut columns: Vec<(&str, DataType)> = schema
-        .fields()
-        .iter()
-        .map(|field| (field.name().as_str(), field.data_type().clone()))
-        .collect();
-    columns.extend(calls.iter().map(|call| ("w", type_of(call, &schema))));
-    let schema = schema_of(columns);
+    let schema = with_calls(&schema, &calls);
     Plan::Window(Box::new(WindowPlan { input, partition, order, tie_break, calls, schema }))
+}
+
+/// The same with aggregates of any number of arguments, and of constants, beside the calls.
+pub(super) fn random_wide_window(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+    let Plan::Window(mut plan) = random_window(random, depth, scale) else {
+        unreachable!("a window")
+    };
+    let schema = plan.input.schema();
+    for _ in 0..random.random_range(0..3) {
+        let call = (0..8).find_map(|_| random_aggregate_call(random, &schema, &plan.order, scale));
+        plan.calls.extend(call);
+    }
+    plan.schema = with_calls(&schema, &plan.calls);
+    Plan::Window(plan)
+}
+
+/// The columns of `input`, and one for each call.
+fn with_calls(input: &SchemaRef, calls: &[WindowCall]) -> SchemaRef {
+    let fields = input.fields().iter();
+    let own = fields.map(|field| (field.name().as_str(), field.data_type().clone()));
+    schema_of(own.chain(calls.iter().map(|call| ("w", type_of(call, input)))))
+}
+
+/// `None` where the function is not defined for the columns.
+fn random_aggregate_call(
+    random: &mut StdRng,
+    schema: &SchemaRef,
+    order: &[SortKey],
+    scale: Scale,
+) -> Option<WindowCall> {
+    let function = pick(random, AGGREGATES)?;
+    if function.order() == Order::WithinGroup {
+        return None;
+    }
+    let constant = match function.constants() {
+        Constants::None => false,
+        Constants::Allowed => random.random_bool(0.5),
+        Constants::Required => true,
+    };
+    let count = if constant { 1 } else { random.random_range(0..3) };
+    let columns: Vec<usize> = (0..schema.fields().len()).collect();
+    let arguments = (0..count).map(|_| pick(random, &columns)).collect::<Option<Vec<_>>>()?;
+    let flags = columns_where(schema, |ty| *ty == DataType::Boolean);
+    let mut call = AggregateCall::new(function, arguments, None);
+    if constant {
+        call.parameters = vec![random_constant(random, function)];
+    }
+    call.return_type(schema)?;
+    Some(WindowCall {
+        function: WindowFunction::Aggregate(function),
+        arguments: call.arguments,
+        parameters: call.parameters,
+        filter: pick(random, &flags).filter(|_| random.random_bool(0.5)),
+        frame: random_frame(random, schema, order, scale),
+        ignore_nulls: false,
+    })
 }
 
 fn type_of(call: &WindowCall, schema: &SchemaRef) -> DataType {
@@ -46,8 +97,9 @@ fn type_of(call: &WindowCall, schema: &SchemaRef) -> DataType {
         WindowFunction::Ntile => DataType::Int64,
         WindowFunction::PercentRank | WindowFunction::CumeDist => DataType::Float64,
         WindowFunction::Aggregate(function) => {
-            let types: Vec<DataType> = (0..call.arguments.len()).map(argument).collect();
-            function.return_type(&types).expect("defined")
+            let types = (0..call.arguments.len()).map(argument);
+            let types = types.chain(call.parameters.iter().map(ScalarValue::data_type));
+            function.return_type(&types.collect::<Vec<_>>()).expect("defined")
         }
         _ => argument(0),
     }

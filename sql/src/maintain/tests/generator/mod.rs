@@ -5,6 +5,7 @@
 
 mod ordered;
 mod subquery;
+mod wider;
 
 use std::sync::Arc;
 
