@@ -161,7 +161,7 @@ impl Writer {
         Ok(PreparedLoad { parts: prepared })
     }
 
-    /// The first row of a load that ends one before it: one that deletes, or has the key of another.
+    /// The first row of a load that ends one before it: by deleting, or by having its key.
     fn first_end(&self, parts: &[PreparedPart]) -> Option<usize> {
         let encoder = self.relation.encoder.as_ref()?;
         let state = self.relation.shards[self.shard].read();

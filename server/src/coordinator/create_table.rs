@@ -70,7 +70,7 @@ fn stage(
     let id = ctx.catalog.next_id();
     let table = definition.table()?;
     let (retention, ttl) = (table.retention.map(Into::into), table.ttl.map(Into::into));
-    // NOT NULL holds for what statements write; once the column is dropped nothing is written there.
+    // NOT NULL holds for what statements write: a dropped column is left empty.
     let nullable = |column: &Column| column.field().with_nullable(true);
     let fields: Vec<Field> = definition.columns.iter().map(nullable).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));

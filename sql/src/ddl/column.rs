@@ -1,7 +1,7 @@
 //! ALTER TABLE … ADD COLUMN, ALTER COLUMN: a column for rows that are there already.
 //!
-//! Law: of an added one they all have one value in it, at every time there ever was: the DEFAULT as of now, once
-//! (S22). So it must be a constant.
+//! Law: of an added one they all have one value in it, at every time there ever was: the DEFAULT as
+//! of now, once (S22). So it must be a constant.
 
 use std::sync::Arc;
 

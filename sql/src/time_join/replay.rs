@@ -85,8 +85,8 @@ pub fn there_from(catalog: &Catalog, table: &Relation) -> Timestamp {
 }
 
 impl Replay {
-    /// The first time from which on a table's past is kept, and from when on the table was there. By
-    /// event time all that is known may have happened at any time.
+    /// The first time from which on a table's past is kept, and from when on it was there. By event
+    /// time all that is known may have happened at any time.
     pub fn kept(&self, table: CollectionId) -> Option<(Timestamp, Timestamp)> {
         if self.history.clock == Clock::Event {
             return None;
