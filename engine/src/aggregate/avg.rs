@@ -1,7 +1,8 @@
 //! avg(x): the exact sum over the number of values; NULL over nothing.
 //!
 //! Of integers and numerics a quotient (see [`crate::decimal`]), rounded half away from zero; of
-//! floats double precision; of intervals an interval, a month's fraction as days of 30 and a day's as time.
+//! floats double precision; of intervals an interval, a month's fraction as days of 30 and a
+//! day's as time.
 
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, IntervalUnit};
 

@@ -1,8 +1,10 @@
-//! Arithmetic on `numeric`, whose scales and rounding are not DataFusion's: `+`, `-`, `*`, `/`, `%`.
+//! Arithmetic on `numeric`, whose scales and rounding are not DataFusion's: `+`, `-`, `*`, `/`,
+//! `%`.
 //!
 //! Law: a sum has the digits after the point of its finer operand, a product the scales' sum, a
 //! quotient those that Postgres gives it ([`tidemark_engine::decimal`]), all rounded half away from
-//! zero; dividing by zero is 22012, more than 38 digits 22003. What is computed of a numeric without
+//! zero; dividing by zero is 22012, more than 38 digits 22003. What is computed of a numeric
+//! without
 //! type modifier is one, of a quotient a quotient. Differs from Postgres: 20 digits after the point
 //! are all that such a result has.
 

@@ -108,7 +108,8 @@ pub(crate) fn expression_can_fail(expr: &Expr, names: &DFSchema) -> Result<bool>
     inner.into_iter().try_fold(false, |found, expr| Ok(found || expression_can_fail(expr, names)?))
 }
 
-/// Whether rows enough to be met overflow a sum of the arguments: whole numbers widen, and a decimal
+/// Whether rows enough to be met overflow a sum of the arguments: whole numbers widen, and a
+/// decimal
 /// of few digits leaves room in the 38 of its sum. Functions that add nothing up count as well.
 fn sums_too_much(args: &[Expr], names: &DFSchema) -> bool {
     const DIGITS_MAX: u8 = 28;

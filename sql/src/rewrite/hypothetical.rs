@@ -1,6 +1,7 @@
 //! Hypothetical-set aggregates: where a row would stand among those of the group.
 //!
-//! Law: `rank(v) WITHIN GROUP (ORDER BY x)` is one more than the rows that sort before v, dense_rank
+//! Law: `rank(v) WITHIN GROUP (ORDER BY x)` is one more than the rows that sort before v,
+//! dense_rank
 //! one more than their distinct values, percent_rank and cume_dist are rows over rows; so they are
 //! counts, and maintained as these are.
 

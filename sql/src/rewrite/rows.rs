@@ -162,7 +162,8 @@ impl Rows {
     }
 }
 
-/// `count(t.*)` counts rows of t, of which an outer join's filler is none: refused there, as it would
+/// `count(t.*)` counts rows of t, of which an outer join's filler is none: refused there, as it
+/// would
 /// count that as well.
 pub fn refuse_counted(select: &Select) -> Result<(), SqlError> {
     let mut joins = select.from.iter().flat_map(|tables| &tables.joins);

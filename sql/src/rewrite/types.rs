@@ -229,7 +229,8 @@ fn is_text(cast: &Cast) -> bool {
     *cast.field.data_type() == DataType::Utf8
 }
 
-/// What a cast to `numeric` without precision makes of a quotient, which stays one, and of a bigint,
+/// What a cast to `numeric` without precision makes of a quotient, which stays one, and of a
+/// bigint,
 /// which has all of its digits.
 fn numeric_cast(cast: &Cast, schema: &DFSchema) -> Option<DataType> {
     if *cast.field.data_type() != text_io::numeric::UNCONSTRAINED {
