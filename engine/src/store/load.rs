@@ -26,6 +26,9 @@ const PENDING_BYTES: usize = 16 * 1024 * 1024;
 /// Room that is made before more is gathered: a batch's offsets of four bytes must not overflow.
 const BATCH_BYTES_MAX: usize = 1 << 30;
 
+/// Rows that are put into the index together.
+const INDEX_ROWS: usize = 1 << 20;
+
 /// A table being loaded.
 #[derive(Debug)]
 pub struct Loader {
@@ -202,12 +205,18 @@ impl Loader {
         let relation = Arc::clone(&self.writer.relation);
         if let Some(encoder) = &relation.encoder {
             let ShardState { chunks, index, .. } = &mut *relation.shards[self.writer.shard].write();
+            index.reserve(chunks.iter().map(|chunk| chunk.len() - chunk.ended()).sum());
+            let mut words = vec![];
             for chunk in chunks.iter() {
                 let keys = encoder.keys_of(&chunk.batch);
-                for row in (0..chunk.len()).filter(|&row| chunk.is_live(row)) {
-                    index.push(keys.word(row), chunk.id(row));
+                let live = (0..chunk.len()).filter(|&row| chunk.is_live(row));
+                words.extend(live.map(|row| (keys.word(row), chunk.id(row))));
+                if words.len() >= INDEX_ROWS {
+                    index.push_all(&words);
+                    words.clear();
                 }
             }
+            index.push_all(&words);
         }
         Ok(self.writer)
     }
