@@ -156,6 +156,10 @@ pub struct ReadView {
     /// The value of `now()`. Equal to `at`, but for DML in the committer, where it is the commit's
     /// time.
     pub now: Timestamp,
+    /// When what the statement writes will have arrived, where that is settled: in the committer.
+    pub commits_at: Option<Timestamp>,
+    /// Tables are read by event time: what had happened by `at`, as known at this time (S13).
+    pub known: Option<Timestamp>,
     pub overlay: Option<Arc<Overlay>>,
     /// Where the run leaves what it has to say.
     pub told: Told,
@@ -163,6 +167,13 @@ pub struct ReadView {
 
 impl ReadView {
     pub fn new(at: Timestamp) -> Self {
-        ReadView { at, now: at, overlay: None, told: Told::default() }
+        ReadView {
+            at,
+            now: at,
+            commits_at: None,
+            known: None,
+            overlay: None,
+            told: Told::default(),
+        }
     }
 }

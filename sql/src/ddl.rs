@@ -12,6 +12,7 @@ use sqlparser::ast::{
     self, ColumnOption, CreateTableOptions, ObjectName, SqlOption, TableConstraint,
 };
 use tidemark_catalog::{Column, Found, Object, PgType};
+use tidemark_engine::ARRIVED_AT;
 
 use crate::context::PlanContext;
 use crate::error::{Notice, SqlError, state};
@@ -136,6 +137,7 @@ impl TableDefinition {
 
     fn add_column(&mut self, definition: &ast::ColumnDef) -> Result<(), SqlError> {
         let name = fold(&definition.name);
+        check_no_system_column(&name)?;
         if self.columns.iter().any(|column| column.name == name) {
             let message = format!("column \"{name}\" specified more than once");
             return Err(SqlError::new(state::DUPLICATE_COLUMN, message));
@@ -363,4 +365,13 @@ pub fn name_parts(
         }
         _ => Err(SqlError::syntax(format!("improper qualified name: {name}"))),
     }
+}
+
+/// Refuses to call a table's column what every table has a system column for (S18).
+pub fn check_no_system_column(name: &str) -> Result<(), SqlError> {
+    if name != ARRIVED_AT {
+        return Ok(());
+    }
+    let message = format!("column name \"{name}\" conflicts with a system column name");
+    Err(SqlError::new(state::DUPLICATE_COLUMN, message))
 }

@@ -17,7 +17,7 @@ mod unique;
 pub(crate) use assign::check as check_assignable;
 pub(crate) use complete::default_plan;
 pub use complete::insert_rows;
-pub(crate) use target::{ast_type, is_untyped, typed};
+pub(crate) use target::{TARGET, ast_type, is_untyped, typed};
 pub use unique::{check_unique, commit_error};
 
 use std::collections::BTreeSet;

@@ -183,6 +183,7 @@ fn to_rel_once(
     rewrite::names::name_columns(&mut query, mark_all);
     rewrite::shadow::rename(&mut query);
     rewrite::functions::inline(&mut query, resolver)?;
+    rewrite::arrived_at::mark(&mut query, resolver);
     rewrite::ast::rewrite(query.as_mut())?;
     let fields = param_types
         .iter()

@@ -62,7 +62,11 @@ impl PointRead {
             ScannedRelation::MaterializedView(id) => (id, true),
             _ => return None,
         };
-        if source.with_row_ids || scan.projection.is_some() || !scan.filters.is_empty() {
+        if source.with_arrivals
+            || source.with_row_ids
+            || scan.projection.is_some()
+            || !scan.filters.is_empty()
+        {
             return None;
         }
         let at = |expr: &Expr| match expr {
@@ -119,7 +123,7 @@ impl PointRead {
             return Ok(Some(Vec::new())); // nothing equals NULL
         }
         let id = ctx.collection(self.id);
-        let provider = RelationProvider::new(ctx, id, Arc::clone(&self.schema), false, read);
+        let provider = RelationProvider::new(ctx, id, Arc::clone(&self.schema), read);
         let Some(found) = provider.lookup(&self.key, &keys) else { return Ok(None) };
         let written = read.overlay.as_deref().is_some_and(|overlay| overlay.table(id).is_some());
         let mut rows = Vec::new();

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -15,10 +15,11 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use tidemark_engine::{CollectionId, Relation, RowId, Rows};
+use tidemark_engine::{ARRIVED_AT, CollectionId, Relation, RowId, Rows};
 
 use crate::context::{PlanContext, ReadView};
 use crate::overlay::TableOverlay;
+use crate::resolve::RelationSource;
 
 /// Rows handed to DataFusion at a time.
 const SLICE_ROWS: usize = 8192;
@@ -31,8 +32,10 @@ pub struct RelationProvider {
     pub relation: Option<Arc<Relation>>,
     pub read: ReadView,
     pub id: CollectionId,
-    /// As the plan scans it: the relation's columns, with the row ids last if `with_row_ids`.
+    /// As the plan scans it: the relation's columns, the times of arrival if `with_arrivals`, the
+    /// row ids if `with_row_ids`.
     pub schema: SchemaRef,
+    pub with_arrivals: bool,
     pub with_row_ids: bool,
 }
 
@@ -43,15 +46,23 @@ pub struct GivenRows {
 }
 
 impl RelationProvider {
-    pub fn new(
+    pub fn new(ctx: &PlanContext, id: CollectionId, schema: SchemaRef, read: &ReadView) -> Self {
+        let (relation, read) = (ctx.engine.relation(id), read.clone());
+        RelationProvider { relation, read, id, schema, with_arrivals: false, with_row_ids: false }
+    }
+
+    /// With the columns that a plan's source has.
+    pub fn of_source(
         ctx: &PlanContext,
         id: CollectionId,
-        schema: SchemaRef,
-        with_row_ids: bool,
+        source: &RelationSource,
         read: &ReadView,
     ) -> Self {
-        let relation = ctx.engine.relation(id);
-        RelationProvider { relation, read: read.clone(), id, schema, with_row_ids }
+        RelationProvider {
+            with_arrivals: source.with_arrivals,
+            with_row_ids: source.with_row_ids,
+            ..Self::new(ctx, id, Arc::clone(&source.schema), read)
+        }
     }
 
     fn overlay(&self) -> Option<&TableOverlay> {
@@ -68,7 +79,10 @@ impl RelationProvider {
 
     /// Every row.
     pub fn scan_all(&self) -> Vec<Rows> {
-        let stored = self.relation.as_ref().map(|relation| relation.scan(self.read.at));
+        let stored = self.relation.as_ref().map(|relation| match self.with_arrivals {
+            true => relation.scan_arrived(self.read.at),
+            false => relation.scan(self.read.at),
+        });
         self.with_overlay(stored.unwrap_or_default())
     }
 
@@ -77,7 +91,11 @@ impl RelationProvider {
     pub fn lookup(&self, columns: &[usize], keys: &[ArrayRef]) -> Option<Vec<Rows>> {
         let relation = self.relation.as_ref()?;
         let found = relation.lookup(columns, keys, self.read.at)?;
-        Some(self.with_overlay(vec![relation.gather(&found)]))
+        let rows = match self.with_arrivals {
+            true => relation.gather_arrived(&found),
+            false => relation.gather(&found),
+        };
+        Some(self.with_overlay(vec![rows]))
     }
 
     fn with_overlay(&self, rows: Vec<Rows>) -> Vec<Rows> {
@@ -199,8 +217,15 @@ impl RelationProvider {
     /// Rows in the plan's schema.
     pub fn batch(&self, rows: Rows) -> Result<RecordBatch> {
         // The table may have got columns since the statement was planned.
-        let own = self.schema.fields().len() - usize::from(self.with_row_ids);
+        let beside = usize::from(self.with_arrivals) + usize::from(self.with_row_ids);
+        let own = self.schema.fields().len() - beside;
         let mut columns: Vec<ArrayRef> = rows.batch.columns().iter().take(own).cloned().collect();
+        if self.with_arrivals {
+            // What the transaction wrote itself has not arrived.
+            let arrivals = rows.batch.column_by_name(ARRIVED_AT).cloned();
+            let ty = self.schema.field(own).data_type();
+            columns.push(arrivals.unwrap_or_else(|| new_null_array(ty, rows.batch.num_rows())));
+        }
         if self.with_row_ids {
             columns.push(Arc::new(rows.ids));
         }

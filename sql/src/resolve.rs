@@ -26,15 +26,17 @@ use tidemark_catalog::system::SystemTable;
 use tidemark_catalog::{
     CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, VersionSelection, View,
 };
-use tidemark_engine::Timestamp;
+use tidemark_engine::{ARRIVED_AT, Timestamp};
 
 use crate::context::PlanContext;
+use crate::dml::TARGET;
 use crate::error::{SqlError, state as sqlstate};
 use crate::function;
 use crate::plain_view;
 use crate::plan::plan_body;
 use crate::rewrite::version_clause::unmarked;
-use crate::rewrite::{argument, bpchar};
+use crate::rewrite::{argument, arrived_at, bpchar};
+use crate::run::now_literal;
 use crate::time_travel::{self, TimeClauses};
 use crate::version;
 
@@ -48,8 +50,25 @@ pub const ROW_ID: &str = "_rowid";
 pub struct RelationSource {
     pub relation: ScannedRelation,
     pub schema: SchemaRef,
+    /// The column of `schema` after the relation's own is the time at which each row arrived.
+    pub with_arrivals: bool,
     /// The last column of `schema` is [`ROW_ID`].
     pub with_row_ids: bool,
+}
+
+impl RelationSource {
+    /// The same with the time of arrival. What this transaction has written has none yet.
+    fn arrived(&self) -> RelationSource {
+        let ty = now_literal(Timestamp::MIN).data_type();
+        let mut fields = self.schema.fields().to_vec();
+        let place = fields.len() - usize::from(self.with_row_ids);
+        fields.insert(place, Arc::new(Field::new(ARRIVED_AT, ty, true)));
+        RelationSource {
+            schema: Arc::new(Schema::new(fields)),
+            with_arrivals: true,
+            ..self.clone()
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -171,11 +190,13 @@ impl<'a> Resolver<'a> {
             Some(table) => (table, true),
             None => (table, false),
         };
+        let (table, arrivals) = arrived_at::unmarked(table);
         let (table, version) = unmarked(table)?;
         if schema.is_none()
             && let Some(given) = self.given.get(table)
         {
-            return Ok(Arc::new(given.clone()));
+            let given = if arrivals { given.arrived() } else { given.clone() };
+            return Ok(Arc::new(given));
         }
         if let Some(database) = name.catalog()
             && database != self.ctx.database
@@ -183,13 +204,8 @@ impl<'a> Resolver<'a> {
             let message = format!("cross-database references are not implemented: \"{name}\"");
             return Err(SqlError::unsupported(message).into());
         }
-        let catalog = &self.ctx.catalog;
         let written = written_name(schema, table);
-        let found = match self.bindings.get(&written) {
-            Some(id) => Some(Found::Object(catalog.get(*id).ok_or_else(|| dropped(&written))?)),
-            None => catalog.lookup(schema, table, &self.search_path),
-        };
-        match found {
+        match self.find(schema, table)? {
             Some(Found::Object(object)) => {
                 let id = object.id;
                 let expanded = matches!(object.kind, ObjectKind::View(_)) || version.is_some();
@@ -197,7 +213,7 @@ impl<'a> Resolver<'a> {
                 if version.is_some() && object.view().is_none() {
                     return Err(no_versions(object).into());
                 }
-                let past = || self.unexpanded(object, ScannedRelation::Past(id, version));
+                let past = || self.unexpanded(object, ScannedRelation::Past(id, version), arrivals);
                 match (version, self.as_of) {
                     _ if in_past => past(),
                     (_, Some(at)) => {
@@ -206,7 +222,7 @@ impl<'a> Resolver<'a> {
                         Ok(Arc::new(ViewSource { plan, schema }))
                     }
                     (Some(which), None) => self.version(object, which),
-                    (None, None) => self.object(id),
+                    (None, None) => self.object(id, arrivals),
                 }
             }
             Some(Found::System(system)) if in_past || version.is_some() => {
@@ -216,6 +232,7 @@ impl<'a> Resolver<'a> {
             Some(Found::System(system)) => Ok(Arc::new(RelationSource {
                 relation: ScannedRelation::System(system),
                 schema: system.arrow_schema(),
+                with_arrivals: false,
                 with_row_ids: false,
             })),
             Some(Found::PrimaryKeyIndex(_)) => {
@@ -223,6 +240,29 @@ impl<'a> Resolver<'a> {
                 Err(SqlError::new(sqlstate::WRONG_OBJECT_TYPE, message).into())
             }
             None => Err(SqlError::undefined_table(&written).into()),
+        }
+    }
+
+    /// What a name means in the catalog.
+    fn find(&self, schema: Option<&str>, table: &str) -> Result<Option<Found<'a>>> {
+        let catalog = &self.ctx.catalog;
+        let written = written_name(schema, table);
+        Ok(match self.bindings.get(&written) {
+            Some(id) => Some(Found::Object(catalog.get(*id).ok_or_else(|| dropped(&written))?)),
+            None => catalog.lookup(schema, table, &self.search_path),
+        })
+    }
+
+    /// Whether a name means a table, whose rows arrive.
+    pub fn is_table(&self, schema: Option<&str>, table: &str) -> bool {
+        if schema.is_none()
+            && let Some(given) = self.given.get(table)
+        {
+            return matches!(given.relation, ScannedRelation::Table(_)) || table == TARGET;
+        }
+        match self.find(schema, table) {
+            Ok(Some(Found::Object(object))) => object.table().is_some(),
+            _ => false,
         }
     }
 
@@ -270,7 +310,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn object(&self, id: ObjectId) -> Result<Arc<dyn TableSource>> {
+    fn object(&self, id: ObjectId, arrivals: bool) -> Result<Arc<dyn TableSource>> {
         let object = self.ctx.catalog.get(id).expect("just found in this catalog");
         let relation = match &object.kind {
             ObjectKind::Table(_) => ScannedRelation::Table(id),
@@ -281,7 +321,7 @@ impl<'a> Resolver<'a> {
                 return self.narrowed(id, plain_view::bounded(self.expand(id)?));
             }
         };
-        self.unexpanded(object, relation)
+        self.unexpanded(object, relation, arrivals)
     }
 
     /// A scan of an object's columns.
@@ -289,10 +329,13 @@ impl<'a> Resolver<'a> {
         &self,
         object: &Object,
         relation: ScannedRelation,
+        arrivals: bool,
     ) -> Result<Arc<dyn TableSource>> {
         let id = object.id;
         let schema = bpchar::marked(relation_schema(object.columns()), object.columns());
-        let source = Arc::new(RelationSource { relation, schema, with_row_ids: false });
+        let (with_arrivals, with_row_ids) = (false, false);
+        let source = RelationSource { relation, schema, with_arrivals, with_row_ids };
+        let source = Arc::new(if arrivals { source.arrived() } else { source });
         match self.width(id).is_some_and(|width| width < object.columns().len()) {
             true => {
                 let scan = LogicalPlanBuilder::scan(object.name.as_str(), source, None)?;
@@ -306,7 +349,7 @@ impl<'a> Resolver<'a> {
     fn version(&self, object: &Object, which: VersionSelection) -> Result<Arc<dyn TableSource>> {
         let selected = version::selected(&self.ctx.catalog, object.id, which)?;
         match selected.until {
-            None if self.definitions.is_none() => self.object(object.id),
+            None if self.definitions.is_none() => self.object(object.id, false),
             _ => self.narrowed(object.id, self.expand_at(object.id, which)?),
         }
     }
@@ -321,8 +364,10 @@ impl<'a> Resolver<'a> {
         let width = self.width(id).unwrap_or(usize::MAX);
         let plan = match plan.schema().fields().len() > width {
             true => {
-                let columns = plan.schema().columns().into_iter().take(width).map(Expr::Column);
-                let columns: Vec<Expr> = columns.collect();
+                let columns = plan.schema().columns().into_iter().enumerate();
+                let columns =
+                    columns.filter(|(place, column)| *place < width || column.name == ARRIVED_AT);
+                let columns: Vec<Expr> = columns.map(|(_, column)| Expr::Column(column)).collect();
                 LogicalPlanBuilder::from(plan).project(columns)?.build()?
             }
             false => plan,

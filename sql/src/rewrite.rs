@@ -11,6 +11,7 @@
 pub(crate) mod argument;
 mod array_comparison;
 mod array_or_empty;
+pub mod arrived_at;
 pub mod as_of;
 pub mod ast;
 pub mod bpchar;

@@ -35,7 +35,7 @@ use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
 use crate::session_state::{session_state, set_parallelism};
 use crate::subquery;
-use crate::time_join::PointInTimeJoin;
+use crate::time_join::{EventTimeRows, PointInTimeJoin};
 use crate::time_travel;
 
 /// Rows of a query as of `read`. The stream's errors turn into [`SqlError`] by `SqlError::from`.
@@ -277,14 +277,18 @@ impl Run<'_> {
                 return self.expand(state, scan, *id);
             }
             ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) => {
-                let provider = RelationProvider::new(
-                    self.ctx,
-                    self.ctx.collection(*id),
-                    Arc::clone(&source.schema),
-                    source.with_row_ids,
-                    self.read,
-                );
-                Arc::new(provider)
+                let id = self.ctx.collection(*id);
+                match self.read.known {
+                    Some(known) => Arc::new(EventTimeRows {
+                        catalog: Arc::clone(&self.ctx.catalog),
+                        relation: self.ctx.engine.relation(id),
+                        known,
+                        at: self.read.at,
+                        schema: Arc::clone(&source.schema),
+                        with_arrivals: source.with_arrivals,
+                    }),
+                    None => Arc::new(RelationProvider::of_source(self.ctx, id, source, self.read)),
+                }
             }
             ScannedRelation::System(table) => {
                 let context = self.ctx.system_context(self.read.now);
@@ -296,6 +300,10 @@ impl Run<'_> {
             ScannedRelation::Given(name) => {
                 let batch = self.given.get(name).cloned();
                 let batch = batch.unwrap_or_else(|| RecordBatch::new_empty(source.schema.clone()));
+                let batch = match source.with_arrivals && batch.num_columns() > 0 {
+                    true => with_commit_time(&batch, source, self.read)?,
+                    false => batch,
+                };
                 Arc::new(GivenRows { batch })
             }
         };
@@ -309,6 +317,25 @@ impl Run<'_> {
         let bound = self.bind_relations(state, body)?;
         LogicalPlanBuilder::from(bound).alias(scan.table_name)?.build()
     }
+}
+
+/// Rows that a statement is about to write, with the time at which they arrive; NULL as long as
+/// nobody knows.
+fn with_commit_time(
+    batch: &RecordBatch,
+    source: &RelationSource,
+    read: &ReadView,
+) -> Result<RecordBatch> {
+    let missing = source.schema.fields().len() > batch.num_columns();
+    let mut columns = batch.columns().to_vec();
+    if missing {
+        let time = match read.commits_at {
+            Some(time) => now_literal(time),
+            None => ScalarValue::try_from(now_literal(Timestamp::MIN).data_type())?,
+        };
+        columns.push(time.to_array_of_size(batch.num_rows())?);
+    }
+    Ok(RecordBatch::try_new(Arc::clone(&source.schema), columns)?)
 }
 
 /// Whether the transaction has written a table under a view, or made the view itself.

@@ -29,6 +29,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 pub use as_of::{AsOfJoin, Pick};
+pub use event_time::EventTimeRows;
 pub use point_in_time::{Bound, Clock, PointInTimeJoin};
 pub use replay::{Past, Replay, ReplayedSpan};
 pub(crate) use whole::{Whole, WholeExec};

@@ -3,9 +3,11 @@
 //!
 //! Law      at t, a relation is what it was then: a view is its version in force at t over the
 //!          tables as they stood, with now() = t, and a row that fails is not in it (S10, S12)
+//!          `FOR EVENT_TIME AS OF t`: of what is known at the statement's time, what had happened
+//!          by t; a view is its newest version over tables that are each re-timed by themselves
+//!          (S13)
 //! Errors   22023 for a time in the future or before what can be read, with the limits in the
 //!          detail; 22004 for NULL
-//! Missing  FOR EVENT_TIME AS OF a time that is the same for all rows
 //!
 //! A [`TimeTravel`] carries the relation from the text to the run: its times may need parameters,
 //! now() and subqueries, so they are known there alone. [`bind::travel`] puts rows in its place.
@@ -39,6 +41,8 @@ pub struct TimeTravel {
     /// Which definition of a view; `None`: the one in force at the time.
     pub version: Option<VersionSelection>,
     pub what: What,
+    /// Of a table's rows at a time: the last column is when they arrived.
+    pub with_arrivals: bool,
     /// Timestamptz without columns: of the state, its time; of a log, from and to, as far as given.
     pub times: Vec<Expr>,
     schema: DFSchemaRef,

@@ -15,8 +15,7 @@ use super::requests::Requests;
 use super::restrict::{KeyColumn, below};
 use crate::expression::{evaluate, select};
 use crate::operator::temporal::instants_of;
-use crate::plan::{Edge, Plan, TemporalMode, TemporalPlan};
-use crate::time::CollectionId;
+use crate::plan::{Edge, InputPlan, Plan, TemporalMode, TemporalPlan};
 use crate::updates::{batch_of, take_rows};
 
 /// Operators one above the other, from a source up.
@@ -31,7 +30,7 @@ pub(super) struct Chain<'a> {
 
 /// What a chain begins with.
 pub(super) enum Source<'a> {
-    Table(CollectionId),
+    Table(&'a InputPlan),
     Constant(&'a RecordBatch),
 }
 
@@ -71,7 +70,7 @@ fn collect<'a>(
 ) -> Option<()> {
     let own = found.len();
     let source = match plan {
-        Plan::Input(input) => Some(Source::Table(input.id)),
+        Plan::Input(input) => Some(Source::Table(input)),
         Plan::Constant(constant) => Some(Source::Constant(&constant.rows)),
         Plan::Project(_) | Plan::Filter(_) | Plan::Temporal(_) | Plan::Union(_) => None,
         _ => return None,

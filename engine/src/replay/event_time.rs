@@ -80,7 +80,8 @@ fn from_event_on(spans: Spans, column: usize) -> Spans {
     let rows: Vec<u32> =
         (0..spans.ends.len() as u32).filter(|&row| spans.ends[row as usize] == u64::MAX).collect();
     let mut spans = take_spans(&spans, &rows);
-    spans.begins = events(&spans.batch, &spans.begins, column);
+    let events = events(&spans.batch, &spans.begins, column);
+    spans.arrivals = Some(std::mem::replace(&mut spans.begins, events));
     spans
 }
 
@@ -98,7 +99,10 @@ fn by_image(mut spans: Vec<Spans>, column: usize, key: &[usize]) -> Vec<Spans> {
     let mut items = items(&spans, column, key);
     items.sort_unstable();
     // What is not met below is replaced at once, or was there twice.
-    spans.iter_mut().for_each(|spans| spans.ends.fill(0));
+    for spans in &mut spans {
+        spans.ends.fill(0);
+        spans.arrivals = Some(spans.begins.clone());
+    }
     for (place, item) in items.iter().enumerate() {
         let next = items.get(place + 1).filter(|next| next.key == item.key);
         if let Some((part, row)) = item.image {
@@ -189,6 +193,7 @@ mod tests {
                     batch: batch_of(schema.clone(), columns, images.len()),
                     begins: images.iter().map(|image| image.begin).collect(),
                     ends: images.iter().map(|image| image.end).collect(),
+                    arrivals: None,
                 }
             };
             images.chunks(3).map(part).collect()

@@ -21,7 +21,7 @@ use super::chain::{Chain, Hits, Source, chains};
 use super::requests::Requests;
 use super::restrict::{KeyColumn, below};
 use super::{Cancelled, History, Watch};
-use crate::aggregate::{Run, SweepInput, Swept, columns_at};
+use crate::aggregate::{Run, RunRows, SweepInput, Swept, columns_at};
 use crate::expression::{evaluate, select};
 use crate::plan::{AggregateCall, AggregatePlan, Plan};
 use crate::state::key_index::normalize_floats;
@@ -127,14 +127,15 @@ impl<'a> Probe<'a> {
         let (from, to) = (requests.first(), requests.last());
         let mut tables = BTreeMap::new();
         for chain in &self.chains {
-            if let Source::Table(id) = chain.source {
-                tables.entry(id).or_insert_with(|| history.spans(id, from, to));
+            if let Source::Table(input) = chain.source {
+                tables.entry(input.id).or_insert_with(|| history.spans(input.id, from, to));
             }
         }
         let constant = |rows: &RecordBatch| Spans {
             batch: rows.clone(),
             begins: vec![0; rows.num_rows()],
             ends: vec![u64::MAX; rows.num_rows()],
+            arrivals: None,
         };
         let mut constants = Vec::new();
         for chain in &self.chains {
@@ -143,21 +144,25 @@ impl<'a> Probe<'a> {
                 Source::Constant(rows) => vec![constant(rows)],
             });
         }
-        let mut tasks: Vec<(&Chain<'_>, &Spans, usize)> = Vec::new();
+        let mut tasks: Vec<(&Chain<'_>, RecordBatch, &Spans, usize)> = Vec::new();
         for (chain, constants) in self.chains.iter().zip(&constants) {
             let spans = match chain.source {
-                Source::Table(id) => &tables[&id],
+                Source::Table(input) => &tables[&input.id],
                 Source::Constant(_) => constants,
             };
             for spans in spans {
+                let batch = match chain.source {
+                    Source::Table(input) => spans.batch_for(&input.schema, input.arrived_at),
+                    Source::Constant(rows) => rows.clone(),
+                };
                 let starts = (0..spans.begins.len()).step_by(ROWS);
-                tasks.extend(starts.map(|start| (chain, spans, start)));
+                tasks.extend(starts.map(|start| (chain, batch.clone(), spans, start)));
             }
         }
         let run = |task: usize| {
-            let (chain, spans, start) = tasks[task];
-            let rows = start..spans.begins.len().min(start + ROWS);
-            let batch = spans.batch.slice(start, rows.len());
+            let (chain, batch, spans, start) = &tasks[task];
+            let rows = *start..spans.begins.len().min(start + ROWS);
+            let batch = batch.slice(*start, rows.len());
             let (begins, ends) = (spans.begins[rows.clone()].to_vec(), spans.ends[rows].to_vec());
             chain.run(batch, begins, ends, requests, &self.used)
         };
@@ -302,8 +307,8 @@ impl Groups<'_> {
             let mut arguments = columns_at(input, &call.arguments);
             arguments.extend(call.order_by.iter().map(|key| input.column(key.column).clone()));
             let filter = call.filter.map(|column| input.column(column).as_boolean());
-            let (arguments, order) = (&arguments[..], &order[..]);
-            accumulator.sweep(&SweepInput { arguments, filter, diffs, order }, runs)
+            let (arguments, rows) = (&arguments[..], RunRows::Sorted(&order));
+            accumulator.sweep(&SweepInput { arguments, filter, diffs, rows }, runs)
         };
         self.calls.iter().map(sweep).collect()
     }

@@ -84,13 +84,19 @@ pub(super) fn take_spans(spans: &Spans, rows: &[u32]) -> Spans {
         batch: take_rows(&spans.batch, rows),
         begins: rows.iter().map(|&row| spans.begins[row as usize]).collect(),
         ends: rows.iter().map(|&row| spans.ends[row as usize]).collect(),
+        arrivals: spans
+            .arrivals
+            .as_ref()
+            .map(|arrivals| rows.iter().map(|&row| arrivals[row as usize]).collect()),
     }
 }
 
 fn push(plan: &mut Plan, keys: Vec<KeyColumn>, next: &mut u64, leaves: &mut Vec<Leaf>) {
-    if let Plan::Input(InputPlan { id, .. }) = plan {
+    if let Plan::Input(InputPlan { id, schema, arrived_at, .. }) = plan {
         let own = CollectionId(*next);
         *next += 1;
+        let stored = schema.fields().len() - usize::from(*arrived_at);
+        let keys = keys.into_iter().filter(|key| key.column < stored).collect();
         leaves.push(Leaf { id: own, table: *id, keys });
         *id = own;
         return;

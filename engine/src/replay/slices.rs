@@ -5,16 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::Array;
+use arrow::array::{Array, RecordBatch};
 use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
 
 use super::{Cancelled, Watch};
 use crate::operator::StepContext;
 use crate::operator::nested::Nested;
-use crate::plan::Plan;
+use crate::plan::{InputPlan, Plan};
 use crate::quarantine::{Quarantine, QuarantinedRow};
-use crate::store::Spans;
+use crate::store::{Spans, with_arrived_at};
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::{Updates, batch_of};
 
@@ -45,8 +45,8 @@ impl Slices {
         to: Timestamp,
     ) -> Self {
         let mut feeds = BTreeMap::new();
-        for (id, schema) in inputs_of(plan) {
-            feeds.entry(id).or_insert_with(|| Feed::new(schema, spans(id), from, to));
+        for (id, columns) in inputs_of(plan) {
+            feeds.insert(id, Feed::new(columns, spans(id), from, to));
         }
         Slices {
             operators: Nested::new(plan),
@@ -92,16 +92,34 @@ impl Slices {
     }
 }
 
-/// The inputs of a plan, and their columns.
-fn inputs_of(plan: &Plan) -> Vec<(CollectionId, SchemaRef)> {
+/// What a plan wants of a table.
+struct Columns {
+    schema: SchemaRef,
+    arrived_at: bool,
+}
+
+/// The inputs of a plan, and their columns: all that one of the places wants which read it.
+fn inputs_of(plan: &Plan) -> BTreeMap<CollectionId, Columns> {
     let read = plan.reads();
-    let mut found = Vec::new();
+    let mut found: BTreeMap<CollectionId, Columns> = BTreeMap::new();
     visit(plan, &mut |plan| {
-        if let Plan::Input(input) = plan
-            && read.contains(&input.id)
-        {
-            found.push((input.id, SchemaRef::clone(&input.schema)));
+        let Plan::Input(InputPlan { id, schema, arrived_at, .. }) = plan else { return };
+        if !read.contains(id) {
+            return;
         }
+        let own = |schema: &SchemaRef, arrived_at| schema.fields().len() - usize::from(arrived_at);
+        let next = Columns { schema: SchemaRef::clone(schema), arrived_at: *arrived_at };
+        let Some(known) = found.get_mut(id) else { return drop(found.insert(*id, next)) };
+        let (wider, arrived_at) =
+            match own(&next.schema, next.arrived_at) > own(&known.schema, known.arrived_at) {
+                true => (&next, known.arrived_at),
+                false => (&*known, next.arrived_at),
+            };
+        let schema = match arrived_at && !wider.arrived_at {
+            true => with_arrived_at(&wider.schema),
+            false => SchemaRef::clone(&wider.schema),
+        };
+        *known = Columns { schema, arrived_at: arrived_at || wider.arrived_at };
     });
     found
 }
@@ -114,7 +132,7 @@ fn visit<'a>(plan: &'a Plan, see: &mut dyn FnMut(&'a Plan)) {
 /// A table's changes in order of time.
 struct Feed {
     schema: SchemaRef,
-    parts: Vec<Spans>,
+    parts: Vec<RecordBatch>,
     changes: Vec<Change>,
     next: usize,
 }
@@ -129,7 +147,8 @@ struct Change {
 }
 
 impl Feed {
-    fn new(schema: SchemaRef, parts: Vec<Spans>, from: Timestamp, to: Timestamp) -> Self {
+    fn new(columns: Columns, parts: Vec<Spans>, from: Timestamp, to: Timestamp) -> Self {
+        let Columns { schema, arrived_at } = columns;
         let mut changes = Vec::new();
         for (number, part) in parts.iter().enumerate() {
             let number = u32::try_from(2 * number).expect("fewer than 2^31 parts");
@@ -145,6 +164,7 @@ impl Feed {
             }
         }
         changes.sort_unstable_by_key(|change| change.time);
+        let parts = parts.iter().map(|part| part.batch_for(&schema, arrived_at)).collect();
         Feed { schema, parts, changes, next: 0 }
     }
 
@@ -166,7 +186,7 @@ impl Feed {
             taken.iter().map(|change| ((change.part / 2) as usize, change.row as usize)).collect();
         let column = |column: usize| {
             let parts: Vec<&dyn Array> =
-                self.parts.iter().map(|part| part.batch.column(column).as_ref()).collect();
+                self.parts.iter().map(|part| part.column(column).as_ref()).collect();
             interleave(&parts, &places).expect("parts of one table, of fewer rows than overflow")
         };
         let columns = (0..self.schema.fields().len()).map(column).collect();

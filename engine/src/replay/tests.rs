@@ -73,6 +73,7 @@ impl History for Tables {
                 batch: batch_of_rows(&updates.schema(), &rows),
                 begins: part.iter().map(|(_, begin, _)| *begin).collect(),
                 ends: part.iter().map(|(.., end)| *end).collect(),
+                arrivals: None,
             }
         };
         [ended, open].map(part).into_iter().filter(|part| !part.begins.is_empty()).collect()

@@ -8,8 +8,9 @@
 
 use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::SchemaRef;
 
-use super::arrived::{arrival_column, with_arrived_at};
+use super::arrived::arrival_column;
 use super::chunk::{Chunk, filter};
 use super::relation::Relation;
 use crate::state::consolidate::consolidate;
@@ -24,16 +25,24 @@ pub struct Spans {
     pub begins: Vec<u64>,
     /// `u64::MAX` for a row that is still there.
     pub ends: Vec<u64>,
+    /// When they arrived, where they do not begin then (S13).
+    pub arrivals: Option<Vec<u64>>,
 }
 
 impl Spans {
-    /// The same with the time of arrival, which is the begin, as the last column.
-    pub fn with_arrived_at(self) -> Spans {
-        let Spans { batch, begins, ends } = self;
-        let schema = with_arrived_at(&batch.schema());
-        let (_, mut columns, rows) = batch.into_parts();
-        columns.push(arrival_column(begins.clone()));
-        Spans { batch: batch_of(schema, columns, rows), begins, ends }
+    /// The rows with the columns of an input: the first ones, and the time of arrival if it has
+    /// that.
+    pub fn batch_for(&self, schema: &SchemaRef, arrived_at: bool) -> RecordBatch {
+        let own = schema.fields().len() - usize::from(arrived_at);
+        if !arrived_at && own == self.batch.num_columns() {
+            return self.batch.clone();
+        }
+        let mut columns = self.batch.columns()[..own].to_vec();
+        if arrived_at {
+            let arrivals = self.arrivals.as_ref().unwrap_or(&self.begins);
+            columns.push(arrival_column(arrivals.clone()));
+        }
+        batch_of(SchemaRef::clone(schema), columns, self.batch.num_rows())
     }
 }
 
@@ -96,6 +105,6 @@ impl Chunk {
             all if all == self.len() => self.batch.clone(),
             _ => filter(&self.batch, mask),
         };
-        Some(Spans { batch, begins, ends })
+        Some(Spans { batch, begins, ends, arrivals: None })
     }
 }

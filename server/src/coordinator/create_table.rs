@@ -32,6 +32,8 @@ pub async fn run(session: &mut Session, create: &ast::CreateTable) -> Result<Out
     };
     if let Some(plan) = &plan {
         definition.columns = columns_of(plan, &definition.columns)?;
+        let mut names = definition.columns.iter().map(|column| column.name.as_str());
+        names.try_for_each(ddl::check_no_system_column)?;
     }
     let (id, schema) = stage(session, &ctx, &definition)?;
     let Some(plan) = plan else {

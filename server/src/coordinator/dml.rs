@@ -166,7 +166,7 @@ async fn on_committer(
     let cancel = session.cancel.clone();
     let (parsed, result, run_ctx) = (Arc::clone(parsed), Arc::clone(&slot), ctx.clone());
     let evaluate = move |at: &EvaluateContext| {
-        let read = ReadView { now: at.now, ..ReadView::new(at.read) };
+        let read = ReadView { now: at.now, commits_at: Some(at.now), ..ReadView::new(at.read) };
         let run = run_dml(&run_ctx, &parsed.statement, &read, parameters);
         let ran = panic::contain(|| runtime.block_on(cancel.guard(run)));
         let ran = ran.map_err(SqlError::internal).and_then(|guarded| guarded?);

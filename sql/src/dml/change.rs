@@ -14,7 +14,7 @@ use sqlparser::ast::{
     VisitMut, VisitorMut,
 };
 use std::sync::Arc;
-use tidemark_engine::{RowId, TableWrite};
+use tidemark_engine::{ARRIVED_AT, RowId, TableWrite};
 
 use super::complete::{default_expr, is_default};
 use super::target::{Target, ast_type, column_of, typed};
@@ -71,7 +71,7 @@ pub fn update(
     }
     let alone = from.len() == 1 && from[0].joins.is_empty();
     let items = match &statement.returning {
-        Some(items) if !alone => beside(&target, &from, items, Some(&assignments)),
+        Some(items) if !alone => beside(&target, &from, items, Some(&assignments))?,
         _ => vec![],
     };
     let fixed = 1 + target.columns().len();
@@ -109,7 +109,7 @@ pub fn delete(
     from.extend(statement.using.iter().flatten().cloned());
     let mut projection = vec![named(column_of(&target.name, ROW_ID), 0)];
     if let Some(items) = &statement.returning {
-        projection.extend(beside(&target, &from, items, None));
+        projection.extend(beside(&target, &from, items, None)?);
     }
     let mut query = empty_query();
     if let SetExpr::Select(select) = query.body.as_mut() {
@@ -359,7 +359,7 @@ fn beside(
     from: &[TableWithJoins],
     items: &[SelectItem],
     assignments: Option<&Assignments>,
-) -> Vec<SelectItem> {
+) -> Result<Vec<SelectItem>, SqlError> {
     let mut spelt = Vec::new();
     for item in items {
         match item {
@@ -389,10 +389,13 @@ fn beside(
             *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
         }
         if let (SelectItem::ExprWithAlias { expr, .. }, Some(assignments)) = (item, assignments) {
-            let _: ControlFlow<()> = expr.visit(&mut Become { target, assignments });
+            let changed = expr.visit(&mut Become { target, assignments });
+            if let ControlFlow::Break(error) = changed {
+                return Err(error);
+            }
         }
     }
-    spelt
+    Ok(spelt)
 }
 
 fn own_columns(target: &Target) -> impl Iterator<Item = SelectItem> + '_ {
@@ -425,9 +428,9 @@ struct Become<'a> {
 }
 
 impl VisitorMut for Become<'_> {
-    type Break = ();
+    type Break = SqlError;
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         let ident = match expr {
             Expr::Identifier(ident) => ident,
             Expr::CompoundIdentifier(parts) if parts.len() == 2 => {
@@ -438,7 +441,14 @@ impl VisitorMut for Become<'_> {
             }
             _ => return ControlFlow::Continue(()),
         };
-        if let Some(index) = self.target.object.column(&fold(ident))
+        let name = fold(ident);
+        if name == ARRIVED_AT {
+            // The other tables are read as they were before the commit, which has no time yet.
+            let message = format!("{ARRIVED_AT} in RETURNING of an UPDATE with FROM");
+            let error = SqlError::unsupported(format!("{message} is not supported"));
+            return ControlFlow::Break(error.with_hint("Read it afterwards, by the row's key."));
+        }
+        if let Some(index) = self.target.object.column(&name)
             && let Some(value) = &self.assignments.values[index]
         {
             let column = &self.target.columns()[index];

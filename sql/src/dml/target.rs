@@ -76,7 +76,7 @@ impl Target {
     }
 
     pub fn provider(&self, ctx: &PlanContext, read: &ReadView) -> RelationProvider {
-        RelationProvider::new(ctx, self.collection(), self.schema(), false, read)
+        RelationProvider::new(ctx, self.collection(), self.schema(), read)
     }
 
     /// Index of a column a statement names; 42703 if there is none.
@@ -94,6 +94,7 @@ impl Target {
         let source = RelationSource {
             relation: ScannedRelation::Table(self.object.id),
             schema: with_column(&self.schema(), ROW_ID),
+            with_arrivals: false,
             with_row_ids: true,
         };
         BTreeMap::from([(TARGET.to_string(), source)])
@@ -130,7 +131,7 @@ pub fn given_factor(given: &str, alias: &str) -> TableFactor {
 /// Rows given by the statement under a name.
 pub fn given(name: &str, schema: SchemaRef) -> RelationSource {
     let relation = ScannedRelation::Given(name.to_string());
-    RelationSource { relation, schema, with_row_ids: false }
+    RelationSource { relation, schema, with_arrivals: false, with_row_ids: false }
 }
 
 /// A schema with one more column of unsigned numbers.

@@ -92,7 +92,7 @@ pub fn stored(
     read: &ReadView,
 ) -> Vec<tidemark_engine::Rows> {
     let schema = relation_schema(table.columns());
-    let provider = RelationProvider::new(ctx, ctx.collection(table.id), schema, false, read);
+    let provider = RelationProvider::new(ctx, ctx.collection(table.id), schema, read);
     provider.lookup(key, &key_columns(rows, key)).unwrap_or_else(|| provider.scan_all())
 }
 

@@ -75,7 +75,7 @@ impl Lowering<'_> {
                 id: scan.collection,
                 schema: scan.schema.clone(),
                 append_only: scan.append_only,
-                arrived_at: false,
+                arrived_at: scan.arrived_at,
             }),
             Rel::Constant(rows) => Plan::Constant(ConstantPlan { rows: rows.clone() }),
             Rel::Project(project) => self.project(project)?,

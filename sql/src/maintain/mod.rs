@@ -39,8 +39,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use sqlparser::ast;
-use tidemark_catalog::{Catalog, Column, Object, ObjectId, ObjectKind};
-use tidemark_engine::{CollectionId, OperatorStatistics, Plan};
+use tidemark_catalog::{Catalog, Column, Object, ObjectId, ObjectKind, PgType};
+use tidemark_engine::{CollectionId, OperatorStatistics, Plan, with_arrived_at};
 
 use crate::context::{PlanContext, collection};
 use crate::error::{Notice, SqlError};
@@ -210,7 +210,8 @@ pub(crate) fn plan_bound(
     let relation = |scan: &TableScan| {
         let Input { number, schema } = input(scan)?;
         let (collection, name) = (CollectionId(number), scan.table_name.to_string());
-        Ok(Scan { collection, name, schema, types: vec![], key: None, append_only: false })
+        let (append_only, arrived_at) = (false, false);
+        Ok(Scan { collection, name, schema, types: vec![], key: None, append_only, arrived_at })
     };
     let resolved = resolve::resolve(logical, &relation, &scalars)?;
     lower::lower(&prune::prune(pushdown::push_down(resolved)?), &scalars)
@@ -234,11 +235,19 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         ObjectKind::Table(table) => Some(table.primary_key.clone()),
         ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.key.clone(),
     };
+    let mut schema = relation_schema(object.columns());
+    let mut types: Vec<_> =
+        object.columns().iter().map(|column| (column.ty, column.typmod)).collect();
+    if source.with_arrivals {
+        schema = with_arrived_at(&schema);
+        types.push((PgType::Timestamptz, -1));
+    }
     Ok(Scan {
         collection: collection(catalog, id),
         name: relation_name(object),
-        schema: relation_schema(object.columns()),
-        types: object.columns().iter().map(|column| (column.ty, column.typmod)).collect(),
+        schema,
+        types,
+        arrived_at: source.with_arrivals,
         key,
         append_only: match &object.kind {
             ObjectKind::Table(table) => table.append_only,

@@ -55,6 +55,8 @@ pub(super) struct Scan {
     pub key: Option<Vec<usize>>,
     /// Rows never leave it.
     pub append_only: bool,
+    /// The last column is the time at which the row arrived.
+    pub arrived_at: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -16,8 +16,8 @@ use tidemark_catalog::PgType;
 use super::rows::{self, compare_rows, row_in_subquery, rows_in_list};
 use super::table_function::{SERIES, subscripts, table_function, unnamed, unnest};
 use super::{
-    argument, as_of, from, grouping, literal, named_arguments, point_in_time, ties, time_window,
-    using, values, version_clause, windows,
+    argument, arrived_at, as_of, from, grouping, literal, named_arguments, point_in_time, ties,
+    time_window, using, values, version_clause, windows,
 };
 use crate::error::{SqlError, state};
 use crate::function::like_escape;
@@ -62,6 +62,7 @@ impl VisitorMut for Rewriter {
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         literal::unwrap_select(select);
         using::qualify(select);
+        done(arrived_at::hide(select))?;
         let joins = select.from.iter_mut().try_for_each(as_of::spell);
         done(joins.and_then(|()| from::check(select)).and_then(|()| select_clauses(select)))
     }

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{self, Expr, Ident, Query, Select, SelectItem, VisitMut, VisitorMut};
 use tidemark_catalog::PgType;
+use tidemark_engine::ARRIVED_AT;
 
 use crate::parse::fold;
 
@@ -54,8 +55,8 @@ pub fn name_items(items: &mut [SelectItem], all: bool) {
         };
         let bare = matches!(expr, Expr::Identifier(_)) && !written;
         let plain = bare || (matches!(expr, Expr::CompoundIdentifier(_)) && !written);
-        let repeats =
-            !taken.insert(name.clone()) || (bare && bare_wildcard) || (all && wildcard && plain);
+        let in_wildcard = bare && bare_wildcard && name != ARRIVED_AT;
+        let repeats = !taken.insert(name.clone()) || in_wildcard || (all && wildcard && plain);
         if plain && !repeats {
             continue;
         }

@@ -65,6 +65,22 @@ pub fn spell(tables: &mut TableWithJoins) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// The relation under what [`spell`] makes of a join.
+pub fn relation_of(factor: &TableFactor) -> Option<&ast::ObjectName> {
+    let TableFactor::Derived { lateral: true, subquery, .. } = factor else { return None };
+    let [tables] = subquery.body.as_select()?.from.as_slice() else { return None };
+    let [join] = tables.joins.as_slice() else { return None };
+    match &join.relation {
+        TableFactor::Table { name, alias: Some(alias), .. } if is_inner(&alias.name) => Some(name),
+        _ => None,
+    }
+}
+
+/// Whether a name is that of the relation inside, whose columns are all handed on.
+pub fn is_inner(name: &Ident) -> bool {
+    name.value == RELATION
+}
+
 /// Refuses a time with columns in a place without a left side.
 pub fn refuse_first(tables: &TableWithJoins) -> Result<(), SqlError> {
     match row_time(&tables.relation) {

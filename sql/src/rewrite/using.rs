@@ -221,7 +221,7 @@ fn expand(items: Vec<SelectItem>, tables: &TableWithJoins, merged: &[Merged]) ->
 }
 
 /// The names of all tables, in order.
-fn relations(tables: &TableWithJoins) -> Option<Vec<Ident>> {
+pub fn relations(tables: &TableWithJoins) -> Option<Vec<Ident>> {
     let factors = std::iter::once(&tables.relation);
     let factors = factors.chain(tables.joins.iter().map(|join| &join.relation));
     let names = factors.map(|factor| match factor {

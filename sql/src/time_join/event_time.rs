@@ -13,10 +13,57 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::row::{RowConverter, Rows, SortField};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
 use tidemark_catalog::{Catalog, ObjectId, Table};
 use tidemark_engine::{Relation, Spans, Timestamp};
+
+use crate::provider::GivenRows;
+
+/// The rows of a table at one time, by event time.
+#[derive(Debug)]
+pub struct EventTimeRows {
+    pub catalog: Arc<Catalog>,
+    pub relation: Option<Arc<Relation>>,
+    /// When it is known.
+    pub known: Timestamp,
+    pub at: Timestamp,
+    pub schema: SchemaRef,
+    /// The last column is when the rows arrived.
+    pub with_arrivals: bool,
+}
+
+#[async_trait]
+impl TableProvider for EventTimeRows {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let there = |relation: &Arc<Relation>| {
+            let spans = spans(&self.catalog, relation, self.known, self.at, self.at);
+            spans.into_iter().map(|spans| spans.batch_for(&self.schema, self.with_arrivals))
+        };
+        let rows: Vec<RecordBatch> = self.relation.iter().flat_map(there).collect();
+        let batch = concat_batches(&self.schema, &rows)?;
+        GivenRows { batch }.scan(session, projection, filters, limit).await
+    }
+}
 
 /// The rows of a table that are there at some time of [from, to], by event time, as known at
 /// `known`.
@@ -57,6 +104,7 @@ pub fn spans(
         batch,
         begins: rows.iter().map(|&row| images.times[row]).collect(),
         ends: rows.iter().map(|&row| ends[row]).collect(),
+        arrivals: Some(rows.iter().map(|&row| images.begins[row]).collect()),
     }]
 }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::TableReference;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::error::Result;
@@ -27,7 +28,7 @@ use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::run::collect;
 use crate::text_io::Zone;
 use crate::text_io::datetime::format_timestamptz;
-use crate::time_join::Clock;
+use crate::time_join::{Clock, EventTimeRows};
 use crate::{rewrite, run, version};
 
 /// What a statement reads, with `SET as_of` (S6): its time is that one.
@@ -162,8 +163,7 @@ impl Place<'_> {
         let (id, catalog) = (self.node.relation, &self.ctx.catalog);
         let object = catalog.get(id).ok_or_else(|| SqlError::undefined_table(&self.node.name))?;
         if self.node.clock == Clock::Event {
-            return Err(SqlError::unsupported("FOR EVENT_TIME AS OF is not supported yet")
-                .with_hint("FOR SYSTEM_TIME AS OF reads what was known at a time."));
+            return self.by_event_time(object).await;
         }
         if object.view().is_none() {
             self.tell(object, VersionSelection::Current, self.at);
@@ -182,7 +182,31 @@ impl Place<'_> {
         }
         let road = format!("{name} as of {}: evaluated by version {number}", shown(self.at));
         self.read.told.road(road);
-        self.evaluated(id, which).await
+        self.evaluated(id, which, None).await
+    }
+
+    /// What had happened by the time, by the newest version of a view (S13).
+    async fn by_event_time(&self, object: &Object) -> Result<LogicalPlan, SqlError> {
+        let id = object.id;
+        let known = self.read.at.min(self.read.now);
+        let (name, at, known_at) = (&object.name, shown(self.at), shown(known));
+        let road =
+            format!("{name} as of event time {at}: evaluated by what is known at {known_at}");
+        self.read.told.road(road);
+        if object.view().is_none() {
+            let schema = Arc::clone(self.node.schema.inner());
+            let rows = EventTimeRows {
+                catalog: Arc::clone(&self.ctx.catalog),
+                relation: self.ctx.engine.relation(self.ctx.collection(id)),
+                known,
+                at: self.at,
+                schema,
+                with_arrivals: self.node.with_arrivals,
+            };
+            return self.scan(Arc::new(rows));
+        }
+        let which = self.node.version.unwrap_or(VersionSelection::Current);
+        self.evaluated(id, which, Some(known)).await
     }
 
     fn tell(&self, object: &Object, which: VersionSelection, from: Timestamp) {
@@ -324,29 +348,40 @@ impl Place<'_> {
         let schema = Arc::clone(self.node.schema.inner());
         let read = ReadView { told: self.read.told.clone(), ..ReadView::new(self.at) };
         let collection = self.ctx.collection(id);
-        let provider = RelationProvider::new(self.ctx, collection, schema, false, &read);
+        let provider = RelationProvider {
+            with_arrivals: self.node.with_arrivals,
+            ..RelationProvider::new(self.ctx, collection, schema, &read)
+        };
         self.scan(Arc::new(provider))
     }
 
     fn scan(&self, provider: Arc<dyn TableProvider>) -> Result<LogicalPlan, SqlError> {
-        let source = provider_as_source(provider);
-        Ok(LogicalPlanBuilder::scan(self.node.name.clone(), source, None)?.build()?)
+        // DataFusion takes scans of one name for the same, whatever they read.
+        let (name, own) = (&self.node.name, format!("{} as of {}", self.node.name, self.at.0));
+        let scan = LogicalPlanBuilder::scan(
+            TableReference::bare(own),
+            provider_as_source(provider),
+            None,
+        )?;
+        Ok(scan.alias(name.clone())?.build()?)
     }
 
-    /// A view's definition over its tables.
+    /// A view's definition over its tables; by event time as `known`.
     async fn evaluated(
         &self,
         id: ObjectId,
         which: VersionSelection,
+        known: Option<Timestamp>,
     ) -> Result<LogicalPlan, SqlError> {
         let body = Resolver::new(self.ctx, self.session).expand_at(id, which)?;
         let body = rewrite::postgres_semantics(body, self.session.config_options())?;
         let body = rewrite::now::substitute(body, self.at)?;
-        let tables = tables_of(&body)?;
-        for table in base_tables(&self.ctx.catalog, &tables) {
-            self.check_table(table, self.at)?;
+        if known.is_none() {
+            for table in base_tables(&self.ctx.catalog, &tables_of(&body)?) {
+                self.check_table(table, self.at)?;
+            }
         }
-        let read = ReadView { told: self.read.told.clone(), ..ReadView::new(self.at) };
+        let read = ReadView { known, told: self.read.told.clone(), ..ReadView::new(self.at) };
         let body = travel(self.ctx, self.session, body, &read, &[]).await?;
         let body = run::bound_relations(self.ctx, self.session, body, &read)?;
         let schema = Arc::clone(self.node.schema.inner());

@@ -22,6 +22,7 @@ use super::{TimeTravel, What};
 use crate::error::SqlError;
 use crate::parse::fold;
 use crate::resolve::{PAST, RelationSource, ScannedRelation};
+use crate::rewrite::arrived_at;
 use crate::rewrite::ast::cast_to;
 use crate::rewrite::version_clause::unmarked;
 use crate::run::now_literal;
@@ -199,11 +200,15 @@ fn traveled(
     what: What,
     times: Vec<Expr>,
 ) -> Result<LogicalPlan> {
-    let name = with_table(name, unmarked(name.table())?.0);
+    let name = with_table(name, unmarked(arrived_at::unmarked(name.table()).0)?.0);
     let plan = LogicalPlanBuilder::scan(name, past, None)?.build()?.transform_down(|node| {
         let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
         let source = scan.source.downcast_ref::<RelationSource>();
-        let Some(ScannedRelation::Past(relation, version)) = source.map(|source| &source.relation)
+        let Some(RelationSource {
+            relation: ScannedRelation::Past(relation, version),
+            with_arrivals,
+            ..
+        }) = source
         else {
             return Err(SqlError::internal("only relations of the catalog have a past").into());
         };
@@ -213,6 +218,7 @@ fn traveled(
             clock,
             version: *version,
             what,
+            with_arrivals: *with_arrivals,
             times: times.clone(),
             schema: with_log(&scan.projected_schema, &scan.table_name, what)?,
         };

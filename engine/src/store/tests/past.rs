@@ -1,7 +1,7 @@
 //! The past of a relation, at every time there ever was, against the same naive list.
 
 use super::*;
-use crate::store::ReadAtError;
+use crate::store::{ReadAtError, with_arrived_at};
 use crate::time::{Clock, ManualClock};
 
 /// Everything that can be read of the past, at each of `times`.
@@ -44,8 +44,8 @@ fn check_spans(relation: &Relation, model: &Model, from: u64, to: u64) {
     let mut got = vec![];
     for spans in relation.spans(Timestamp(from), Timestamp(to)) {
         assert!(spans.begins.iter().zip(&spans.ends).all(|(&b, &e)| b <= to && e > from));
-        let arrived = spans.clone().with_arrived_at();
-        assert_eq!(arrived.batch.num_columns(), spans.batch.num_columns() + 1);
+        let arrived = spans.batch_for(&with_arrived_at(&spans.batch.schema()), true);
+        assert_eq!(arrived.num_columns(), spans.batch.num_columns() + 1);
         let times = spans.begins.iter().copied().zip(spans.ends.iter().copied());
         got.extend(rows_of(&spans.batch).into_iter().zip(times).map(|(row, (b, e))| (row, b, e)));
     }

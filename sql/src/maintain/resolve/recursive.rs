@@ -29,6 +29,7 @@ impl Working {
             schema: Arc::clone(&self.schema),
             types: vec![],
             append_only: false,
+            arrived_at: false,
             key: None,
         }
     }
