@@ -323,7 +323,7 @@ fn two_processes_do_not_seal_into_one_place() {
 #[test]
 fn every_flipped_bit_is_found_and_named() {
     let running = fresh_sealing();
-    for key in 0..8 {
+    for key in 0..20 {
         running.insert(&[(key, key)]).expect("a new key");
     }
     wait_until_sealed(&running);
@@ -359,8 +359,9 @@ fn every_flipped_bit_is_found_and_named() {
 #[test]
 fn a_newer_manifest_is_refused() {
     let running = fresh_sealing();
-    running.insert(&[(1, 1)]).expect("a new key");
-    running.insert(&[(2, 1)]).expect("a new key");
+    for key in 0..20 {
+        running.insert(&[(key, key)]).expect("a new key");
+    }
     wait_until_sealed(&running);
     let newer = copy(&*running.objects);
     let path = Path::from("manifest");
