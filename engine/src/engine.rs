@@ -150,6 +150,12 @@ impl Engine {
         self.maintenance.views_that_can_fail(tables)
     }
 
+    /// The views that keep the versions of a table (S16): what is loaded as older would contradict
+    /// them.
+    pub fn keepers_of_versions(&self, table: CollectionId) -> Vec<CollectionId> {
+        self.maintenance.keepers_of_versions(table)
+    }
+
     /// All views, in order of id.
     pub fn views(&self) -> Vec<ViewStatus> {
         self.maintenance.status()

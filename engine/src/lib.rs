@@ -43,7 +43,7 @@ pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
 pub use store::{
     ARRIVED_AT, LoadError, LoadPart, Lookup, ReadAtError, Relation, Rows, Spans, TableLoad,
-    arrival_column, with_arrived_at,
+    arrival_column, with_arrived_at, with_versions,
 };
 pub use time::{CollectionId, Diff, RowId, Timestamp};
 pub use updates::Updates;

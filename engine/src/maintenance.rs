@@ -307,6 +307,13 @@ impl Maintenance {
         state.views.insert(def.id, view);
     }
 
+    /// The views that keep the versions of a table.
+    pub fn keepers_of_versions(&self, table: CollectionId) -> Vec<CollectionId> {
+        let state = self.lock();
+        let keeps = |(_, view): &(&CollectionId, &View)| view.plan.keeps_versions(table);
+        state.views.iter().filter(keeps).map(|(id, _)| *id).collect()
+    }
+
     /// Has the view brought up to `at`, if it is not there and nothing on its way brings it.
     fn demand(&self, state: &mut State, id: CollectionId, at: u64) {
         let view = &state.views[&id];

@@ -20,6 +20,7 @@ use crate::operator::Operator;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::filter::Filter;
 use crate::operator::join::Join;
+use crate::operator::join::versions::VersionJoin;
 use crate::operator::project::Project;
 use crate::operator::recursive::{CutInput, Recursive};
 use crate::operator::session::Session;
@@ -84,6 +85,12 @@ impl<'s> Renderer<'s> {
                 let left = self.routed(&join.left, Routing::ByKey(join.left_keys.clone()));
                 let right = self.routed(&join.right, Routing::ByKey(join.right_keys.clone()));
                 self.operator("Join", vec![left, right], Box::new(Join::new(join)), false, None)
+            }
+            Plan::VersionJoin(join) => {
+                let left = self.routed(&join.left, Routing::ByKey(join.left_keys.clone()));
+                let right = self.routed(&join.right, Routing::ByKey(join.right_keys.clone()));
+                let operator = Box::new(VersionJoin::new(join));
+                self.operator("VersionJoin", vec![left, right], operator, false, None)
             }
             Plan::Aggregate(aggregate) => {
                 let routing = Routing::ByKey(aggregate.keys.clone());

@@ -26,7 +26,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use arrived::{ARRIVED_AT, arrival_column, with_arrived_at};
+pub use arrived::{ARRIVED_AT, arrival_column, with_arrived_at, with_versions};
 pub use backdate::{LoadError, LoadPart, Loaded, PreparedLoad, TableLoad};
 pub use chunk::Rows;
 pub(crate) use chunk::payload_bytes;
@@ -34,6 +34,7 @@ pub use horizon::{Horizon, ReadAtError, ReadGuard};
 pub use load::Loader;
 pub use relation::{Lookup, Relation};
 pub use spans::Spans;
+pub(crate) use spans::changes_of_versions;
 pub use tables::{TableDef, Tables};
 pub use widen::AddedColumn;
 pub use writer::{Prepared, TableWrite, WriteError, Writer, Written};

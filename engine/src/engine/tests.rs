@@ -210,7 +210,7 @@ fn four_roads(seed: u64) {
 fn with_arrival(table: u64) -> Plan {
     let schema = with_arrived_at(&table_schema(table));
     let id = CollectionId(table);
-    Plan::Input(InputPlan { id, schema, append_only: false, arrived_at: true })
+    Plan::Input(InputPlan { id, schema, append_only: false, arrived_at: true, versions: false })
 }
 
 /// A view that reads a view.

@@ -25,6 +25,15 @@ pub fn with_arrived_at(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// `schema` with what versions have behind it: when each began, and when it ended or NULL.
+pub fn with_versions(schema: &Schema) -> SchemaRef {
+    let schema = with_arrived_at(schema);
+    let begun = schema.field(schema.fields().len() - 1);
+    let ended = Arc::new(begun.clone().with_name("_ended_at").with_nullable(true));
+    let fields: Vec<_> = schema.fields().iter().cloned().chain([ended]).collect();
+    Arc::new(Schema::new(fields))
+}
+
 /// Times of arrival as such a column.
 pub fn arrival_column(times: Vec<u64>) -> ArrayRef {
     // The numbers are the same: no time is beyond 2^63 µs.

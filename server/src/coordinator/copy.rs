@@ -134,6 +134,15 @@ fn check_open(session: &mut Session, table: &Object) -> Result<(), SqlError> {
     if !relation.is_some_and(|relation| relation.is_open()) {
         return Err(past_closed(&table.name));
     }
+    let keepers = session.coordinator.engine.keepers_of_versions(CollectionId(table.id.0));
+    let ctx = session.plan_context();
+    if let Some(view) = keepers.into_iter().find_map(|view| ctx.of_collection(view)) {
+        let (name, view) = (&table.name, &view.name);
+        let message = format!("the past of table \"{name}\" cannot be loaded any more");
+        return Err(SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .with_detail(format!("View \"{view}\" joins the table as of times of the past."))
+            .with_hint("Load the table before the view is created."));
+    }
     let name = &table.name;
     let message = format!("the past of table \"{name}\" is open: answers over it are provisional");
     let hint = "Its first ordinary commit closes it, or ALTER TABLE … CLOSE HISTORY.";
