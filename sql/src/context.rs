@@ -11,7 +11,7 @@ use tidemark_catalog::system::{
     Activity, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
 };
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, View};
-use tidemark_engine::{CollectionId, Engine, Timestamp};
+use tidemark_engine::{CollectionId, Engine, ReadGuard, Timestamp};
 
 use crate::error::Notice;
 use crate::error::SqlError;
@@ -161,6 +161,8 @@ pub struct ReadView {
     /// Tables are read by event time: what had happened by `at`, as known at this time (S13).
     pub known: Option<Timestamp>,
     pub overlay: Option<Arc<Overlay>>,
+    /// Of a time of the past: keeps what is there then until it has been read.
+    pub hold: Option<Arc<ReadGuard>>,
     /// Where the run leaves what it has to say.
     pub told: Told,
 }
@@ -173,6 +175,7 @@ impl ReadView {
             commits_at: None,
             known: None,
             overlay: None,
+            hold: None,
             told: Told::default(),
         }
     }

@@ -154,6 +154,9 @@ impl Probing {
         times: &[Option<u64>],
         cancelled: &AtomicBool,
     ) -> Result<Vec<(UInt64Array, RecordBatch)>> {
+        let first = times.iter().copied().flatten().min().unwrap_or(self.replay.at.0);
+        let hold = self.replay.history.engine.begin_read_at(Timestamp(first));
+        let _hold = hold.map_err(|error| DataFusionError::External(Box::new(error)))?;
         self.check_kept(replayed, times)?;
         let column = |key: &usize| replayed.keys[*key].expect("only such keys are looked for");
         let columns: Vec<usize> = self.replay.keys.iter().map(column).collect();

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
 use futures::future::BoxFuture;
 use tidemark_catalog::{CommitTime, Object, ObjectId, VersionSelection};
-use tidemark_engine::Timestamp;
+use tidemark_engine::{ReadGuard, Timestamp};
 
 use super::log::{Log, Source, Stretch, Tables};
 use super::{TimeTravel, What, of, view_at};
@@ -165,10 +165,12 @@ impl Place<'_> {
         if self.node.clock == Clock::Event {
             return self.by_event_time(object).await;
         }
+        // First held, then found readable.
+        let hold = self.hold(self.at)?;
         if object.view().is_none() {
             self.tell(object, VersionSelection::Current, self.at);
             self.check_table(id, self.at)?;
-            return self.stored(id);
+            return self.stored(id, hold);
         }
         let at = CommitTime(self.at.0);
         let which = self.node.version.unwrap_or(VersionSelection::InForce(at));
@@ -178,11 +180,11 @@ impl Place<'_> {
         if is_materialized(catalog, id) && self.is_stored(id, number, self.at)? {
             let road = format!("{name} as of {}: stored changes", shown(self.at));
             self.read.told.road(road);
-            return self.stored(id);
+            return self.stored(id, hold);
         }
         let road = format!("{name} as of {}: evaluated by version {number}", shown(self.at));
         self.read.told.road(road);
-        self.evaluated(id, which, None).await
+        self.evaluated(id, which, None, Some(hold)).await
     }
 
     /// What had happened by the time, by the newest version of a view (S13).
@@ -206,7 +208,14 @@ impl Place<'_> {
             return self.scan(Arc::new(rows));
         }
         let which = self.node.version.unwrap_or(VersionSelection::Current);
-        self.evaluated(id, which, Some(known)).await
+        self.evaluated(id, which, Some(known), None).await
+    }
+
+    /// Keeps what there was at a time, until it is let go.
+    fn hold(&self, at: Timestamp) -> Result<Arc<ReadGuard>, SqlError> {
+        let guard = self.ctx.engine.begin_read_at(at);
+        let guard = guard.map_err(|_| in_the_future(self.node.name.table(), at, self.read.now))?;
+        Ok(Arc::new(guard))
     }
 
     fn tell(&self, object: &Object, which: VersionSelection, from: Timestamp) {
@@ -259,6 +268,7 @@ impl Place<'_> {
         let object = catalog.get(id).ok_or_else(|| SqlError::undefined_table(&self.node.name))?;
         let (with_first, to) = (from.is_none(), self.at);
         let from = from.unwrap_or_else(|| self.oldest(id)).min(to);
+        let hold = self.hold(from)?;
         for table in base_tables(catalog, &[id].into()) {
             self.check_table(table, from)?;
         }
@@ -275,7 +285,7 @@ impl Place<'_> {
         let label = format!("LogExec: {what}, {road}");
         let schema = Arc::clone(self.node.schema.inner());
         let what = self.node.what;
-        self.scan(Arc::new(Log { what, with_first, from, to, source, label, schema }))
+        self.scan(Arc::new(Log { what, with_first, from, to, source, hold, label, schema }))
     }
 
     fn source(
@@ -344,9 +354,10 @@ impl Place<'_> {
     }
 
     /// What the engine keeps of it.
-    fn stored(&self, id: ObjectId) -> Result<LogicalPlan, SqlError> {
+    fn stored(&self, id: ObjectId, hold: Arc<ReadGuard>) -> Result<LogicalPlan, SqlError> {
         let schema = Arc::clone(self.node.schema.inner());
-        let read = ReadView { told: self.read.told.clone(), ..ReadView::new(self.at) };
+        let (hold, told) = (Some(hold), self.read.told.clone());
+        let read = ReadView { hold, told, ..ReadView::new(self.at) };
         let collection = self.ctx.collection(id);
         let provider = RelationProvider {
             with_arrivals: self.node.with_arrivals,
@@ -372,6 +383,7 @@ impl Place<'_> {
         id: ObjectId,
         which: VersionSelection,
         known: Option<Timestamp>,
+        hold: Option<Arc<ReadGuard>>,
     ) -> Result<LogicalPlan, SqlError> {
         let body = Resolver::new(self.ctx, self.session).expand_at(id, which)?;
         let body = rewrite::postgres_semantics(body, self.session.config_options())?;
@@ -381,7 +393,8 @@ impl Place<'_> {
                 self.check_table(table, self.at)?;
             }
         }
-        let read = ReadView { known, told: self.read.told.clone(), ..ReadView::new(self.at) };
+        let told = self.read.told.clone();
+        let read = ReadView { known, hold, told, ..ReadView::new(self.at) };
         let body = travel(self.ctx, self.session, body, &read, &[]).await?;
         let body = run::bound_relations(self.ctx, self.session, body, &read)?;
         let schema = Arc::clone(self.node.schema.inner());

@@ -25,7 +25,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use tidemark_engine::replay::{History, Watch, replay};
-use tidemark_engine::{CollectionId, Engine, Plan, Relation, Spans, Timestamp, Updates};
+use tidemark_engine::{CollectionId, Engine, Plan, ReadGuard, Relation, Spans, Timestamp, Updates};
 
 use super::What;
 use crate::by_operators::with_types;
@@ -40,6 +40,8 @@ pub struct Log {
     pub from: Timestamp,
     pub to: Timestamp,
     pub source: Source,
+    /// Of `from`: what was there stays until the log is read.
+    pub hold: Arc<ReadGuard>,
     pub label: String,
     /// The relation's columns, and the two of the log.
     pub schema: SchemaRef,
