@@ -25,6 +25,10 @@ use tidemark_engine::plan::{
 use tidemark_engine::stepping::Stepping;
 use tidemark_engine::{CollectionId, Expr, Timestamp, Updates};
 
+/// The allocator of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const STEPS: [usize; 4] = [1, 100, 10_000, 1_000_000];
 const STATE_ROWS: usize = 1_000_000;
 /// At least so many steps are measured, and for so long.

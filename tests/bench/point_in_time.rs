@@ -31,6 +31,10 @@ use tidemark_engine::plan::{
 use tidemark_engine::replay::{History, Watch, point_in_time};
 use tidemark_engine::{CollectionId, Expr, Plan, Spans, Timestamp};
 
+/// The allocator of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DAY_US: i64 = 86_400_000_000;
 const WINDOW_US: i64 = 30 * 60 * 1_000_000;
 const START_US: i64 = 1_781_049_600_000_000;

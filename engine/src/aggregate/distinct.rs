@@ -59,34 +59,30 @@ impl Accumulator for Distinct {
         let rows = input.arguments.first().map_or(input.diffs.len(), |column| column.len());
         let keys = self.codec.encode(&input.arguments[..self.arguments], rows);
         let mut diffs = vec![0; rows];
-        let mut order = Vec::new();
-        let mut passed = Vec::with_capacity(runs.len());
-        for run in runs {
-            let start = order.len() as u32;
-            let counts = &mut self.groups[run.group as usize];
-            for &row in &input.order[run.start as usize..run.end as usize] {
-                let at = row as usize;
-                if input.filter.is_some_and(|filter| filter.is_null(at) || !filter.value(at)) {
-                    continue;
+        let kept = &mut self.kept;
+        input.rows.visit(
+            runs,
+            &mut self.groups,
+            |_, _| {},
+            |groups, number, row| {
+                if input.filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row)) {
+                    return;
                 }
-                let (key, before) = (keys.key(at).1, counts.len());
-                let crossing = cross(counts, key, input.diffs[at]);
+                let counts = &mut groups[runs[number].group as usize];
+                let (key, before) = (keys.key(row).1, counts.len());
+                diffs[row] = cross(counts, key, input.diffs[row]);
                 match counts.len().cmp(&before) {
-                    Ordering::Greater => self.kept += entry_bytes(key),
-                    Ordering::Less => self.kept -= entry_bytes(key),
+                    Ordering::Greater => *kept += entry_bytes(key),
+                    Ordering::Less => *kept -= entry_bytes(key),
                     Ordering::Equal => {}
                 }
-                if crossing != 0 {
-                    diffs[at] = crossing;
-                    order.push(row);
-                }
-            }
-            passed.push(Run { group: run.group, start, end: order.len() as u32 });
-        }
+            },
+            |_, _| {},
+        );
+        // Rows that change nothing have a diff of 0 for the function within.
         let arguments: Vec<ArrayRef> = input.arguments.iter().map(normalize_floats).collect();
-        let input =
-            SweepInput { arguments: &arguments, filter: None, diffs: &diffs, order: &order };
-        self.inner.sweep(&input, &passed)
+        let (arguments, rows) = (&arguments[..], input.rows);
+        self.inner.sweep(&SweepInput { arguments, filter: None, diffs: &diffs, rows }, runs)
     }
 
     fn bytes(&self) -> usize {

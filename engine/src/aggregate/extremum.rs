@@ -8,7 +8,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 
 use super::collected::{Collected, Only, Pick};
-use super::{Accumulator, AggregateFunction, CallTypes, Class, Extreme};
+use super::{Accumulator, AggregateFunction, CallTypes, Class, Extreme, native_extremum};
 use crate::state::ordered_counts::OrderedCounts;
 
 pub(super) static MIN: Extremum = Extremum { name: "min", greatest: false };
@@ -50,6 +50,10 @@ impl AggregateFunction for Extremum {
     }
 
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
+        let native = native_extremum::of_type(&call.arguments[0], self.greatest, call.append_only);
+        if let Some(native) = native {
+            return native;
+        }
         let keys = [(0, self.options())];
         match call.append_only {
             true => Box::new(Collected::new(Pick::<Only<false>>::new(0, &[0]), call, &keys, &[])),

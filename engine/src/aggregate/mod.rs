@@ -27,6 +27,7 @@ mod interval;
 mod jsonb_agg;
 mod max_by;
 mod mode;
+mod native_extremum;
 mod ordered;
 mod percentile;
 mod string_agg;
@@ -254,16 +255,58 @@ pub struct SweepInput<'a> {
     /// Rows that count; `None` = all. NULL does not count.
     pub filter: Option<&'a BooleanArray>,
     pub diffs: &'a [i64],
-    /// Row numbers, those of a run side by side.
-    pub order: &'a [u32],
+    pub rows: RunRows<'a>,
 }
 
-/// Rows `order[start..end]`, all of one group and one time.
+/// Which rows are of which run.
+#[derive(Clone, Copy, Debug)]
+pub enum RunRows<'a> {
+    /// Row numbers, those of a run side by side, from its start to its end.
+    Sorted(&'a [u32]),
+    /// The number of each row's run, of runs that are each of another group: the rows are gone
+    /// through as they lie.
+    Numbered(&'a [u32]),
+}
+
+/// Rows that are all of one group and one time.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     pub group: u32,
+    /// Where its rows stand, if they are [`RunRows::Sorted`]; else `start` is the first of them.
     pub start: u32,
     pub end: u32,
+}
+
+impl RunRows<'_> {
+    /// Calls `row` for every row, those of a run in their order, with the number of its run.
+    /// `begin` and `end` are called for each run in turn, before and after its rows.
+    pub(crate) fn visit<C>(
+        self,
+        runs: &[Run],
+        context: &mut C,
+        mut begin: impl FnMut(&mut C, usize),
+        mut row: impl FnMut(&mut C, usize, usize),
+        mut end: impl FnMut(&mut C, usize),
+    ) {
+        match self {
+            RunRows::Sorted(order) => {
+                for (number, run) in runs.iter().enumerate() {
+                    begin(context, number);
+                    for &at in &order[run.start as usize..run.end as usize] {
+                        row(context, number, at as usize);
+                    }
+                    end(context, number);
+                }
+            }
+            RunRows::Numbered(numbers) => {
+                (0..runs.len()).for_each(|number| begin(context, number));
+                for (at, &number) in numbers.iter().enumerate() {
+                    row(context, number as usize, at);
+                }
+                (0..runs.len()).for_each(|number| end(context, number));
+            }
+        }
+    }
 }
 
 /// The values before and after each run, and where there is none because of an error.
@@ -339,14 +382,15 @@ pub(crate) enum Side {
 }
 
 /// The sweep all functions share. Rows that the filter drops are passed over, and so are rows with
-/// a NULL in an argument that is `required`; `look` sees each run's state before and after.
+/// a NULL in an argument that is `required`; `look` sees each run's state before and after: those
+/// of one side in the order of the runs.
 pub(crate) fn sweep_runs<S>(
     states: &mut [S],
     input: &SweepInput<'_>,
     runs: &[Run],
     required: &[usize],
     mut update: impl FnMut(&mut S, usize, i64),
-    mut look: impl FnMut(Side, usize, &S),
+    look: impl FnMut(Side, usize, &S),
 ) {
     let nulls: Vec<_> =
         required.iter().filter_map(|&place| input.arguments[place].logical_nulls()).collect();
@@ -354,17 +398,19 @@ pub(crate) fn sweep_runs<S>(
         nulls.iter().all(|nulls| nulls.is_valid(row))
             && input.filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
     };
-    for (number, run) in runs.iter().enumerate() {
-        let state = &mut states[run.group as usize];
-        look(Side::Before, number, state);
-        for &row in &input.order[run.start as usize..run.end as usize] {
-            let row = row as usize;
-            if counts(row) {
-                update(state, row, input.diffs[row]);
+    let group = |number: usize| runs[number].group as usize;
+    input.rows.visit(
+        runs,
+        &mut (states, look),
+        |(states, look), number| look(Side::Before, number, &states[group(number)]),
+        |(states, _), number, row| {
+            let diff = input.diffs[row];
+            if diff != 0 && counts(row) {
+                update(&mut states[group(number)], row, diff);
             }
-        }
-        look(Side::After, number, state);
-    }
+        },
+        |(states, look), number| look(Side::After, number, &states[group(number)]),
+    );
 }
 
 /// Values of a primitive type, as a native vector with its nulls.

@@ -9,16 +9,17 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use arrow::array::make_comparator;
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, make_comparator};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{SortOptions, interleave};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 
 use super::{Operator, StateSize, StepContext};
 use crate::aggregate::{
-    Accumulator, AggregateFunction, CallTypes, Class, Extreme, Order, Run, SweepInput, Swept,
-    accumulator_of, columns_at,
+    Accumulator, AggregateFunction, CallTypes, Class, Extreme, Order, Run, RunRows, SweepInput,
+    Swept, accumulator_of, columns_at,
 };
 use crate::plan::{Plan, SortKey, listed};
 use crate::state::key_index::{KeyCodec, KeyIndex, normalize_floats, types_of};
@@ -187,11 +188,35 @@ pub(crate) struct Aggregate {
 
 /// The runs of a step: what happened to each group at each time.
 struct Runs {
-    order: Vec<u32>,
+    rows: RowsOfRuns,
     runs: Vec<Run>,
     /// Whether the group is there before and after each run.
     before: Vec<bool>,
     after: Vec<bool>,
+}
+
+/// [`RunRows`], owned.
+enum RowsOfRuns {
+    Sorted(Vec<u32>),
+    Numbered(Vec<u32>),
+}
+
+impl Runs {
+    /// A row of the run.
+    fn row(&self, run: usize) -> u32 {
+        let start = self.runs[run].start;
+        match &self.rows {
+            RowsOfRuns::Sorted(order) => order[start as usize],
+            RowsOfRuns::Numbered(_) => start,
+        }
+    }
+
+    fn rows(&self) -> RunRows<'_> {
+        match &self.rows {
+            RowsOfRuns::Sorted(order) => RunRows::Sorted(order),
+            RowsOfRuns::Numbered(numbers) => RunRows::Numbered(numbers),
+        }
+    }
 }
 
 impl Aggregate {
@@ -218,7 +243,7 @@ impl Aggregate {
         let (group, _) = self.index.get_or_insert(self.codec.encode(&[], 1).key(0));
         self.make_room();
         let runs = [Run { group, start: 0, end: 0 }];
-        let swept = self.sweep(input, &[], &[], &runs);
+        let swept = self.sweep(input, &[], RunRows::Sorted(&[]), &runs);
         let columns = swept.into_iter().map(|swept| swept.after).collect();
         Updates::at(batch_of(self.schema.clone(), columns, 1), time, 1)
     }
@@ -236,8 +261,40 @@ impl Aggregate {
         let keys = self.codec.encode(&columns_at(&input.data, &self.keys), input.len());
         let groups = self.index.get_or_insert_all(&keys, input.len());
         self.make_room();
-        let order = self.by_group(&groups);
+        match input.times.first() == input.times.last() {
+            true => self.runs_of_one_time(&groups, &input.diffs),
+            false => self.runs_of_many_times(&groups, input),
+        }
+    }
 
+    /// A run a group, in the order of their first rows.
+    fn runs_of_one_time(&mut self, groups: &[u32], diffs: &[i64]) -> Runs {
+        let keyless = self.keys.is_empty();
+        let (mut runs, mut before) = (Vec::<Run>::new(), Vec::new());
+        self.places.resize(self.counts.len(), NONE);
+        let mut numbers = Vec::with_capacity(groups.len());
+        for ((row, &group), diff) in (0..).zip(groups).zip(diffs) {
+            let place = &mut self.places[group as usize];
+            let count = &mut self.counts[group as usize];
+            if *place == NONE {
+                *place = runs.len() as u32;
+                runs.push(Run { group, start: row, end: row });
+                before.push(keyless || *count != 0);
+            }
+            *count += diff;
+            numbers.push(*place);
+        }
+        let after = |run: &Run| {
+            self.places[run.group as usize] = NONE;
+            keyless || self.counts[run.group as usize] != 0
+        };
+        let after = runs.iter().map(after).collect();
+        Runs { rows: RowsOfRuns::Numbered(numbers), runs, before, after }
+    }
+
+    /// A run for each group and time, those of a group side by side.
+    fn runs_of_many_times(&mut self, groups: &[u32], input: &Updates) -> Runs {
+        let order = self.by_group(groups);
         let mut runs: Vec<Run> = Vec::new();
         let (mut before, mut after) = (Vec::new(), Vec::new());
         let same = |a: u32, b: u32| {
@@ -254,7 +311,7 @@ impl Aggregate {
             *count += chunk.iter().map(|&row| input.diffs[row as usize]).sum::<i64>();
             after.push(there(*count));
         }
-        Runs { order, runs, before, after }
+        Runs { rows: RowsOfRuns::Sorted(order), runs, before, after }
     }
 
     /// The numbers of rows, those of a group side by side and as they stand, groups in the order of
@@ -291,7 +348,7 @@ impl Aggregate {
         &mut self,
         input: &RecordBatch,
         diffs: &[i64],
-        order: &[u32],
+        rows: RunRows<'_>,
         runs: &[Run],
     ) -> Vec<Swept> {
         let sweep = |(accumulator, call): (&mut Box<dyn Accumulator>, &AggregateCall)| {
@@ -301,7 +358,7 @@ impl Aggregate {
             });
             let mut arguments = columns_at(input, &call.arguments);
             arguments.extend(call.order_by.iter().map(|key| input.column(key.column).clone()));
-            accumulator.sweep(&SweepInput { arguments: &arguments, filter, diffs, order }, runs)
+            accumulator.sweep(&SweepInput { arguments: &arguments, filter, diffs, rows }, runs)
         };
         self.accumulators.iter_mut().zip(&self.calls).map(sweep).collect()
     }
@@ -315,33 +372,31 @@ impl Aggregate {
         swept: &[Swept],
     ) {
         for swept in swept {
-            let errors = |errors: &[(u32, String)], there: &mut Vec<bool>, diff: i64| {
-                for (run, message) in errors.iter().filter(|(run, _)| there[*run as usize]) {
-                    let row = runs.order[runs.runs[*run as usize].start as usize] as usize;
-                    let keys = input.data.slice(row, 1).project(&self.keys).expect("keys exist");
-                    let time = Timestamp(input.times[row]);
-                    let (view, operator) = (context.view, "Aggregate");
-                    context.quarantine.record(view, operator, &keys, message, time, diff);
+            for (errors, diff) in [(&swept.before_errors, -1), (&swept.after_errors, 1)] {
+                for (run, message) in errors {
+                    let (run, row) = (*run as usize, runs.row(*run as usize) as usize);
+                    let there = if diff < 0 { &mut runs.before } else { &mut runs.after };
+                    if std::mem::replace(&mut there[run], false) {
+                        let keys = input.data.slice(row, 1).project(&self.keys);
+                        let (keys, time) = (keys.expect("keys exist"), Timestamp(input.times[row]));
+                        let (view, operator) = (context.view, "Aggregate");
+                        context.quarantine.record(view, operator, &keys, message, time, diff);
+                    }
                 }
-                for (run, _) in errors {
-                    there[*run as usize] = false;
-                }
-            };
-            errors(&swept.before_errors, &mut runs.before, -1);
-            errors(&swept.after_errors, &mut runs.after, 1);
+            }
         }
     }
 
+    /// The old row of each changed group out, the new one in, in order of time within a group.
     fn output(&self, input: &Updates, runs: &Runs, swept: &[Swept]) -> Updates {
         let unchanged = unchanged(swept);
         let (mut rows, mut sides) = (Vec::new(), Vec::new());
         let (mut times, mut diffs) = (Vec::new(), Vec::new());
-        for (number, run) in runs.runs.iter().enumerate() {
-            let (before, after) = (runs.before[number], runs.after[number]);
-            if before && after && unchanged(number) {
+        for (number, (&before, &after)) in runs.before.iter().zip(&runs.after).enumerate() {
+            if before && after && unchanged.as_ref().is_none_or(|same| same.value(number)) {
                 continue;
             }
-            let row = runs.order[run.start as usize];
+            let row = runs.row(number);
             for (there, side, diff) in [(before, 0, -1), (after, 1, 1)] {
                 if there {
                     rows.push(row);
@@ -382,16 +437,19 @@ impl Aggregate {
     }
 }
 
-/// Whether no function's value changed in a run.
-fn unchanged(swept: &[Swept]) -> impl Fn(usize) -> bool {
-    let comparators: Vec<_> = swept
-        .iter()
-        .map(|swept| {
-            make_comparator(&swept.before, &swept.after, Default::default())
-                .expect("values of aggregates are comparable")
-        })
-        .collect();
-    move |run| comparators.iter().all(|compare| compare(run, run) == Ordering::Equal)
+/// In which runs no function's value changed; `None` without functions, whose value never does.
+fn unchanged(swept: &[Swept]) -> Option<BooleanBuffer> {
+    let same = |swept: &Swept| match not_distinct(&swept.before, &swept.after) {
+        Ok(same) => same.into_parts().0,
+        // Arrays and records, which the kernel does not know.
+        Err(_) => {
+            let compare = make_comparator(&swept.before, &swept.after, Default::default())
+                .expect("values of aggregates are comparable");
+            let same = |run| compare(run, run) == Ordering::Equal;
+            BooleanBuffer::collect_bool(swept.before.len(), same)
+        }
+    };
+    swept.iter().map(same).reduce(|all, of_one| &all & &of_one)
 }
 
 impl Operator for Aggregate {
@@ -404,7 +462,7 @@ impl Operator for Aggregate {
         if !input.is_empty() {
             let input = input.sorted_by_time();
             let mut runs = self.runs(&input);
-            let swept = self.sweep(&input.data, &input.diffs, &runs.order, &runs.runs);
+            let swept = self.sweep(&input.data, &input.diffs, runs.rows(), &runs.runs);
             self.quarantine(context, &input, &mut runs, &swept);
             parts.push(self.output(&input, &runs, &swept));
             self.forget(&runs);

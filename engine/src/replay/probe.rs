@@ -21,7 +21,7 @@ use super::chain::{Chain, Hits, Source, chains};
 use super::requests::Requests;
 use super::restrict::{KeyColumn, below};
 use super::{Cancelled, History, Watch};
-use crate::aggregate::{Run, SweepInput, Swept, columns_at};
+use crate::aggregate::{Run, RunRows, SweepInput, Swept, columns_at};
 use crate::expression::{evaluate, select};
 use crate::plan::{AggregateCall, AggregatePlan, Plan};
 use crate::state::key_index::normalize_floats;
@@ -307,8 +307,8 @@ impl Groups<'_> {
             let mut arguments = columns_at(input, &call.arguments);
             arguments.extend(call.order_by.iter().map(|key| input.column(key.column).clone()));
             let filter = call.filter.map(|column| input.column(column).as_boolean());
-            let (arguments, order) = (&arguments[..], &order[..]);
-            accumulator.sweep(&SweepInput { arguments, filter, diffs, order }, runs)
+            let (arguments, rows) = (&arguments[..], RunRows::Sorted(&order));
+            accumulator.sweep(&SweepInput { arguments, filter, diffs, rows }, runs)
         };
         self.calls.iter().map(sweep).collect()
     }

@@ -125,6 +125,10 @@ pub(crate) fn types_of(schema: &SchemaRef, columns: &[usize]) -> Vec<DataType> {
 
 /// So many rows' keys are looked for together.
 const AT_ONCE: usize = 64;
+/// A key of so many bytes, which is more than two of eight take, lies in its entry.
+const INLINE: usize = 20;
+/// A bit of an entry's length.
+const LINKED: u32 = 1 << 31;
 
 /// Key bytes to dense ids.
 #[derive(Default)]
@@ -132,17 +136,21 @@ pub(crate) struct KeyIndex {
     slots: Slots,
     entries: Vec<Entry>,
     free: Vec<u32>,
-    bytes: Vec<u8>,
-    /// Bytes of released keys, still in `bytes`.
+    /// The keys that are too long for their entries.
+    long: Vec<u8>,
+    /// Bytes of released keys, still in `long`.
     garbage: usize,
 }
 
+/// Half a cache line: a key is found with one look at its slot and one at its entry.
 #[derive(Clone, Copy)]
+#[repr(align(32))]
 struct Entry {
     hash: u64,
-    start: usize,
+    /// And [`LINKED`] while it can be found.
     length: u32,
-    linked: bool,
+    /// The key, or in the first eight bytes where it begins in `long`.
+    bytes: [u8; INLINE],
 }
 
 impl KeyIndex {
@@ -154,8 +162,7 @@ impl KeyIndex {
     /// How many keys there are, and what they take in memory.
     pub fn size(&self) -> StateSize {
         let rows = self.entries.len() - self.free.len();
-        let entries = self.entries.len() * size_of::<Entry>();
-        let bytes = self.bytes.len() + entries + self.slots.bytes();
+        let bytes = self.long.len() + size_of_val(&self.entries[..]) + self.slots.bytes();
         StateSize { rows: rows as u64, bytes: bytes as u64 }
     }
 
@@ -164,7 +171,7 @@ impl KeyIndex {
     }
 
     /// The ids of the keys of rows `0..rows`, new ones too. The first looks at slots, then those at
-    /// keys, are made for many rows before their answers are asked for.
+    /// entries, are made for many rows before their answers are asked for.
     pub fn get_or_insert_all(&mut self, keys: &Keys, rows: usize) -> Vec<u32> {
         let mut ids = Vec::with_capacity(rows);
         let mut guesses = [(NONE, false); AT_ONCE];
@@ -190,9 +197,7 @@ impl KeyIndex {
         if let Some(id) = self.get((hash, key)) {
             return (id, false);
         }
-        let length = u32::try_from(key.len()).expect("a key is shorter than 4 GiB");
-        let entry = Entry { hash, start: self.bytes.len(), length, linked: true };
-        self.bytes.extend_from_slice(key);
+        let entry = self.entry(hash, key);
         let id = match self.free.pop() {
             Some(id) => {
                 self.entries[id as usize] = entry;
@@ -210,15 +215,14 @@ impl KeyIndex {
 
     /// The bytes of a key that is not yet released.
     pub fn bytes(&self, id: u32) -> &[u8] {
-        let entry = &self.entries[id as usize];
-        &self.bytes[entry.start..entry.start + entry.length as usize]
+        self.entries[id as usize].key(&self.long)
     }
 
     /// Forgets the key; its id and bytes stay until they are released.
     pub fn unlink(&mut self, id: u32) {
         let entry = &mut self.entries[id as usize];
-        assert!(entry.linked, "a key is unlinked once");
-        entry.linked = false;
+        assert!(entry.is_linked(), "a key is unlinked once");
+        entry.length &= !LINKED;
         let (hash, entries) = (entry.hash, &self.entries);
         self.slots.remove(hash, id, |id| entries[id as usize].hash);
     }
@@ -227,28 +231,89 @@ impl KeyIndex {
     pub fn release(&mut self, ids: impl IntoIterator<Item = u32>) {
         for id in ids {
             let entry = &mut self.entries[id as usize];
-            assert!(!entry.linked, "a key is unlinked before it is released");
-            self.garbage += entry.length as usize;
+            assert!(!entry.is_linked(), "a key is unlinked before it is released");
+            if entry.length() > INLINE {
+                self.garbage += entry.length();
+            }
             entry.length = 0;
             self.free.push(id);
         }
-        if self.garbage > self.bytes.len() / 2 + 4096 {
+        if self.garbage > self.long.len() / 2 + 4096 {
             self.compact();
         }
     }
 
+    fn entry(&mut self, hash: u64, key: &[u8]) -> Entry {
+        let length = u32::try_from(key.len()).ok().filter(|length| length & LINKED == 0);
+        let length = length.expect("a key is shorter than 2 GiB") | LINKED;
+        let mut bytes = [0; INLINE];
+        match bytes.get_mut(..key.len()) {
+            Some(place) => place.copy_from_slice(key),
+            None => {
+                bytes[..8].copy_from_slice(&self.long.len().to_ne_bytes());
+                self.long.extend_from_slice(key);
+            }
+        }
+        Entry { hash, length, bytes }
+    }
+
     fn holds(&self, id: u32, hash: u64, key: &[u8]) -> bool {
-        self.entries[id as usize].hash == hash && self.bytes(id) == key
+        let entry = &self.entries[id as usize];
+        entry.hash == hash && entry.length() == key.len() && equal(entry.key(&self.long), key)
     }
 
     fn compact(&mut self) {
-        let mut bytes = Vec::with_capacity(self.bytes.len() - self.garbage);
-        for entry in &mut self.entries {
-            let start = bytes.len();
-            bytes.extend_from_slice(&self.bytes[entry.start..entry.start + entry.length as usize]);
-            entry.start = start;
+        let mut long = Vec::with_capacity(self.long.len() - self.garbage);
+        for entry in self.entries.iter_mut().filter(|entry| entry.length() > INLINE) {
+            let start = long.len();
+            long.extend_from_slice(entry.key(&self.long));
+            entry.bytes[..8].copy_from_slice(&start.to_ne_bytes());
         }
-        self.bytes = bytes;
+        self.long = long;
         self.garbage = 0;
+    }
+}
+
+impl Entry {
+    fn length(&self) -> usize {
+        (self.length & !LINKED) as usize
+    }
+
+    fn is_linked(&self) -> bool {
+        self.length & LINKED != 0
+    }
+
+    fn key<'a>(&'a self, long: &'a [u8]) -> &'a [u8] {
+        let length = self.length();
+        match self.bytes.get(..length) {
+            Some(key) => key,
+            None => {
+                let [start, ..] = self.bytes.as_chunks::<8>().0 else { unreachable!("20 bytes") };
+                &long[usize::from_ne_bytes(*start)..][..length]
+            }
+        }
+    }
+}
+
+/// Whether two keys of one length are equal, without a call for those that entries hold.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    fn word<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
+        bytes.get(at..at + N)?.try_into().ok()
+    }
+    // Words from the front and one to the end, which may overlap.
+    match a.len() {
+        8..=16 => {
+            word::<8>(a, 0) == word::<8>(b, 0)
+                && word::<8>(a, a.len() - 8) == word::<8>(b, a.len() - 8)
+        }
+        17..=INLINE => {
+            word::<16>(a, 0) == word::<16>(b, 0)
+                && word::<8>(a, a.len() - 8) == word::<8>(b, a.len() - 8)
+        }
+        4..=7 => {
+            word::<4>(a, 0) == word::<4>(b, 0)
+                && word::<4>(a, a.len() - 4) == word::<4>(b, a.len() - 4)
+        }
+        _ => a == b,
     }
 }

@@ -14,7 +14,7 @@ use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 
 use super::frame::{Edge, FrameSpec, Interval, without};
-use crate::aggregate::{Accumulator, Run, SweepInput, Swept};
+use crate::aggregate::{Accumulator, Run, RunRows, SweepInput, Swept};
 use crate::plan::AggregateCall;
 use crate::state::order_tree::OrderTree;
 use crate::state::sorted_rows::{Change, SortedRows};
@@ -99,7 +99,8 @@ impl Frames {
         });
         let order: Vec<u32> = (0..rows.len() as u32).collect();
         self.accumulator.resize(groups);
-        let input = SweepInput { arguments: &arguments, filter, diffs, order: &order };
+        let input =
+            SweepInput { arguments: &arguments, filter, diffs, rows: RunRows::Sorted(&order) };
         self.accumulator.sweep(&input, runs)
     }
 

@@ -20,7 +20,7 @@ use arrow::datatypes::{
 use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use tidemark_engine::aggregate::{
-    Accumulator, AggregateFunction, Run, SweepInput, aggregate_function,
+    Accumulator, AggregateFunction, Run, RunRows, SweepInput, aggregate_function,
 };
 
 use crate::error::SqlError;
@@ -123,7 +123,7 @@ impl Groups {
     ) -> Result<(), SqlError> {
         let (order, runs) = runs(groups, self.emitted);
         let arguments = std::slice::from_ref(argument);
-        let input = SweepInput { arguments, filter, diffs, order: &order };
+        let input = SweepInput { arguments, filter, diffs, rows: RunRows::Sorted(&order) };
         if let Some(values) = &mut self.values {
             // An error of a value in between may pass: the last value counts.
             values.sweep(&input, &runs);
@@ -183,8 +183,12 @@ impl Groups {
         let (values, groups, diffs) = self.as_rows(parts, groups, count)?;
         let (order, runs) = runs(&groups, 0);
         let arguments = [values];
-        let input =
-            SweepInput { arguments: &arguments, filter: None, diffs: &diffs, order: &order };
+        let input = SweepInput {
+            arguments: &arguments,
+            filter: None,
+            diffs: &diffs,
+            rows: RunRows::Sorted(&order),
+        };
         averages.sweep(&input, &runs);
         let result = read(averages.as_mut(), &part, 0, count)?;
         cast_array(&result, &self.returns)
@@ -313,7 +317,8 @@ fn read(
     let runs: Vec<Run> =
         (from..from + count).map(|group| Run { group: group as u32, start: 0, end: 0 }).collect();
     let arguments = [new_empty_array(part)];
-    let input = SweepInput { arguments: &arguments, filter: None, diffs: &[], order: &[] };
+    let input =
+        SweepInput { arguments: &arguments, filter: None, diffs: &[], rows: RunRows::Sorted(&[]) };
     let swept = values.sweep(&input, &runs);
     failed(swept.after_errors)?;
     Ok(swept.after)

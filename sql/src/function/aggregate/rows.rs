@@ -15,7 +15,9 @@ use arrow::compute::{SortOptions, concat, take};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
-use tidemark_engine::aggregate::{self, AggregateFunction, CallTypes, Order, Run, SweepInput};
+use tidemark_engine::aggregate::{
+    self, AggregateFunction, CallTypes, Order, Run, RunRows, SweepInput,
+};
 
 use crate::error::SqlError;
 
@@ -129,7 +131,12 @@ impl RowGroups {
             .map(|group| all[group as usize].unwrap_or(Run { group, start: 0, end: 0 }))
             .collect();
         let diffs = vec![1; groups.len()];
-        let input = SweepInput { arguments: &columns, filter: None, diffs: &diffs, order: &order };
+        let input = SweepInput {
+            arguments: &columns,
+            filter: None,
+            diffs: &diffs,
+            rows: RunRows::Sorted(&order),
+        };
         let swept = accumulator.sweep(&input, &all);
         failed(swept.after_errors)?;
         Ok(swept.after)
@@ -318,7 +325,12 @@ impl InFrame {
         }
         let (order, runs) = runs(&vec![0; rows], 0);
         let diffs = vec![diff; rows];
-        let input = SweepInput { arguments: &columns, filter: None, diffs: &diffs, order: &order };
+        let input = SweepInput {
+            arguments: &columns,
+            filter: None,
+            diffs: &diffs,
+            rows: RunRows::Sorted(&order),
+        };
         inner(&mut self.accumulator).sweep(&input, &runs);
     }
 }
@@ -348,7 +360,12 @@ impl Accumulator for InFrame {
         let order = self.shape.order.iter().map(|(ty, _)| ty);
         let columns: Vec<ArrayRef> =
             self.shape.arguments.iter().chain(order).map(new_empty_array).collect();
-        let input = SweepInput { arguments: &columns, filter: None, diffs: &[], order: &[] };
+        let input = SweepInput {
+            arguments: &columns,
+            filter: None,
+            diffs: &[],
+            rows: RunRows::Sorted(&[]),
+        };
         let runs = [Run { group: 0, start: 0, end: 0 }];
         let swept = inner(&mut self.accumulator).sweep(&input, &runs);
         failed(swept.after_errors)?;
