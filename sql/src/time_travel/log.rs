@@ -35,13 +35,12 @@ use crate::time_join::{Whole, WholeExec};
 #[derive(Debug, Clone)]
 pub struct Log {
     pub what: What,
+    /// Its time is that from which on it is told; what was there then stays until it is read.
+    pub from: Arc<ReadGuard>,
     /// Whether what is there at `from` counts as a change at `from`.
     pub with_first: bool,
-    pub from: Timestamp,
     pub to: Timestamp,
     pub source: Source,
-    /// Of `from`: what was there stays until the log is read.
-    pub hold: Arc<ReadGuard>,
     pub label: String,
     /// The relation's columns, and the two of the log.
     pub schema: SchemaRef,
@@ -129,7 +128,7 @@ impl Whole for Step {
         let rows = match log.what {
             What::History => history(&updates)?,
             What::State | What::Changes => {
-                changes(&updates, |time| log.with_first || time > log.from.0)?
+                changes(&updates, |time| log.with_first || time > log.from.at.0)?
             }
         };
         let names = log.schema.fields().iter().map(|field| field.name());
@@ -147,9 +146,9 @@ impl Log {
         match &self.source {
             Source::Stored(relation) => {
                 let schema = relation.schema();
-                let first = relation.scan(self.from).into_iter();
-                let first = first.map(|rows| Updates::at(rows.batch, self.from.0, 1));
-                let after = relation.changes(self.from, self.to);
+                let first = relation.scan(self.from.at).into_iter();
+                let first = first.map(|rows| Updates::at(rows.batch, self.from.at.0, 1));
+                let after = relation.changes(self.from.at, self.to);
                 Ok(Updates::concat(&schema, first.chain([after]).collect()))
             }
             Source::Replayed(stretches, tables) => replayed(stretches, tables, cancelled),
