@@ -5,6 +5,8 @@
 
 #[path = "system/clients.rs"]
 mod clients;
+#[path = "system/clock.rs"]
+mod clock;
 #[path = "system/consistency.rs"]
 mod consistency;
 #[path = "system/copy_file.rs"]
@@ -13,6 +15,8 @@ mod copy_file;
 mod crash;
 #[path = "system/explain.rs"]
 mod explain;
+#[path = "system/nexmark.rs"]
+mod nexmark;
 #[path = "system/past/mod.rs"]
 mod past;
 #[path = "system/protocol.rs"]

@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod durable;
 mod error;
 mod function;
+mod length;
 mod object;
 mod op;
 pub mod pg_type;
@@ -23,6 +24,9 @@ pub use catalog::{
 };
 pub use error::CatalogError;
 pub use function::{Argument, Function, FunctionBody, Volatility};
-pub use object::{Column, CommitTime, Derived, Object, ObjectId, ObjectKind, Oid, Table, View};
+pub use length::Length;
+pub use object::{
+    Column, CommitTime, Connector, Derived, Object, ObjectId, ObjectKind, Oid, Source, Table, View,
+};
 pub use op::{CommentTarget, FORMAT_VERSION, Op};
 pub use pg_type::PgType;

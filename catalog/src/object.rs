@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::length::Length;
 use crate::pg_type::PgType;
 
 /// An object's identity for ever, also the engine's `CollectionId` of the same number. Starts at 1.
@@ -110,8 +111,8 @@ impl ObjectId {
     }
 }
 
-/// Anything named in the catalog, below its schema. Tables, views and materialized views share one
-/// space of names per schema, with the indexes of primary keys.
+/// Anything named in the catalog, below its schema. Tables, views, materialized views and sources
+/// share one space of names per schema, with the indexes of primary keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Object {
     pub id: ObjectId,
@@ -124,6 +125,10 @@ pub struct Object {
     /// `COMMENT ON COLUMN`, by column index.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub column_comments: BTreeMap<usize, String>,
+    /// `WITH (history_retention = '7 days')` of a materialized view, of all its versions: how long
+    /// its own changes are stored. `None`: as long as the engine does by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_retention: Option<Length>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,6 +136,21 @@ pub enum ObjectKind {
     Table(Table),
     View(View),
     MaterializedView(View),
+    Source(Source),
+}
+
+/// A log outside; what its entries are rows of are tables of their own, which name it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub connector: Connector,
+}
+
+/// `WITH (connector = 'name', …)`: where rows come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Connector {
+    pub name: String,
+    /// The other options, as written.
+    pub options: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +168,22 @@ pub struct Table {
     /// `WITH (event_time = 'ts')`: the column that says when a row happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_time: Option<usize>,
+    /// The source whose rows these are: only it brings them, and they stay where they come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ObjectId>,
+    /// `WITH (connector = …)`: rows also come from there, and are kept as any others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector: Option<Connector>,
+    /// `WITH (retention = '90 days')`: how long before the present its past is kept; `None`: for
+    /// ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Length>,
+    /// `WITH (ttl = '90 days')`: how long after its arrival a row goes; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Length>,
+    /// Whether it had a ttl once: rows have gone, whatever it says of itself now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub had_ttl: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -194,6 +230,10 @@ pub struct View {
     /// meaning these when more are added. Relations not listed have all of theirs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub widths: BTreeMap<ObjectId, usize>,
+    /// What the columns of relations were called when the text was written, where that has
+    /// changed since; of those that its `widths` let it see.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<ObjectId, Vec<String>>,
 }
 
 impl Object {
@@ -205,6 +245,7 @@ impl Object {
             kind,
             comment: None,
             column_comments: BTreeMap::new(),
+            history_retention: None,
         }
     }
 
@@ -216,6 +257,7 @@ impl Object {
         match &self.kind {
             ObjectKind::Table(table) => &table.columns,
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => &view.columns,
+            ObjectKind::Source(_) => &[],
         }
     }
 
@@ -233,14 +275,46 @@ impl Object {
     pub fn table(&self) -> Option<&Table> {
         match &self.kind {
             ObjectKind::Table(table) => Some(table),
+            ObjectKind::View(_) | ObjectKind::MaterializedView(_) | ObjectKind::Source(_) => None,
+        }
+    }
+
+    /// Where the rows of a source, or of a table that has them from outside, come from.
+    pub fn connector(&self) -> Option<&Connector> {
+        match &self.kind {
+            ObjectKind::Source(source) => Some(&source.connector),
+            ObjectKind::Table(table) => table.connector.as_ref(),
             ObjectKind::View(_) | ObjectKind::MaterializedView(_) => None,
         }
+    }
+
+    /// Whether rows of it can be read.
+    pub fn is_relation(&self) -> bool {
+        !matches!(self.kind, ObjectKind::Source(_))
+    }
+
+    /// What was said in WITH (…), as pg_class.reloptions has it: `retention=90 days`.
+    pub fn options(&self) -> Vec<String> {
+        let length = |name: &str, length: Option<Length>| Some(format!("{name}={}", length?));
+        let options = match self.table() {
+            Some(table) => {
+                let event_time = table.event_time.map(|column| &table.columns[column].name);
+                vec![
+                    table.append_only.then(|| "append_only=true".to_owned()),
+                    event_time.map(|column| format!("event_time={column}")),
+                    length("retention", table.retention),
+                    length("ttl", table.ttl),
+                ]
+            }
+            None => vec![length("history_retention", self.history_retention)],
+        };
+        options.into_iter().flatten().collect()
     }
 
     /// The present definition of a plain or materialized view.
     pub fn view(&self) -> Option<&View> {
         match &self.kind {
-            ObjectKind::Table(_) => None,
+            ObjectKind::Table(_) | ObjectKind::Source(_) => None,
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => Some(view),
         }
     }
@@ -256,33 +330,75 @@ impl Object {
 }
 
 impl ObjectKind {
-    /// As messages call it: `table`, `view`, `materialized view`.
+    /// As messages call it: `table`, `view`, `materialized view`, `source`.
     pub fn noun(&self) -> &'static str {
         match self {
             ObjectKind::Table(_) => "table",
             ObjectKind::View(_) => "view",
             ObjectKind::MaterializedView(_) => "materialized view",
+            ObjectKind::Source(_) => "source",
         }
     }
 
-    /// pg_class.relkind.
+    /// pg_class.relkind; sources, which have no rows of their own, do not stand there.
     pub fn relkind(&self) -> char {
         match self {
             ObjectKind::Table(_) => 'r',
             ObjectKind::View(_) => 'v',
             ObjectKind::MaterializedView(_) => 'm',
+            ObjectKind::Source(_) => '-',
         }
     }
 }
 
 impl Table {
+    /// A table of these columns, without anything else.
+    pub fn new(columns: Vec<Column>) -> Table {
+        Table {
+            columns,
+            primary_key: vec![],
+            primary_key_name: None,
+            append_only: false,
+            event_time: None,
+            retention: None,
+            ttl: None,
+            had_ttl: false,
+            source: None,
+            connector: None,
+        }
+    }
+
+    /// Whether no row ever leaves it, or left it: time lets those of a table with a ttl go.
+    pub fn keeps_rows(&self) -> bool {
+        self.append_only && self.ttl.is_none() && !self.had_ttl
+    }
+
     /// The name of the primary key's constraint and index, if there is a key.
     pub fn primary_key_name(&self) -> Option<&str> {
         self.primary_key_name.as_deref().filter(|_| !self.primary_key.is_empty())
     }
 }
 
+/// How the names of dropped columns begin. They stay where they are, for the rows and versions of
+/// views that have them.
+const DROPPED: &str = "........pg.dropped.";
+
 impl Column {
+    /// Whether this is the name of a dropped column.
+    pub fn is_name_of_dropped(name: &str) -> bool {
+        name.starts_with(DROPPED)
+    }
+
+    pub fn is_dropped(&self) -> bool {
+        Column::is_name_of_dropped(&self.name)
+    }
+
+    /// What is left of the column of this index when it is dropped.
+    pub(crate) fn dropped(&self, index: usize) -> Column {
+        let name = format!("{DROPPED}{}........", index + 1);
+        Column { name, not_null: false, default: None, ..self.clone() }
+    }
+
     pub fn new(name: &str, ty: PgType) -> Self {
         Column { name: name.to_owned(), ty, typmod: -1, not_null: false, default: None }
     }

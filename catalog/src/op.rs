@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
 use crate::function::Function;
+use crate::length::Length;
 use crate::object::{Object, ObjectId};
 
 /// Written in front of every record. Adding a field with a serde default keeps the number, and so
@@ -37,6 +38,22 @@ pub enum Op {
     Rename {
         id: ObjectId,
         to: String,
+    },
+    /// A table's column goes, by index; versions of views that name it go on.
+    DropColumn {
+        id: ObjectId,
+        column: usize,
+    },
+    /// A new name for a table's column, by index. Texts of views go on by the old one.
+    RenameColumn {
+        id: ObjectId,
+        column: usize,
+        to: String,
+    },
+    /// How long a materialized view keeps its own changes; `None`: as long as by itself.
+    KeepHistory {
+        id: ObjectId,
+        length: Option<Length>,
     },
     Comment {
         on: CommentTarget,

@@ -14,7 +14,7 @@ mod name;
 #[cfg(test)]
 mod tests;
 
-pub use arrow::{NUMERIC_DIVISION_SCALE, NUMERIC_PLAIN_SCALE, NUMERIC_PRECISION_MAX};
+pub use arrow::{NUMERIC_PLAIN_SCALE, NUMERIC_PRECISION_MAX, NUMERIC_QUOTIENT_PRECISION};
 pub use name::TypeNameError;
 
 use std::collections::HashMap;

@@ -21,7 +21,8 @@ mod tidemark;
 
 pub use column::SystemColumn;
 pub use context::{
-    Activity, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
+    Activity, Past, Quarantined, RowCount, Setting, SettingKind, SourceProgress, SystemContext,
+    ViewProgress,
 };
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
+use crate::PgType;
 use crate::object::Oid;
 
 /// A relation that is computed when it is read.
@@ -43,6 +45,9 @@ pub struct SystemTable {
     definition: fn() -> Vec<SystemColumn>,
     arrays: fn(&SystemContext) -> Vec<ArrayRef>,
 }
+
+/// The metadata of a column that is a vector, not an array: its text is without braces.
+pub const VECTOR: &str = "tidemark.vector";
 
 impl std::fmt::Debug for SystemTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,7 +69,13 @@ impl SystemTable {
     /// The schema of [`SystemTable::rows`].
     pub fn arrow_schema(&self) -> SchemaRef {
         let field = |column: SystemColumn| {
-            Field::new(column.name, column.ty.to_arrow(-1), !column.not_null)
+            let field = Field::new(column.name, column.ty.to_arrow(-1), !column.not_null);
+            match column.ty {
+                PgType::Int2Vector | PgType::OidVector => {
+                    field.with_metadata([(VECTOR.to_owned(), String::new())].into())
+                }
+                _ => field,
+            }
         };
         Arc::new(Schema::new(self.columns().into_iter().map(field).collect::<Vec<_>>()))
     }
@@ -203,6 +214,7 @@ pub static SYSTEM_TABLES: &[SystemTable] = &[
     information_schema::view_table_usage::TABLE,
     information_schema::views::TABLE,
     tidemark::quarantine::TABLE,
+    tidemark::sources::TABLE,
     tidemark::tables::TABLE,
     tidemark::views::TABLE,
 ];

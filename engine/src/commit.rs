@@ -19,6 +19,7 @@ mod recover;
 mod reserve;
 mod room;
 mod seal;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +32,9 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use crate::contain::contain;
 use crate::log::{self, LogError, Record};
 use crate::plan::Plan;
-pub use crate::store::{AddedColumn, LoadError, LoadPart, TableDef, TableLoad, TableWrite};
+pub use crate::store::{
+    AddedColumn, AddedKey, KeyError, LoadError, LoadPart, TableDef, TableLoad, TableWrite,
+};
 use crate::store::{Horizon, Tables};
 use crate::time::{Begun, Clock, ClockError, CollectionId, Timestamp};
 use crate::updates::Updates;
@@ -39,6 +42,8 @@ use group::{Applied, Group, Writers};
 pub use recover::{LogConfig, OpenError, Opened, open};
 use reserve::SharedLog;
 use seal::Sealer;
+pub use sources::{Advance, SourceDef};
+pub(crate) use sources::{Source, Sources};
 
 /// Commits that may wait; more are refused.
 const QUEUE_MAX: usize = 64 * 1024;
@@ -77,14 +82,23 @@ pub struct Change {
     pub drop_tables: Vec<CollectionId>,
     /// To tables that are there, before the writes.
     pub add_columns: Vec<AddedColumn>,
+    /// To tables without a primary key, with the columns that are added.
+    pub add_keys: Vec<AddedKey>,
     /// How long the pasts of these tables are kept from now on; `None`: for ever.
     pub retentions: Vec<(CollectionId, Option<Duration>)>,
+    /// How long rows of these tables live from now on, those that are there too; `None`: for ever.
+    /// Rows whose time is over by this go with this commit.
+    pub ttls: Vec<(CollectionId, Option<Duration>)>,
     /// Also of tables made here. Those of one table are one write: all deletes, then all inserts.
     pub writes: Vec<TableWrite>,
     /// Old rows, into tables whose pasts are open and that nothing else is written to here.
     pub loads: Vec<TableLoad>,
     /// Tables into which no old rows are loaded any more.
     pub close_history: Vec<CollectionId>,
+    /// Of relations made here.
+    pub create_sources: Vec<SourceDef>,
+    /// Of sources that were there already.
+    pub advances: Vec<Advance>,
     /// Not logged; whoever made the `ddl` makes them again at the next start.
     pub create_views: Vec<ViewDef>,
     pub drop_views: Vec<CollectionId>,
@@ -118,6 +132,9 @@ pub enum CommitError {
     /// the table.
     #[error("duplicate primary key in table {table}, row {row}")]
     DuplicateKey { table: CollectionId, row: usize },
+    /// Columns are no primary key of what a table has, or had.
+    #[error("table {table}: {error}")]
+    Key { table: CollectionId, error: KeyError },
     /// Old rows cannot be loaded.
     #[error("table {table}: {error}")]
     Load { table: CollectionId, error: LoadError },
@@ -151,6 +168,7 @@ pub struct Publication {
     pub drop_tables: Vec<CollectionId>,
     pub drop_views: Vec<CollectionId>,
     pub create_views: Vec<ViewDef>,
+    pub(crate) create_sources: Vec<Source>,
 }
 
 /// Where durable groups go, in order of time, each before anyone may read at its time.
@@ -191,6 +209,7 @@ impl Committer {
             horizon: opened.horizon,
             tables: opened.tables,
             writers: opened.writers,
+            sources: opened.sources,
             mortal: vec![],
             failed: None,
             _lock: opened.lock,
@@ -204,11 +223,13 @@ impl Committer {
 
     /// Queues a commit; `done` is told what became of it, maybe at once.
     pub fn submit(&self, evaluate: Evaluate, done: Done) {
-        match self.sender.try_send(Message::Submit(Submit { evaluate, done })) {
-            Ok(()) => {}
-            Err(TrySendError::Full(message)) => refuse(message, || CommitError::Overloaded),
-            Err(TrySendError::Disconnected(message)) => refuse(message, || CommitError::Stopped),
-        }
+        submit(&self.sender, evaluate, done);
+    }
+
+    /// What queues commits, for those who live as long as the thread does.
+    pub fn submitter(&self) -> impl Fn(Evaluate, Done) + Send + Sync + use<> {
+        let sender = self.sender.clone();
+        move |evaluate, done| submit(&sender, evaluate, done)
     }
 
     /// What to call when rows may be due to go.
@@ -244,6 +265,14 @@ impl Drop for Committer {
     }
 }
 
+fn submit(sender: &Sender<Message>, evaluate: Evaluate, done: Done) {
+    match sender.try_send(Message::Submit(Submit { evaluate, done })) {
+        Ok(()) => {}
+        Err(TrySendError::Full(message)) => refuse(message, || CommitError::Overloaded),
+        Err(TrySendError::Disconnected(message)) => refuse(message, || CommitError::Stopped),
+    }
+}
+
 fn refuse(message: Message, error: impl Fn() -> CommitError) {
     if let Message::Submit(submit) = message {
         (submit.done)(Err(error()));
@@ -258,6 +287,7 @@ struct Thread {
     horizon: Arc<Horizon>,
     tables: Arc<Tables>,
     writers: Writers,
+    sources: Sources,
     /// The tables whose rows go by themselves.
     mortal: Vec<CollectionId>,
     /// Why nothing is written any more.
@@ -316,7 +346,8 @@ impl Thread {
     /// Makes a group durable and visible.
     fn finish(&mut self, group: Group) -> Result<(), Arc<LogError>> {
         let (time, new_tables) = (group.time(), group.changes_tables());
-        let (record, publication) = group.finish(&self.writers, self.clock.reservation());
+        let (record, publication) =
+            group.finish(&self.writers, &self.sources, self.clock.reservation());
         if let Some(record) = record {
             self.make_durable(record)?;
         }
@@ -361,10 +392,9 @@ impl Thread {
     /// The group at `time`, in flight, of the rows that go then.
     fn expire(&mut self, time: Timestamp) -> Result<(), Arc<LogError>> {
         let mut group = Group::new(time);
-        let mut applied =
-            Applied { horizon: &self.horizon, tables: &self.tables, writers: &mut self.writers };
-        for table in &self.mortal {
-            applied.expire(*table, &mut group);
+        let mortal = self.mortal.clone();
+        for table in mortal {
+            self.applied().expire(table, &mut group);
         }
         self.finish(group)
     }
@@ -405,10 +435,17 @@ impl Thread {
             CommitError::Rejected(message.into())
         })?;
         let change = change.map_err(CommitError::Rejected)?;
-        self.make_room(group.bytes() * 2 + room::room_for(&change, &self.writers))?;
-        let mut applied =
-            Applied { horizon: &self.horizon, tables: &self.tables, writers: &mut self.writers };
-        applied.apply(change, group)
+        self.make_room(group.bytes() * 2 + room::room_for(&change, &self.writers, &self.sources))?;
+        self.applied().apply(change, group)
+    }
+
+    fn applied(&mut self) -> Applied<'_> {
+        Applied {
+            horizon: &self.horizon,
+            tables: &self.tables,
+            writers: &mut self.writers,
+            sources: &mut self.sources,
+        }
     }
 
     /// Takes room in the log for a group that becomes as large as this.

@@ -14,16 +14,17 @@ use futures::channel::oneshot;
 use timely::communication::WorkerGuards;
 
 pub use crate::commit::LogConfig;
-use crate::commit::{self, Committer, Done, Evaluate, GroupSink, OpenError, Publication};
+use crate::commit::{self, Committer, Done, Evaluate, GroupSink, OpenError, Publication, Source};
 pub use crate::dataflow::statistics::OperatorStatistics;
 use crate::dataflow::worker::{self, Command};
+use crate::feed::{Feeds, SourceStatus};
 use crate::maintenance::Maintenance;
 pub use crate::maintenance::ViewStatus;
 use crate::plan::Plan;
 use crate::quarantine::Quarantine;
 use crate::store::{Horizon, Relation, Tables};
 pub use crate::store::{ReadAtError, ReadGuard};
-use crate::time::{Clock, CollectionId, SystemClock, Timestamp};
+use crate::time::{Clock, CollectionId, SystemClock, Timestamp, WallClock};
 
 /// How often due expiries are made when no read asks for them.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -64,6 +65,9 @@ pub struct Engine {
     maintenance: Arc<Maintenance>,
     quarantine: Arc<Quarantine>,
     committer: Committer,
+    feeds: Arc<Feeds>,
+    /// Sources that were there when the engine was opened, until they go on.
+    found: Mutex<Vec<Source>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -77,7 +81,14 @@ struct Running {
 impl Engine {
     /// Opens the directory: takes its lock, reads its log, starts the threads.
     pub fn open(config: EngineConfig) -> Result<(Arc<Engine>, Recovered), EngineError> {
-        let wall = Arc::new(SystemClock::default());
+        Engine::open_by(config, Arc::new(SystemClock::default()))
+    }
+
+    /// The same by other clocks than the machine's.
+    pub fn open_by(
+        config: EngineConfig,
+        wall: Arc<dyn WallClock>,
+    ) -> Result<(Arc<Engine>, Recovered), EngineError> {
         let mut opened = commit::open(&config.data, config.fsync, config.log, wall)?;
         let quarantine = Arc::new(Quarantine::default());
         let (workers, handles) = start_workers(config.workers.max(1), &quarantine)?;
@@ -86,12 +97,29 @@ impl Engine {
         let (clock, horizon) = (Arc::clone(&opened.clock), Arc::clone(&opened.horizon));
         let tables = Arc::clone(&opened.tables);
         let ddl = std::mem::take(&mut opened.ddl);
-        let sink = Sink { maintenance: Arc::clone(&maintenance), tables: Arc::clone(&tables) };
+        let feeds = Feeds::new(Arc::clone(&clock), Arc::clone(&maintenance));
+        let found = Mutex::new(opened.sources.values().cloned().collect());
+        let sink = Sink {
+            maintenance: Arc::clone(&maintenance),
+            tables: Arc::clone(&tables),
+            feeds: Arc::clone(&feeds),
+        };
         let committer = Committer::start(opened, Box::new(sink));
+        feeds.commit_by(committer.submitter());
         let (stop_expiry, stopped) = unbounded();
         let expiry = start_expiry(&maintenance, &horizon, &clock, committer.expiry(), stopped);
         let running = Mutex::new(Some(Running { workers, expiry, stop_expiry }));
-        let engine = Engine { clock, horizon, tables, maintenance, quarantine, committer, running };
+        let engine = Engine {
+            clock,
+            horizon,
+            tables,
+            maintenance,
+            quarantine,
+            committer,
+            feeds,
+            found,
+            running,
+        };
         Ok((Arc::new(engine), Recovered { ddl }))
     }
 
@@ -113,9 +141,26 @@ impl Engine {
         self.horizon.begin_read_at(&self.clock, at)
     }
 
+    /// Holds the latest closed time that `views` are complete for as they are, if it is not before
+    /// `oldest`: nothing is waited for, neither the views nor the clock (S5).
+    pub fn begin_stale_read(&self, views: &[CollectionId], oldest: Timestamp) -> Option<ReadGuard> {
+        let at = self.maintenance.complete_until(views, self.horizon.closed())?;
+        (at >= oldest).then(|| self.hold(at))
+    }
+
+    /// Holds a time of the past that is closed, as the caller knows.
+    pub fn hold(&self, at: Timestamp) -> ReadGuard {
+        self.horizon.hold_past(at)
+    }
+
     /// The wall clock; closes nothing.
     pub fn now(&self) -> Timestamp {
         self.clock.wall()
+    }
+
+    /// Takes the wall clock as it is now, after a step that stopped commits (S2).
+    pub fn confirm_clock(&self) {
+        self.clock.confirm_step();
     }
 
     /// Resolves when all of `views` hold V(at), expiries included; cancelled when one of them is
@@ -150,13 +195,32 @@ impl Engine {
         self.maintenance.views_that_can_fail(tables)
     }
 
+    /// The views that keep the versions of a table (S16): what is loaded as older would contradict
+    /// them.
+    pub fn keepers_of_versions(&self, table: CollectionId) -> Vec<CollectionId> {
+        self.maintenance.keepers_of_versions(table)
+    }
+
     /// All views, in order of id.
     pub fn views(&self) -> Vec<ViewStatus> {
         self.maintenance.status()
     }
 
+    /// Goes on with the sources that were there when the engine was opened; those made since are
+    /// running.
+    pub fn start_sources(&self) {
+        let found = std::mem::take(&mut *self.found.lock().expect("nothing panics there"));
+        found.into_iter().for_each(|source| self.feeds.start(source));
+    }
+
+    /// The running sources, in order of id.
+    pub fn sources(&self) -> Vec<SourceStatus> {
+        self.feeds.status()
+    }
+
     /// Commits what is queued, stops all threads and lets go of the directory.
     pub fn shutdown(&self) {
+        self.feeds.shutdown();
         self.committer.shutdown();
         let running = self.running.lock().expect("nothing panics while holding it").take();
         if let Some(running) = running {
@@ -179,14 +243,18 @@ impl Drop for Engine {
 struct Sink {
     maintenance: Arc<Maintenance>,
     tables: Arc<Tables>,
+    feeds: Arc<Feeds>,
 }
 
 impl GroupSink for Sink {
     fn publish(&mut self, publication: Publication) {
-        let Publication { time, updates, loaded, drop_views, create_views, .. } = publication;
+        let Publication { time, updates, loaded, drop_tables, drop_views, create_views, .. } =
+            publication;
         let table = |id| self.tables.relation(id);
         self.maintenance.forget_loaded(time, &loaded);
         self.maintenance.publish(time, updates, create_views, drop_views, &table);
+        self.feeds.drop_relations(&drop_tables);
+        publication.create_sources.into_iter().for_each(|source| self.feeds.start(source));
     }
 }
 

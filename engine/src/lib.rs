@@ -10,10 +10,13 @@
 pub mod aggregate;
 pub mod batch;
 pub mod commit;
+pub mod connector;
 mod contain;
 mod dataflow;
+pub mod decimal;
 mod engine;
 mod expression;
+mod feed;
 pub mod log;
 mod maintenance;
 pub mod operator;
@@ -29,8 +32,8 @@ pub mod time;
 mod updates;
 
 pub use commit::{
-    AddedColumn, BoxError, Change, CommitError, Evaluate, EvaluateContext, HISTORY_RETENTION,
-    TableDef, TableWrite, ViewDef,
+    AddedColumn, AddedKey, BoxError, Change, CommitError, Evaluate, EvaluateContext,
+    HISTORY_RETENTION, SourceDef, TableDef, TableWrite, ViewDef,
 };
 pub use contain::is_contained;
 pub use engine::{
@@ -38,12 +41,13 @@ pub use engine::{
     ViewStatus,
 };
 pub use expression::Expr;
+pub use feed::{Latencies, SourceStatus};
 pub use log::LogLimits;
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
 pub use store::{
-    ARRIVED_AT, LoadError, LoadPart, Lookup, ReadAtError, Relation, Rows, Spans, TableLoad,
-    arrival_column, with_arrived_at,
+    ARRIVED_AT, KeyError, LoadError, LoadPart, Lookup, ReadAtError, Relation, Rows, Spans,
+    TableLoad, arrival_column, with_arrived_at, with_versions,
 };
 pub use time::{CollectionId, Diff, RowId, Timestamp};
 pub use updates::Updates;

@@ -130,6 +130,7 @@ pub trait Storage: Send {
 
 /// What a record says, to be written.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every record is a group")]
 pub enum Record {
     /// A group of commits, all at one time.
     Group(Group),

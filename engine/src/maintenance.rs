@@ -61,6 +61,8 @@ struct Waiter {
 struct State {
     views: BTreeMap<CollectionId, View>,
     waiters: Vec<Waiter>,
+    /// Nothing is made ready any more.
+    closed: bool,
 }
 
 /// See the module.
@@ -125,7 +127,7 @@ impl Maintenance {
     pub fn wait_for(&self, views: &[CollectionId], at: Timestamp) -> oneshot::Receiver<()> {
         let (ready, receiver) = oneshot::channel();
         let mut state = self.lock();
-        if views.iter().any(|view| !state.views.contains_key(view)) {
+        if state.closed || views.iter().any(|view| !state.views.contains_key(view)) {
             return receiver;
         }
         for view in views {
@@ -138,6 +140,17 @@ impl Maintenance {
             state.waiters.push(Waiter { views: views.to_vec(), at: at.0, ready });
         }
         receiver
+    }
+
+    /// The latest time up to `at` for which all of `views` are complete without being moved;
+    /// `None` if one of them is not there, or not filled yet.
+    pub fn complete_until(&self, views: &[CollectionId], at: Timestamp) -> Option<Timestamp> {
+        let state = self.lock();
+        let until =
+            |id: &CollectionId| state.views.contains_key(id).then(|| state.until(*id, at.0));
+        let until = views.iter().map(until).collect::<Option<Vec<u64>>>()?;
+        let least = until.into_iter().min().unwrap_or(at.0);
+        (least > 0).then_some(Timestamp(least))
     }
 
     /// Whether a view is due to change with time alone by `now`.
@@ -188,7 +201,24 @@ impl Maintenance {
         Some((view.plan.clone(), view.counters.iter().map(Counters::read).collect()))
     }
 
+    /// Whether any view reads the table.
+    pub fn is_read(&self, table: CollectionId) -> bool {
+        self.lock().views.values().any(|view| view.tables.contains(&table))
+    }
+
+    /// The views that changes of these tables reach.
+    pub fn views_over(&self, tables: &[CollectionId]) -> Vec<CollectionId> {
+        let state = self.lock();
+        let reached = |view: &View| tables.iter().any(|table| view.tables.contains(table));
+        state.views.iter().filter(|(_, view)| reached(view)).map(|(id, _)| *id).collect()
+    }
+
+    /// Who waits is told that there is nothing to wait for.
     pub fn shutdown(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.waiters.clear();
+        drop(state);
         self.send(Command::Shutdown);
     }
 
@@ -307,6 +337,13 @@ impl Maintenance {
         state.views.insert(def.id, view);
     }
 
+    /// The views that keep the versions of a table.
+    pub fn keepers_of_versions(&self, table: CollectionId) -> Vec<CollectionId> {
+        let state = self.lock();
+        let keeps = |(_, view): &(&CollectionId, &View)| view.plan.keeps_versions(table);
+        state.views.iter().filter(keeps).map(|(id, _)| *id).collect()
+    }
+
     /// Has the view brought up to `at`, if it is not there and nothing on its way brings it.
     fn demand(&self, state: &mut State, id: CollectionId, at: u64) {
         let view = &state.views[&id];
@@ -364,6 +401,22 @@ impl State {
         // All that was issued is done, which is every commit ≤ at; what remains is time alone.
         let quiet = |id: &CollectionId| self.views[id].progress.next_time() > at;
         upper >= view.issued && (!view.temporal || (quiet(&id) && view.upstream.iter().all(quiet)))
+    }
+
+    /// The latest time up to `at` that it is ready for; 0: none.
+    fn until(&self, id: CollectionId, at: u64) -> u64 {
+        if self.is_ready(id, at) {
+            return at;
+        }
+        let view = &self.views[&id];
+        let upper = view.progress.upper();
+        if upper < view.issued {
+            return upper.saturating_sub(1);
+        }
+        let changes =
+            view.upstream.iter().chain([&id]).map(|id| self.views[id].progress.next_time());
+        let next = changes.min().unwrap_or(u64::MAX);
+        next.max(upper).saturating_sub(1)
     }
 
     fn all_ready(&self, views: &[CollectionId], at: u64) -> bool {

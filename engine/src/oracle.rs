@@ -108,6 +108,7 @@ impl Oracle<'_> {
             }
             Plan::Temporal(plan) => self.temporal(plan),
             Plan::Join(plan) => self.join(plan),
+            Plan::VersionJoin(plan) => self.version_join(plan),
             Plan::Aggregate(plan) => self.aggregate(plan),
             Plan::Union(plan) => plan.inputs.iter().flat_map(|input| self.rows(input)).collect(),
             Plan::Unnest(plan) => {

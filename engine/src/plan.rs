@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crate::expression::can_fail;
 pub use crate::operator::aggregate::{AggregateCall, AggregatePlan};
 pub use crate::operator::filter::FilterPlan;
+pub use crate::operator::join::versions::VersionJoinPlan;
 pub use crate::operator::join::{JoinKind, JoinPlan};
 pub use crate::operator::project::ProjectPlan;
 pub use crate::operator::recursive::RecursivePlan;
@@ -44,6 +45,8 @@ pub enum Plan {
     Temporal(Box<TemporalPlan>),
     /// Pairs of rows that match, and rows by whether they do.
     Join(Box<JoinPlan>),
+    /// Rows beside those of a table as they stood at each one's time.
+    VersionJoin(Box<VersionJoinPlan>),
     /// One row for each group.
     Aggregate(Box<AggregatePlan>),
     /// The rows of all inputs, duplicates kept.
@@ -72,6 +75,17 @@ pub struct InputPlan {
     pub append_only: bool,
     /// Whether the last column is the time of arrival (S18); only of a table.
     pub arrived_at: bool,
+    /// Whether its rows are those that a table has ever had (S16): behind its own columns stand the
+    /// time at which each began, and the one at which it ended, NULL as long as it is there.
+    pub versions: bool,
+}
+
+impl InputPlan {
+    /// How many columns are the relation's own.
+    pub fn own_columns(&self) -> usize {
+        let beside = if self.versions { 2 } else { usize::from(self.arrived_at) };
+        self.schema.fields().len() - beside
+    }
 }
 
 /// See [`Plan::Constant`].
@@ -97,6 +111,7 @@ impl Plan {
             Plan::Filter(plan) => plan.input.schema(),
             Plan::Temporal(plan) => plan.schema(),
             Plan::Join(plan) => Arc::clone(&plan.schema),
+            Plan::VersionJoin(plan) => Arc::clone(&plan.schema),
             Plan::Aggregate(plan) => Arc::clone(&plan.schema),
             Plan::Union(plan) => Arc::clone(&plan.schema),
             Plan::SetOperation(plan) => Arc::clone(&plan.schema),
@@ -116,6 +131,7 @@ impl Plan {
             Plan::Filter(plan) => vec![&plan.input],
             Plan::Temporal(plan) => vec![&plan.input],
             Plan::Join(plan) => vec![&plan.left, &plan.right],
+            Plan::VersionJoin(plan) => vec![&plan.left, &plan.right],
             Plan::Aggregate(plan) => vec![&plan.input],
             Plan::Union(plan) => plan.inputs.iter().collect(),
             Plan::SetOperation(plan) => vec![&plan.left, &plan.right],
@@ -135,6 +151,7 @@ impl Plan {
             Plan::Filter(plan) => vec![&mut plan.input],
             Plan::Temporal(plan) => vec![&mut plan.input],
             Plan::Join(plan) => vec![&mut plan.left, &mut plan.right],
+            Plan::VersionJoin(plan) => vec![&mut plan.left, &mut plan.right],
             Plan::Aggregate(plan) => vec![&mut plan.input],
             Plan::Union(plan) => plan.inputs.iter_mut().collect(),
             Plan::SetOperation(plan) => vec![&mut plan.left, &mut plan.right],
@@ -169,6 +186,8 @@ impl Plan {
                     && plan.bounds.iter().all(|bound| bound.edge == Edge::From)
             }
             Plan::Join(plan) => matches!(plan.kind, JoinKind::Inner | JoinKind::Semi),
+            // What the right side was at a time stays so.
+            Plan::VersionJoin(plan) => return plan.left.append_only(),
             // A row each for what only comes; with values a group's row would be replaced.
             Plan::Aggregate(plan) => plan.calls.is_empty(),
             Plan::SetOperation(plan) => plan.kind.grows(),
@@ -189,6 +208,12 @@ impl Plan {
         }
     }
 
+    /// Whether it joins the versions of this table.
+    pub(crate) fn keeps_versions(&self, table: CollectionId) -> bool {
+        let own = matches!(self, Plan::Input(input) if input.versions && input.id == table);
+        own || self.inputs().into_iter().any(|input| input.keeps_versions(table))
+    }
+
     /// Whether its rows change with time alone, by an operator of its own.
     pub fn is_temporal(&self) -> bool {
         matches!(self, Plan::Temporal(_)) || self.inputs().into_iter().any(Plan::is_temporal)
@@ -202,6 +227,7 @@ impl Plan {
             Plan::Filter(plan) => can_fail(&plan.predicate),
             Plan::Temporal(plan) => plan.bounds.iter().any(|bound| can_fail(&bound.value)),
             Plan::Join(plan) => plan.condition.as_ref().is_some_and(can_fail),
+            Plan::VersionJoin(plan) => plan.condition.as_ref().is_some_and(can_fail),
             _ => false,
         };
         own || self.inputs().into_iter().any(Plan::can_fail)
@@ -238,12 +264,16 @@ impl Plan {
     ) -> fmt::Result {
         write!(text, "{:indent$}", "", indent = depth * 2)?;
         match self {
-            Plan::Input(plan) => write!(text, "Input {}", name(plan.id))?,
+            Plan::Input(plan) => {
+                let versions = if plan.versions { " versions" } else { "" };
+                write!(text, "Input {}{versions}", name(plan.id))?;
+            }
             Plan::Constant(plan) => write!(text, "Constant rows={}", plan.rows.num_rows())?,
             Plan::Project(plan) => write!(text, "{plan}")?,
             Plan::Filter(plan) => write!(text, "{plan}")?,
             Plan::Temporal(plan) => write!(text, "{plan}")?,
             Plan::Join(plan) => write!(text, "{plan}")?,
+            Plan::VersionJoin(plan) => write!(text, "{plan}")?,
             Plan::Aggregate(plan) => write!(text, "{plan}")?,
             Plan::Union(_) => write!(text, "Union")?,
             Plan::SetOperation(plan) => write!(text, "{plan}")?,

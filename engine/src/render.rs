@@ -20,6 +20,7 @@ use crate::operator::Operator;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::filter::Filter;
 use crate::operator::join::Join;
+use crate::operator::join::versions::VersionJoin;
 use crate::operator::project::Project;
 use crate::operator::recursive::{CutInput, Recursive};
 use crate::operator::session::Session;
@@ -46,10 +47,11 @@ pub(crate) struct Renderer<'s> {
 
 impl<'s> Renderer<'s> {
     /// The view's plan, then its sink. Rows reach the sink on the worker of their key, so that a
-    /// row leaves from where it came in.
+    /// row leaves from where it came in; those that never leave stay where they are.
     pub fn render_view(&mut self, plan: &Plan, key: Vec<usize>, sink: Sink, done: OnAdvance) {
         let stream = self.render(plan);
-        let input = InputStream { stream, schema: plan.schema(), routing: Routing::ByKey(key) };
+        let routing = if plan.append_only() { Routing::Stay } else { Routing::ByKey(key) };
+        let input = InputStream { stream, schema: plan.schema(), routing };
         self.operator("Sink", vec![input], Box::new(sink), false, Some(done));
     }
 
@@ -84,6 +86,12 @@ impl<'s> Renderer<'s> {
                 let left = self.routed(&join.left, Routing::ByKey(join.left_keys.clone()));
                 let right = self.routed(&join.right, Routing::ByKey(join.right_keys.clone()));
                 self.operator("Join", vec![left, right], Box::new(Join::new(join)), false, None)
+            }
+            Plan::VersionJoin(join) => {
+                let left = self.routed(&join.left, Routing::ByKey(join.left_keys.clone()));
+                let right = self.routed(&join.right, Routing::ByKey(join.right_keys.clone()));
+                let operator = Box::new(VersionJoin::new(join));
+                self.operator("VersionJoin", vec![left, right], operator, false, None)
             }
             Plan::Aggregate(aggregate) => {
                 let routing = Routing::ByKey(aggregate.keys.clone());

@@ -30,6 +30,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 
 pub use self::event_time::{EventTime, EventTimeHistory};
 use self::requests::Requests;
+use self::restrict::Restricted;
 use self::slices::Slices;
 use crate::plan::Plan;
 use crate::quarantine::QuarantinedRow;
@@ -87,8 +88,10 @@ pub fn replay(
     watch: Watch<'_>,
     out: &mut dyn FnMut(Updates),
 ) -> Result<Vec<QuarantinedRow>, Cancelled> {
-    let tables = |id| history.spans(id, from, to);
-    let mut slices = Slices::new(plan, &tables, from, to);
+    // By places: one may want a table with its past, another without.
+    let restricted = Restricted::new(plan, &[]);
+    let tables = |id| restricted.spans(id, history, (from, to), &[]);
+    let mut slices = Slices::new(&restricted.plan, &tables, from, to);
     while let Some(slice) = slices.next(watch)? {
         let updates = consolidate(slice.updates);
         if !updates.is_empty() {

@@ -12,7 +12,9 @@ mod compact;
 mod horizon;
 mod index;
 mod key;
+mod keyed;
 mod load;
+mod outside;
 mod past;
 mod relation;
 mod spans;
@@ -26,14 +28,17 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use arrived::{ARRIVED_AT, arrival_column, with_arrived_at};
+pub use arrived::{ARRIVED_AT, arrival_column, with_arrived_at, with_versions};
 pub use backdate::{LoadError, LoadPart, Loaded, PreparedLoad, TableLoad};
 pub use chunk::Rows;
 pub(crate) use chunk::payload_bytes;
 pub use horizon::{Horizon, ReadAtError, ReadGuard};
+pub use keyed::{AddedKey, KeyError};
 pub use load::Loader;
+pub use outside::Outside;
 pub use relation::{Lookup, Relation};
 pub use spans::Spans;
+pub(crate) use spans::changes_of_versions;
 pub use tables::{TableDef, Tables};
 pub use widen::AddedColumn;
 pub use writer::{Prepared, TableWrite, WriteError, Writer, Written};

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use tidemark_catalog::durable::DurableError;
 use tidemark_engine::EngineError;
+use tidemark_engine::time::{SystemClock, WallClock};
 use tidemark_sql::context::Tell;
 use tidemark_sql::{PlanContext, Settings};
 use tokio::net::TcpListener;
@@ -83,11 +84,19 @@ impl Server {
     /// Recovers the data directory, fills the materialized views, and listens. Returns when
     /// connections are taken.
     pub async fn start(config: Config) -> Result<Running, StartError> {
+        Server::start_by(config, Arc::new(SystemClock::default())).await
+    }
+
+    /// The same by other clocks than the machine's, for tests.
+    pub async fn start_by(
+        config: Config,
+        clock: Arc<dyn WallClock>,
+    ) -> Result<Running, StartError> {
         // Reading the log takes long: not on the caller's runtime.
         let (done, started) = tokio::sync::oneshot::channel();
         std::thread::Builder::new()
             .name("tidemark-start".to_owned())
-            .spawn(move || done.send(start(&config)).map_err(drop))
+            .spawn(move || done.send(start(&config, clock)).map_err(drop))
             .map_err(StartError::Threads)?;
         match started.await {
             Ok(started) => started,
@@ -96,14 +105,14 @@ impl Server {
     }
 }
 
-fn start(config: &Config) -> Result<Running, StartError> {
+fn start(config: &Config, clock: Arc<dyn WallClock>) -> Result<Running, StartError> {
     let address = config.listen_address()?;
     let runtimes = Runtimes::start().map_err(StartError::Threads)?;
     let (sessions, io) = (runtimes.sessions.handle(), runtimes.io.handle());
     let listener = io.block_on(TcpListener::bind(address));
     let listener = listener.map_err(|error| StartError::Bind(address, error))?;
     let addr = listener.local_addr().map_err(|error| StartError::Bind(address, error))?;
-    let coordinator = coordinator::open(config, sessions.clone(), io.clone())?;
+    let coordinator = coordinator::open(config, clock, sessions.clone(), io.clone())?;
     let stop = watch::Sender::new(false);
     io.spawn(accept(listener, Arc::clone(&coordinator), stop.subscribe()));
     tracing::info!(%addr, data = %config.data.display(), "listening");

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use pgwire::messages::response::TransactionStatus;
+use tidemark_engine::Timestamp;
 use tidemark_sql::context::Tell;
 use tidemark_sql::error::{SqlError, SqlState, state};
 use tidemark_sql::{ParsedStatement, PlanContext, QueryPlan, Settings};
@@ -44,6 +45,8 @@ pub struct Session {
     pub cancel: Cancel,
     /// What others see of it.
     pub doing: Doing,
+    /// The last commit it made: it reads nothing older.
+    last_commit: Timestamp,
     /// A definition was replaced while the statement was planned by the one before.
     replan: bool,
 }
@@ -133,6 +136,7 @@ impl Session {
             notices: Vec::new(),
             told: Arc::default(),
             cancel,
+            last_commit: Timestamp::MIN,
             replan: false,
         }
     }
@@ -144,6 +148,23 @@ impl Session {
             None => self.coordinator.catalog(),
         };
         self.coordinator.plan_context(catalog, self)
+    }
+
+    /// It has made a commit.
+    pub fn committed(&mut self, at: Timestamp) {
+        self.last_commit = self.last_commit.max(at);
+    }
+
+    /// The oldest state that a query may read (S5); `None`: the newest only.
+    pub fn oldest_read(&self) -> Option<Timestamp> {
+        let staleness_ms = self.settings.duration_ms("max_staleness");
+        let present_alone = self.in_block() || self.settings.as_of().is_some();
+        if staleness_ms == 0 || present_alone {
+            return None;
+        }
+        let now = self.coordinator.engine.now();
+        let oldest = Timestamp(now.0.saturating_sub(staleness_ms.saturating_mul(1_000)));
+        Some(oldest.max(self.last_commit))
     }
 
     /// The failure of a statement that was planned by a definition replaced meanwhile; it is run

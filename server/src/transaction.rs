@@ -12,10 +12,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemark_catalog::{Catalog, CatalogError, Object, ObjectId, Op};
 use tidemark_engine::{
-    AddedColumn, Change, CollectionId, Engine, ReadGuard, TableDef, TableWrite, Timestamp, ViewDef,
+    AddedColumn, AddedKey, Change, CollectionId, Engine, ReadGuard, SourceDef, TableDef,
+    TableWrite, Timestamp, ViewDef,
 };
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{Overlay, ReadView, Settings};
@@ -53,8 +55,13 @@ pub struct Staged {
     pub overlay: Arc<Overlay>,
     pub ops: Vec<Op>,
     pub create_tables: Vec<TableDef>,
+    pub create_sources: Vec<SourceDef>,
     pub drop_tables: Vec<CollectionId>,
     pub add_columns: Vec<AddedColumn>,
+    /// See [`Change`].
+    pub add_keys: Vec<AddedKey>,
+    pub retentions: Vec<(CollectionId, Option<Duration>)>,
+    pub ttls: Vec<(CollectionId, Option<Duration>)>,
     pub create_views: Vec<ViewDef>,
     pub drop_views: Vec<CollectionId>,
     /// The session's settings after COMMIT: SET counts, SET LOCAL doesn't.
@@ -190,6 +197,9 @@ impl Transaction {
         let before = self.staged.create_tables.len() + self.staged.create_views.len();
         self.staged.create_tables.retain(|table| table.id != id);
         self.staged.create_views.retain(|view| view.id != id);
+        // The relations of a source go together.
+        let feeds = |source: &SourceDef| source.relations.iter().any(|(table, _)| *table == id);
+        self.staged.create_sources.retain(|source| !feeds(source));
         before > self.staged.create_tables.len() + self.staged.create_views.len()
     }
 
@@ -258,8 +268,12 @@ impl Transaction {
             ddl: staged.ops.iter().map(Op::to_bytes).collect(),
             create_views: staged.create_views.clone(),
             create_tables: staged.create_tables,
+            create_sources: staged.create_sources,
             drop_tables: staged.drop_tables,
             add_columns: staged.add_columns,
+            add_keys: staged.add_keys,
+            retentions: staged.retentions,
+            ttls: staged.ttls,
             drop_views: staged.drop_views,
             writes: writes.clone(),
             ..Change::default()
@@ -285,8 +299,12 @@ impl Staged {
             overlay: Arc::default(),
             ops: Vec::new(),
             create_tables: Vec::new(),
+            create_sources: Vec::new(),
             drop_tables: Vec::new(),
             add_columns: Vec::new(),
+            add_keys: Vec::new(),
+            retentions: Vec::new(),
+            ttls: Vec::new(),
             create_views: Vec::new(),
             drop_views: Vec::new(),
             settings,

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use tidemark_catalog::quote::quote_identifier;
 use tidemark_catalog::system::{
-    Activity, Quarantined, RowCount, Setting, SettingKind, SystemContext, ViewProgress,
+    Activity, Past, Quarantined, RowCount, Setting, SettingKind, SourceProgress, SystemContext,
+    ViewProgress,
 };
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, View};
-use tidemark_engine::{CollectionId, Engine, Timestamp};
+use tidemark_engine::{CollectionId, Engine, Latencies, ReadGuard, Timestamp};
 
 use crate::error::Notice;
 use crate::error::SqlError;
@@ -102,9 +103,22 @@ impl PlanContext {
             settings: settings.collect(),
             activity: self.activity.as_ref().map(|source| source()).unwrap_or_default(),
             views: self.view_progress(),
+            sources: self.source_progress(),
             row_counts: self.catalog.objects().filter_map(row_count).collect(),
+            pasts: self.catalog.objects().filter_map(|object| self.past(object)).collect(),
             quarantine: self.quarantined(),
         }
+    }
+
+    /// What is kept of a table's or a view's past.
+    fn past(&self, object: &Object) -> Option<Past> {
+        let id = self.collection(object.id);
+        let relation = self.engine.relation(id)?;
+        let time = |time: Timestamp| (time > Timestamp::MIN).then_some(CommitTime(time.0));
+        let is_open = relation.is_open();
+        let readable_from = time(relation.readable_from());
+        let last_changed = time(self.engine.last_changed(id));
+        Some(Past { id: object.id, is_open, readable_from, last_changed })
     }
 
     fn view_progress(&self) -> Vec<ViewProgress> {
@@ -124,6 +138,22 @@ impl PlanContext {
                 lag_us: behind_commits.max(behind_time),
                 next_expiry: view.next_time.map(|time| CommitTime(time.0)),
             })
+        });
+        progress.collect()
+    }
+
+    fn source_progress(&self) -> Vec<SourceProgress> {
+        let ms = |latencies: &Latencies| {
+            let quantiles = latencies.quantiles([0.5, 0.99, 0.999])?;
+            Some(quantiles.map(|latency| latency.as_secs_f64() * 1000.0))
+        };
+        let progress = self.engine.sources().into_iter().map(|source| SourceProgress {
+            id: ObjectId(source.id.0),
+            offset: source.offset,
+            end: source.end,
+            behind: source.behind,
+            commit_to_visible: ms(&source.commit_to_visible),
+            arrival_to_visible: ms(&source.arrival_to_visible),
         });
         progress.collect()
     }
@@ -156,6 +186,8 @@ pub struct ReadView {
     /// The value of `now()`. Equal to `at`, but for DML in the committer, where it is the commit's
     /// time.
     pub now: Timestamp,
+    /// The statement's own time, wherever in the past it reads: retention counts back from it.
+    pub present: Timestamp,
     /// When what the statement writes will have arrived, where that is settled: in the committer.
     pub commits_at: Option<Timestamp>,
     /// Tables are read by event time: what had happened by `at`, as known at this time (S13).
@@ -163,6 +195,8 @@ pub struct ReadView {
     pub overlay: Option<Arc<Overlay>>,
     /// Where the run leaves what it has to say.
     pub told: Told,
+    /// What keeps a time of the past readable until the rows are read.
+    pub held: Option<Arc<ReadGuard>>,
 }
 
 impl ReadView {
@@ -170,10 +204,12 @@ impl ReadView {
         ReadView {
             at,
             now: at,
+            present: at,
             commits_at: None,
             known: None,
             overlay: None,
             told: Told::default(),
+            held: None,
         }
     }
 }

@@ -2,16 +2,20 @@
 
 mod column;
 mod function;
+mod options;
+mod source;
+mod users;
 
-pub use column::{added_value, define_column};
+pub use column::{add_primary_key, added_value, alter_column, column_of, define_column};
 pub use function::{check_function, define_function, resolve_function};
+pub use options::{TableOptions, alter_table_options, history_retention};
+pub use source::{Outside, SourceDefinition, SourceRelation, define_source};
+pub use users::users_of_column;
 
 use std::collections::BTreeSet;
 
-use sqlparser::ast::{
-    self, ColumnOption, CreateTableOptions, ObjectName, SqlOption, TableConstraint,
-};
-use tidemark_catalog::{Column, Found, Object, PgType};
+use sqlparser::ast::{self, ColumnOption, CreateTableOptions, ObjectName, TableConstraint};
+use tidemark_catalog::{Column, Found, Object, PgType, Table};
 use tidemark_engine::ARRIVED_AT;
 
 use crate::context::PlanContext;
@@ -29,10 +33,7 @@ pub struct TableDefinition {
     pub primary_key: Vec<usize>,
     /// `CONSTRAINT name PRIMARY KEY`.
     pub primary_key_name: Option<String>,
-    /// WITH (append_only = true).
-    pub append_only: bool,
-    /// WITH (event_time = 'ts').
-    pub event_time: Option<String>,
+    pub options: TableOptions,
     /// CREATE TABLE … AS: plan it, take its columns if `columns` is empty, and insert its rows.
     pub query: Option<Box<ast::Query>>,
     pub notices: Vec<Notice>,
@@ -53,12 +54,15 @@ pub fn define_table(
         columns: Vec::new(),
         primary_key: Vec::new(),
         primary_key_name: None,
-        append_only: false,
-        event_time: None,
+        options: TableOptions::default(),
         query: create.query.clone(),
         notices: Vec::new(),
     };
     definition.read_options(&create.table_options)?;
+    if definition.options.outside.is_some() {
+        definition.take_columns(create)?;
+        return Ok(definition);
+    }
     for column in &create.columns {
         definition.add_column(column)?;
     }
@@ -99,28 +103,30 @@ impl TableDefinition {
                     .with_hint("options are written WITH (name = value)"));
             }
         };
-        for option in options {
-            let (name, value) = match option {
-                SqlOption::KeyValue { key, value } => (fold(key), Some(value)),
-                SqlOption::Ident(name) => (fold(name), None),
-                other => return Err(unrecognized_option(&other.to_string())),
-            };
-            match name.as_str() {
-                "append_only" => self.append_only = boolean_option(&name, value)?,
-                "event_time" => self.event_time = Some(name_option(&name, value)?),
-                "fillfactor" | "autovacuum_enabled" | "parallel_workers" => {}
-                name if name.starts_with("autovacuum_") || name.starts_with("toast") => {}
-                _ => return Err(unrecognized_option(&name)),
-            }
+        self.options = TableOptions::read(options)?;
+        Ok(())
+    }
+
+    /// The columns of a table that has its rows from a connector.
+    fn take_columns(&mut self, create: &ast::CreateTable) -> Result<(), SqlError> {
+        let outside = self.options.outside.as_ref().expect("the caller has looked");
+        let relation = outside.only()?;
+        if !create.columns.is_empty() || !create.constraints.is_empty() || create.query.is_some() {
+            let message = "a table with a connector has the columns that it gives";
+            return Err(SqlError::new(state::INVALID_TABLE_DEFINITION, message)
+                .with_hint("Leave the column list out, and choose columns in a view."));
         }
+        self.columns.clone_from(&relation.columns);
+        let named = relation.event_time.map(|column| relation.columns[column].name.clone());
+        self.options.event_time = self.options.event_time.take().or(named);
         Ok(())
     }
 
     /// Which of the columns is the event time.
     ///
     /// Errors: 42703 if there is none of the name, 42804 if it is no time.
-    pub fn event_time_column(&self) -> Result<Option<usize>, SqlError> {
-        let Some(name) = &self.event_time else { return Ok(None) };
+    fn event_time_column(&self) -> Result<Option<usize>, SqlError> {
+        let Some(name) = &self.options.event_time else { return Ok(None) };
         let found = self.columns.iter().position(|column| column.name == *name);
         let index = found.ok_or_else(|| {
             let message = format!("column \"{name}\" named as event_time does not exist");
@@ -133,6 +139,24 @@ impl TableDefinition {
                 Err(SqlError::new(state::DATATYPE_MISMATCH, message))
             }
         }
+    }
+
+    /// The table for the catalog.
+    ///
+    /// Errors: 42703 and 42804 for an event time that is none of the columns' or no time.
+    pub fn table(&self) -> Result<Table, SqlError> {
+        Ok(Table {
+            columns: self.columns.clone(),
+            primary_key: self.primary_key.clone(),
+            primary_key_name: self.primary_key_name.clone(),
+            append_only: self.options.append_only,
+            event_time: self.event_time_column()?,
+            retention: self.options.retention,
+            ttl: self.options.ttl,
+            had_ttl: false,
+            source: None,
+            connector: self.options.outside.as_ref().map(|outside| outside.connector.clone()),
+        })
     }
 
     fn add_column(&mut self, definition: &ast::ColumnDef) -> Result<(), SqlError> {
@@ -215,49 +239,6 @@ impl TableDefinition {
     }
 }
 
-fn unrecognized_option(name: &str) -> SqlError {
-    let message = format!("unrecognized parameter \"{name}\"");
-    SqlError::new(state::INVALID_PARAMETER_VALUE, message)
-        .with_hint("tables know WITH (append_only = true, event_time = 'column')")
-}
-
-/// The name of a column.
-fn name_option(name: &str, value: Option<&ast::Expr>) -> Result<String, SqlError> {
-    match value {
-        Some(ast::Expr::Identifier(column)) => Ok(fold(column)),
-        Some(ast::Expr::Value(value)) => match &value.value {
-            ast::Value::SingleQuotedString(column) => Ok(column.clone()),
-            _ => Err(no_name(name)),
-        },
-        _ => Err(no_name(name)),
-    }
-}
-
-fn no_name(option: &str) -> SqlError {
-    let message = format!("{option} takes the name of a column");
-    SqlError::new(state::INVALID_PARAMETER_VALUE, message)
-}
-
-/// As PostgreSQL reads a boolean of a storage parameter; without a value it is on.
-fn boolean_option(name: &str, value: Option<&ast::Expr>) -> Result<bool, SqlError> {
-    let Some(value) = value else { return Ok(true) };
-    let text = match value {
-        ast::Expr::Value(value) => match &value.value {
-            ast::Value::SingleQuotedString(text) => text.clone(),
-            other => other.to_string(),
-        },
-        other => other.to_string(),
-    };
-    match text.to_lowercase().as_str() {
-        "true" | "on" | "yes" | "1" => Ok(true),
-        "false" | "off" | "no" | "0" => Ok(false),
-        _ => {
-            let message = format!("invalid value for boolean option \"{name}\": {text}");
-            Err(SqlError::new(state::INVALID_PARAMETER_VALUE, message))
-        }
-    }
-}
-
 fn no_constraint(what: &str) -> SqlError {
     SqlError::unsupported(format!("{what} constraints are not supported"))
         .with_hint("PRIMARY KEY and NOT NULL are enforced")
@@ -325,6 +306,13 @@ pub fn resolve_table<'a>(ctx: &'a PlanContext, name: &ObjectName) -> Result<&'a 
     let (schema, table) = name_parts(ctx, name)?;
     let wrong = |message: String| Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
     match ctx.catalog.lookup(schema.as_deref(), &table, &ctx.search_path()) {
+        Some(Found::Object(object)) if object.table().is_some_and(|t| t.source.is_some()) => {
+            let message = format!("cannot change table \"{table}\"");
+            let error = SqlError::new(state::WRONG_OBJECT_TYPE, message);
+            Err(error.with_detail("Its rows come from a source, and only from there.").with_hint(
+                "CREATE TABLE … WITH (connector = …) makes a table that takes other rows too.",
+            ))
+        }
         Some(Found::Object(object)) if object.table().is_some() => Ok(object),
         Some(Found::Object(object)) => match object.kind.noun() {
             "view" => wrong(format!("cannot change view \"{table}\"")),

@@ -45,4 +45,5 @@ pub use parse::{ParsedStatement, Statement, parse};
 pub use plan::{QueryPlan, plan_query};
 pub use run::run_query;
 pub use settings::Settings;
+pub use time_join::there_from;
 pub use time_travel::Told;

@@ -4,6 +4,7 @@
 //! string the client sent. A text no memory could hold parsed is refused with 54000 or 54001, not
 //! tried.
 
+mod alter;
 pub(crate) mod as_of;
 mod copy;
 mod cursor;

@@ -5,8 +5,7 @@
 //! How      the view's plan stands below a node of its own. A view whose expressions cannot fail
 //!          takes the node's place; the rows of another are computed by the engine's operators,
 //!          under those conditions of the statement's on its columns that cannot fail
-//! Missing  a view that the operators cannot run (volatile functions, for one) raises, and so does
-//!          a sum too large for its type
+//! Missing  a view that the operators cannot run (volatile functions, for one) raises
 
 use std::sync::Arc;
 

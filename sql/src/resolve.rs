@@ -24,7 +24,8 @@ use datafusion::logical_expr::{
 use sqlparser::ast::{self, TableFactor};
 use tidemark_catalog::system::SystemTable;
 use tidemark_catalog::{
-    CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType, VersionSelection, View,
+    Catalog, Column, CommitTime, Found, Function, Object, ObjectId, ObjectKind, PgType,
+    VersionSelection, View,
 };
 use tidemark_engine::{ARRIVED_AT, Timestamp};
 
@@ -124,6 +125,8 @@ pub struct Resolver<'a> {
     functions: Option<&'a [ObjectId]>,
     /// Of a view: how many columns the relations it names had when it was created.
     widths: Option<&'a BTreeMap<ObjectId, usize>>,
+    /// Of a view: what the columns of relations were called then, where they are called otherwise.
+    names: Option<&'a BTreeMap<ObjectId, Vec<String>>>,
     /// Definitions as of this time, and materialized views expanded as well: down to the tables.
     /// `None`: those of the present.
     definitions: Option<CommitTime>,
@@ -158,6 +161,7 @@ impl<'a> Resolver<'a> {
             bindings: BTreeMap::new(),
             functions: None,
             widths: None,
+            names: None,
             definitions: None,
             given: BTreeMap::new(),
             expanding: Vec::new(),
@@ -206,6 +210,9 @@ impl<'a> Resolver<'a> {
         }
         let written = written_name(schema, table);
         match self.find(schema, table)? {
+            Some(Found::Object(object)) if !object.is_relation() => {
+                Err(source_is_no_relation(&self.ctx.catalog, object).into())
+            }
             Some(Found::Object(object)) => {
                 let id = object.id;
                 let expanded = matches!(object.kind, ObjectKind::View(_)) || version.is_some();
@@ -320,6 +327,9 @@ impl<'a> Resolver<'a> {
             ObjectKind::View(_) | ObjectKind::MaterializedView(_) => {
                 return self.narrowed(id, plain_view::bounded(self.expand(id)?));
             }
+            ObjectKind::Source(_) => {
+                return Err(source_is_no_relation(&self.ctx.catalog, object).into());
+            }
         };
         self.unexpanded(object, relation, arrivals)
     }
@@ -336,12 +346,19 @@ impl<'a> Resolver<'a> {
         let (with_arrivals, with_row_ids) = (false, false);
         let source = RelationSource { relation, schema, with_arrivals, with_row_ids };
         let source = Arc::new(if arrivals { source.arrived() } else { source });
-        match self.width(id).is_some_and(|width| width < object.columns().len()) {
-            true => {
-                let scan = LogicalPlanBuilder::scan(object.name.as_str(), source, None)?;
-                self.narrowed(id, scan.build()?)
+        let columns = object.columns();
+        let others = self.names.and_then(|names| names.get(&id));
+        let narrower = self.width(id).is_some_and(|width| width < columns.len());
+        if !narrower && others.is_none() && !columns.iter().any(Column::is_dropped) {
+            return Ok(source);
+        }
+        let scan = LogicalPlanBuilder::scan(object.name.as_str(), source, None)?.build()?;
+        match others {
+            Some(names) => seen(as_named(scan, names.iter().map(String::as_str))?),
+            None => {
+                let width = self.width(id).unwrap_or(columns.len());
+                seen(as_named(scan, columns.iter().take(width).map(|column| column.name.as_str()))?)
             }
-            false => Ok(source),
         }
     }
 
@@ -372,8 +389,7 @@ impl<'a> Resolver<'a> {
             }
             false => plan,
         };
-        let schema = Arc::new(plan.schema().as_arrow().clone());
-        Ok(Arc::new(ViewSource { plan, schema }))
+        seen(plan)
     }
 
     /// The plan of a plain or materialized view's body, with the view's column names.
@@ -419,6 +435,7 @@ impl<'a> Resolver<'a> {
             bindings: view.bindings.clone(),
             functions: Some(&view.functions),
             widths: Some(&view.widths),
+            names: Some(&view.names),
             definitions: self.definitions,
             given: BTreeMap::new(),
             expanding,
@@ -427,6 +444,38 @@ impl<'a> Resolver<'a> {
             as_of: None,
         })
     }
+}
+
+/// A source has relations, and is none.
+fn source_is_no_relation(catalog: &Catalog, source: &Object) -> SqlError {
+    let relations: Vec<&str> =
+        catalog.relations_of(source.id).map(|object| object.name.as_str()).collect();
+    let message = format!("cannot read source \"{}\"", source.name);
+    SqlError::new(sqlstate::WRONG_OBJECT_TYPE, message)
+        .with_hint(format!("Its rows stand in {}.", relations.join(", ")))
+}
+
+/// What is put in the place of a relation's name.
+fn seen(plan: LogicalPlan) -> Result<Arc<dyn TableSource>> {
+    let schema = Arc::new(plan.schema().as_arrow().clone());
+    Ok(Arc::new(ViewSource { plan, schema }))
+}
+
+/// The first columns, under these names, without those that were dropped; with times of arrival if
+/// there are.
+fn as_named<'a>(plan: LogicalPlan, names: impl Iterator<Item = &'a str>) -> Result<LogicalPlan> {
+    let mut names = names.fuse();
+    let columns = plan.schema().columns().into_iter().filter_map(|column| match names.next() {
+        Some(name) if Column::is_name_of_dropped(name) => None,
+        Some(name) if column.name != *name => {
+            let relation = column.relation.clone();
+            Some(Expr::Column(column).alias_qualified(relation, name))
+        }
+        None if column.name != ARRIVED_AT => None,
+        _ => Some(Expr::Column(column)),
+    });
+    let columns: Vec<Expr> = columns.collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
 fn no_versions(object: &Object) -> SqlError {

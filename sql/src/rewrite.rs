@@ -25,6 +25,8 @@ mod float_zero;
 mod from;
 pub mod functions;
 mod grouping;
+mod hypothetical;
+mod interval_literal;
 mod literal;
 mod named_arguments;
 pub mod names;

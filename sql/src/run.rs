@@ -243,17 +243,13 @@ impl Run<'_> {
         let bound = plan.transform_down_with_subqueries(|node| match node {
             LogicalPlan::Extension(extension) => {
                 match extension.node.as_any().downcast_ref::<PointInTimeJoin>() {
-                    Some(join) => {
-                        let node = Arc::new(past::bind(
-                            self.ctx,
-                            state,
-                            join,
-                            self.read.at.min(self.read.now),
-                        )?);
+                    // One of a view that is read as of a time is bound to that.
+                    Some(join) if join.bound.is_none() => {
+                        let node = Arc::new(past::bind(self.ctx, state, join, self.read)?);
                         let extension = Extension { node };
                         Ok(Transformed::yes(LogicalPlan::Extension(extension)))
                     }
-                    None => Ok(Transformed::no(LogicalPlan::Extension(extension))),
+                    _ => Ok(Transformed::no(LogicalPlan::Extension(extension))),
                 }
             }
             LogicalPlan::TableScan(scan) => match scan.source.downcast_ref::<RelationSource>() {

@@ -116,6 +116,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("lock_timeout", "0", Kind::Duration, "longest wait for a lock, 0 is for ever"),
     setting("max_identifier_length", "63", Kind::ReadOnly, "longest name, in bytes"),
     setting("max_index_keys", "32", Kind::ReadOnly, "most columns of a key"),
+    setting(
+        "max_staleness",
+        "0",
+        Kind::Duration,
+        "queries may read a state so old rather than wait for the newest, 0 is the newest",
+    ),
     setting("quote_all_identifiers", "off", Kind::Bool, "accepted, no effect"),
     setting("role", "none", Kind::Text, "accepted, no effect"),
     setting("row_security", "on", Kind::Bool, "accepted, no effect"),

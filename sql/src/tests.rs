@@ -12,7 +12,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
 use datafusion::physical_plan::common::collect;
 use datafusion::scalar::ScalarValue;
-use tidemark_catalog::{Catalog, Object, ObjectKind, Op, Table, View};
+use tidemark_catalog::{Catalog, Object, ObjectKind, Op, View};
 use tidemark_engine::commit::Change;
 use tidemark_engine::{
     CollectionId, Engine, EngineConfig, LogConfig, TableDef, Timestamp, ViewDef,
@@ -140,13 +140,7 @@ impl Session {
                     relation_schema(&table.columns),
                     table.primary_key.clone(),
                 );
-                let kind = ObjectKind::Table(Table {
-                    columns: table.columns,
-                    primary_key: table.primary_key,
-                    primary_key_name: table.primary_key_name,
-                    append_only: table.append_only,
-                    event_time: None,
-                });
+                let kind = ObjectKind::Table(table.table()?);
                 self.create(Object::new(id, &table.schema, &table.name, kind));
                 self.commit(Change { create_tables: vec![def], ..Change::default() });
                 Ok("CREATE TABLE".to_string())
@@ -190,6 +184,7 @@ impl Session {
             version: 1,
             collection: None,
             widths: std::collections::BTreeMap::new(),
+            names: std::collections::BTreeMap::new(),
             search_path: vec!["public".to_string()],
             time_zone: "UTC".to_string(),
             bindings: plan.bindings.clone(),

@@ -31,7 +31,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 pub use as_of::{AsOfJoin, Pick};
 pub use event_time::EventTimeRows;
 pub use point_in_time::{Bound, Clock, PointInTimeJoin};
-pub use replay::{Past, Replay, ReplayedSpan};
+pub use replay::{Past, Replay, ReplayedSpan, there_from};
 pub(crate) use whole::{Whole, WholeExec};
 
 /// DataFusion's planner, with our nodes.

@@ -50,6 +50,7 @@ fn table(id: u64) -> Plan {
         schema: schema_of(columns),
         append_only: false,
         arrived_at: false,
+        versions: false,
     })
 }
 

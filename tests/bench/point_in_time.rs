@@ -143,6 +143,7 @@ fn input() -> Plan {
         schema: event_schema(),
         append_only: false,
         arrived_at: false,
+        versions: false,
     })
 }
 

@@ -34,6 +34,9 @@ async fn what_is_written_is_read_again() {
     for (name, options) in [
         ("t.parquet", ""),
         ("t.csv", ""),
+        ("t.jsonl", ""),
+        ("t.ndjson", ""),
+        ("v.dat", "WITH (FORMAT json)"),
         ("t.txt", ""),
         ("with_header.csv", "WITH (HEADER)"),
         ("u.dat", "WITH (FORMAT parquet)"),
@@ -46,7 +49,7 @@ async fn what_is_written_is_read_again() {
         assert_eq!(rows(&client, &all("u")).await, rows(&client, &all("t")).await, "{name}");
     }
     let left = fs::read_dir(folder.path()).expect("a folder").count();
-    assert_eq!(left, 5, "unfinished files are left");
+    assert_eq!(left, 8, "unfinished files are left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,6 +65,13 @@ async fn faults_are_told_with_their_place_and_leave_nothing() {
     assert_eq!(error.code().code(), "22P02");
     let place = error.where_().expect("a place");
     assert!(place.contains(&file) && place.contains("line 2"), "{place}");
+    let lines = in_folder(folder.path(), "t.jsonl");
+    fs::write(&lines, "{\"a\": 1, \"b\": 2}\n\n{\"a\": 2, \"b\": \"x\"}\n").expect("a file");
+    let error = client.simple_query(&format!("COPY t FROM '{lines}'")).await.expect_err("a fault");
+    let error = error.as_db_error().expect("of the server");
+    let place = error.where_().expect("a place");
+    assert!(place.contains(&lines) && place.contains("line 3, column b: \"x\""), "{place}");
+    fs::remove_file(&lines).expect("a file");
     assert_eq!(failure(&client, "COPY t FROM '/nowhere/t.csv'").await.0, "58P01");
     assert_eq!(
         failure(&client, &format!("COPY t FROM '{file}' (FORMAT parquet)")).await.0,

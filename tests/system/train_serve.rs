@@ -2,9 +2,8 @@
 //! at, is what the point-in-time join rebuilds afterwards, row for row.
 //!
 //! The load inserts late rows, ties and rows dated in the future, changes prices and deletes rows;
-//! the windows are short, so that rows also leave by themselves. An average has a digit more behind
-//! the point than a column of `numeric` without precision holds, so its log is text. The features
-//! are a materialized view over a join, and a plain view whose value changes at every instant.
+//! the windows are short, so that rows also leave by themselves. The features are a materialized
+//! view over a join, and a plain view whose value changes at every instant.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,7 +34,7 @@ const SCHEMA: &str = "
         FROM looks l JOIN items i ON i.item = l.item
         WHERE l.ts > now() - INTERVAL '700 milliseconds' AND l.ts <= now() GROUP BY l.usr;
     CREATE VIEW idle AS SELECT usr, now() - max(ts) AS idle, count(*) AS n FROM looks GROUP BY usr;
-    CREATE TABLE served (at timestamptz, usr int, price text, n bigint, items bigint,
+    CREATE TABLE served (at timestamptz, usr int, price numeric, n bigint, items bigint,
                          latest timestamptz, seen int[], idle interval, looks bigint)";
 
 const READ: &str = "
@@ -46,7 +45,7 @@ const MISMATCHES: &str = "
     SELECT count(*) FROM served s
     LEFT JOIN recent FOR SYSTEM_TIME AS OF s.at AS r ON r.usr = s.usr
     LEFT JOIN idle FOR SYSTEM_TIME AS OF s.at AS i ON i.usr = s.usr
-    WHERE s.price IS DISTINCT FROM r.price::text OR s.n IS DISTINCT FROM r.n
+    WHERE s.price IS DISTINCT FROM r.price OR s.n IS DISTINCT FROM r.n
        OR s.items IS DISTINCT FROM r.items OR s.latest IS DISTINCT FROM r.latest
        OR s.seen IS DISTINCT FROM r.seen OR s.idle IS DISTINCT FROM i.idle
        OR s.looks IS DISTINCT FROM i.n";

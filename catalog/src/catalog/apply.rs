@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{Catalog, Entry, FormerHolder, Name, Schema, is_system_schema};
 use crate::error::CatalogError;
+use crate::length::Length;
 use crate::object::{Column, CommitTime, Object, ObjectId, ObjectKind, View};
 use crate::op::{CommentTarget, Op};
 use crate::quote::quote_identifier;
@@ -32,6 +33,9 @@ impl Catalog {
             Op::ReplaceFunction(function) => self.replace_function(function, at),
             Op::DropFunction(id) => self.drop_function(*id),
             Op::Rename { id, to } => self.rename(*id, to, at),
+            Op::DropColumn { id, column } => self.drop_column(*id, *column),
+            Op::RenameColumn { id, column, to } => self.rename_column(*id, *column, to),
+            Op::KeepHistory { id, length } => self.keep_history(*id, *length),
             Op::Comment { on, text } => self.comment(on, text.clone()),
         }?;
         self.version += 1;
@@ -93,6 +97,7 @@ impl Catalog {
         match &mut object.kind {
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.version = 1,
             ObjectKind::Table(_) => self.name_primary_key(&mut object)?,
+            ObjectKind::Source(_) => {}
         }
         self.take_id(object.id);
         self.add_names(&object);
@@ -135,6 +140,7 @@ impl Catalog {
         new.name.clone_from(&old.name);
         new.comment.clone_from(&old.comment);
         new.column_comments.clone_from(&old.column_comments);
+        new.history_retention = old.history_retention;
         match (&old.kind, &mut new.kind) {
             (
                 ObjectKind::View(before) | ObjectKind::MaterializedView(before),
@@ -155,7 +161,9 @@ impl Catalog {
             }
             // A table has today's columns at every time (S22): no versions of it are kept.
             (ObjectKind::Table(before), ObjectKind::Table(after)) => {
-                after.primary_key_name.clone_from(&before.primary_key_name);
+                if !before.primary_key.is_empty() {
+                    after.primary_key_name.clone_from(&before.primary_key_name);
+                }
                 let old = old.clone();
                 self.name_replaced_key(&old, &mut new)?;
                 self.remove_names(&old);
@@ -202,6 +210,76 @@ impl Catalog {
         Ok(())
     }
 
+    fn rename_column(&mut self, id: ObjectId, column: usize, to: &str) -> Result<(), CatalogError> {
+        let object = self.require(id)?;
+        if object.table().is_none() {
+            let (name, expected) = (object.name.clone(), "table");
+            return Err(CatalogError::WrongKind { name, expected });
+        }
+        if column >= object.columns().len() {
+            return Err(CatalogError::UndefinedColumn(object.name.clone(), column + 1));
+        }
+        if object.column(to).is_some() {
+            return Err(CatalogError::DuplicateColumn(to.to_owned()));
+        }
+        self.keep_names(id);
+        if let ObjectKind::Table(table) = &mut self.entry_mut(id).object.kind {
+            table.columns[column].name = to.to_owned();
+        }
+        Ok(())
+    }
+
+    fn drop_column(&mut self, id: ObjectId, column: usize) -> Result<(), CatalogError> {
+        let object = self.require(id)?;
+        if object.columns().get(column).is_none_or(Column::is_dropped) {
+            return Err(CatalogError::UndefinedColumn(object.name.clone(), column + 1));
+        }
+        self.keep_names(id);
+        let object = &mut self.entry_mut(id).object;
+        object.column_comments.remove(&column);
+        if let ObjectKind::Table(table) = &mut object.kind {
+            table.columns[column] = table.columns[column].dropped(column);
+        }
+        Ok(())
+    }
+
+    /// Lets texts that name a table, of earlier versions too, go on by the columns' present names.
+    fn keep_names(&mut self, id: ObjectId) {
+        let Some(object) = self.get(id) else { return };
+        let names: Vec<String> = object.columns().iter().map(|c| c.name.clone()).collect();
+        let stands_on = |object: &Object| object.view().is_some_and(|view| view.stands_on(id));
+        let objects = self.objects.iter();
+        let views = objects.filter(|(_, entry)| {
+            stands_on(&entry.object) || entry.earlier.iter().any(|(_, object)| stands_on(object))
+        });
+        for view in views.map(|(view, _)| *view).collect::<Vec<_>>() {
+            let entry = self.entry_mut(view);
+            let earlier = entry.earlier.iter_mut().map(|(_, object)| object);
+            for object in earlier.chain([&mut entry.object]) {
+                let (ObjectKind::View(view) | ObjectKind::MaterializedView(view)) =
+                    &mut object.kind
+                else {
+                    continue;
+                };
+                if view.stands_on(id) && !view.names.contains_key(&id) {
+                    let width = view.widths.get(&id).copied().unwrap_or(names.len());
+                    let seen = names[..width.min(names.len())].to_vec();
+                    view.names.insert(id, seen);
+                }
+            }
+        }
+    }
+
+    fn keep_history(&mut self, id: ObjectId, length: Option<Length>) -> Result<(), CatalogError> {
+        let object = self.require(id)?;
+        if !matches!(object.kind, ObjectKind::MaterializedView(_)) {
+            let (name, expected) = (object.name.clone(), "materialized view");
+            return Err(CatalogError::WrongKind { name, expected });
+        }
+        self.entry_mut(id).object.history_retention = length;
+        Ok(())
+    }
+
     fn comment(&mut self, on: &CommentTarget, text: Option<String>) -> Result<(), CatalogError> {
         match on {
             CommentTarget::Schema(name) => {
@@ -245,7 +323,9 @@ impl Catalog {
     /// What a view reads must be there, or dropping it later would find no end to hold.
     fn check_inputs(&self, object: &Object) -> Result<(), CatalogError> {
         object.functions().iter().try_for_each(|id| self.require_function(*id).map(|_| ()))?;
-        object.depends_on().iter().try_for_each(|id| self.require(*id).map(|_| ()))
+        let source = object.table().and_then(|table| table.source);
+        let below = object.depends_on().iter().copied().chain(source);
+        below.into_iter().try_for_each(|id| self.require(id).map(|_| ()))
     }
 
     /// A replaced view could be made to read what reads it.

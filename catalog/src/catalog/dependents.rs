@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Catalog;
 use crate::error::CatalogError;
-use crate::object::{Object, ObjectId};
+use crate::object::{Object, ObjectId, Table};
 use crate::quote::quote_identifier;
 
 /// What a DROP takes away.
@@ -36,10 +36,20 @@ impl Dropped {
 }
 
 impl Catalog {
-    /// The views that read this object or use this function directly, by their present definitions.
+    /// The views that read this object or use this function directly, by their present definitions,
+    /// and the relations of this source.
     pub fn dependents(&self, id: ObjectId) -> Vec<ObjectId> {
-        let reads = |object: &&Object| object.view().is_some_and(|view| view.stands_on(id));
+        let reads = |object: &&Object| {
+            object.view().is_some_and(|view| view.stands_on(id))
+                || object.table().is_some_and(|table| table.source == Some(id))
+        };
         self.objects().filter(reads).map(|object| object.id).collect()
+    }
+
+    /// The tables whose rows come from this source.
+    pub fn relations_of(&self, source: ObjectId) -> impl Iterator<Item = &Object> {
+        let of_it = move |table: &Table| table.source == Some(source);
+        self.objects().filter(move |object| object.table().is_some_and(of_it))
     }
 
     /// All that would go with this object, dependents after what they stand on; without itself.
@@ -64,7 +74,8 @@ impl Catalog {
 
     /// The drops that `DROP roots [CASCADE]` comes to.
     ///
-    /// Without `cascade`, anything outside `roots` that stands on them is an error (2BP01) whose
+    /// The relations of a source are of it, and go without being named. Without `cascade`, anything
+    /// else outside `roots` that stands on them is an error (2BP01) whose
     /// detail lists it; kept versions count, since they become unreadable. `search_path` decides
     /// which names are spelled with their schema.
     pub fn plan_drop(
@@ -77,7 +88,7 @@ impl Catalog {
         let added: Vec<(ObjectId, ObjectId)> = walk
             .iter()
             .rev()
-            .filter(|step| !roots.contains(&step.id))
+            .filter(|step| !self.goes_with(step.id, roots))
             .filter_map(|step| Some((step.on?, step.id)))
             .collect();
         if !cascade {
@@ -90,6 +101,12 @@ impl Catalog {
             format!("version {version} of {}", self.describe(view, search_path))
         }));
         Ok(Dropped { order, cascaded })
+    }
+
+    /// Whether it is one of these, or a relation of one.
+    fn goes_with(&self, id: ObjectId, roots: &[ObjectId]) -> bool {
+        let source = || self.get(id).and_then(|object| object.table()?.source);
+        roots.contains(&id) || source().is_some_and(|source| roots.contains(&source))
     }
 
     /// The kept versions of views that stay which read something that goes: what goes, the view,

@@ -22,13 +22,7 @@ fn public() -> Vec<String> {
 /// A table with an integer key column `id`.
 fn table(id: u64, schema: &str, name: &str) -> Op {
     let columns = vec![Column::new("id", PgType::Int4), Column::new("v", PgType::Text)];
-    let table = Table {
-        columns,
-        primary_key: vec![0],
-        primary_key_name: None,
-        append_only: false,
-        event_time: None,
-    };
+    let table = Table { primary_key: vec![0], ..Table::new(columns) };
     Op::CreateObject(Object::new(ObjectId(id), schema, name, ObjectKind::Table(table)))
 }
 
@@ -43,6 +37,7 @@ fn definition(sql: &str, columns: &[(&str, PgType)], reads: &[u64]) -> View {
         version: 0,
         collection: None,
         widths: BTreeMap::new(),
+        names: BTreeMap::new(),
         search_path: public(),
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::new(),

@@ -17,11 +17,9 @@ fn table() -> Object {
     price.default = Some("0".to_owned());
     let tags = Column::new("tags", PgType::Array(&PgType::Text));
     let kind = ObjectKind::Table(Table {
-        columns: vec![id, price, tags],
         primary_key: vec![0],
         primary_key_name: Some("orders_pkey".to_owned()),
-        append_only: false,
-        event_time: None,
+        ..Table::new(vec![id, price, tags])
     });
     let mut object = Object::new(ObjectId(1), "public", "orders", kind);
     object.comment = Some("what people bought".to_owned());
@@ -40,6 +38,7 @@ fn view() -> Object {
         version: 1,
         collection: None,
         widths: BTreeMap::new(),
+        names: BTreeMap::new(),
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::from([("orders".to_owned(), ObjectId(1))]),
@@ -108,5 +107,5 @@ fn records_of_no_format_or_a_newer_one_are_refused() {
     .assert_eq(&error(br#"{"format":2,"op":{"Teleport":7}}"#));
     expect!["catalog record is unreadable: EOF while parsing a string at line 1 column 23"]
         .assert_eq(&error(b"{\"format\":1,\"op\":{\"Drop"));
-    expect!["catalog record is unreadable: unknown variant `Teleport`, expected one of `CreateSchema`, `DropSchema`, `RenameSchema`, `CreateObject`, `ReplaceObject`, `DropObject`, `Rename`, `Comment`, `CreateFunction`, `ReplaceFunction`, `DropFunction` at line 1 column 28"].assert_eq(&error(br#"{"format":1,"op":{"Teleport":7}}"#));
+    expect!["catalog record is unreadable: unknown variant `Teleport`, expected one of `CreateSchema`, `DropSchema`, `RenameSchema`, `CreateObject`, `ReplaceObject`, `DropObject`, `Rename`, `DropColumn`, `RenameColumn`, `KeepHistory`, `Comment`, `CreateFunction`, `ReplaceFunction`, `DropFunction` at line 1 column 28"].assert_eq(&error(br#"{"format":1,"op":{"Teleport":7}}"#));
 }

@@ -7,10 +7,10 @@
 //! | Postgres | Arrow |
 //! |---|---|
 //! | `numeric(p, s)` | `Decimal128(p, s)` |
-//! | `numeric` | `Decimal128(38, 15)`, printed without trailing zeros |
-//! | results of numeric `/`, `avg` | `Decimal128(38, 16)`, printed in full |
+//! | `numeric` | `Decimal128(38, 20)`, printed without trailing zeros |
+//! | results of numeric `/`, `avg` | `Decimal128(37, 16…20)`, printed as quotients are |
 //! | text and what is stored as text | `Utf8` |
-//! | `jsonb` | `LargeUtf8`, in Postgres' output form |
+//! | `jsonb`, `json` | `LargeUtf8`, in Postgres' output form of jsonb |
 //! | `oid`, `reg*`, `xid` | `UInt32` |
 //! | arrays, vectors | `List`, field `item`, nullable |
 //! | `void`, `unknown` | `Null` |
@@ -24,9 +24,9 @@ use super::PgType;
 /// Digits a `numeric` can hold.
 pub const NUMERIC_PRECISION_MAX: u8 = 38;
 /// Scale of `numeric` without a modifier.
-pub const NUMERIC_PLAIN_SCALE: i8 = 15;
-/// Scale of numeric quotients and averages.
-pub const NUMERIC_DIVISION_SCALE: i8 = 16;
+pub const NUMERIC_PLAIN_SCALE: i8 = 20;
+/// Precision that marks quotients and averages.
+pub const NUMERIC_QUOTIENT_PRECISION: u8 = 37;
 
 const UTC: &str = "+00:00";
 /// Postgres' VARHDRSZ: lengths and precisions are stored with it added, so that 0 is never a
@@ -57,7 +57,7 @@ impl PgType {
             PgType::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
             PgType::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             PgType::Uuid => DataType::FixedSizeBinary(16),
-            PgType::Jsonb => DataType::LargeUtf8,
+            PgType::Jsonb | PgType::Json => DataType::LargeUtf8,
             PgType::Void | PgType::Trigger | PgType::Unknown => DataType::Null,
             PgType::Oid
             | PgType::Xid
@@ -75,7 +75,6 @@ impl PgType {
             | PgType::Bpchar
             | PgType::Name
             | PgType::Char
-            | PgType::Json
             | PgType::PgNodeTree
             | PgType::Inet
             | PgType::Aclitem
@@ -157,9 +156,10 @@ fn numeric(typmod: i32) -> DataType {
     }
 }
 
-/// Full precision is what expressions have: Postgres shows no typmod on those.
+/// Full precision is what expressions have, and quotients their own: Postgres shows no typmod on
+/// those.
 fn typmod_of_decimal(precision: u8, scale: i8) -> i32 {
-    if precision == NUMERIC_PRECISION_MAX {
+    if precision >= NUMERIC_QUOTIENT_PRECISION {
         return -1;
     }
     PgType::numeric_typmod(precision, scale).unwrap_or(-1)

@@ -74,8 +74,8 @@ fn numeric_carries_its_modifier_through_arrow() {
     let typmod = PgType::numeric_typmod(10, 2).expect("in range");
     assert_eq!(PgType::Numeric.to_arrow(typmod), DataType::Decimal128(10, 2));
     assert_eq!(PgType::from_arrow(&DataType::Decimal128(10, 2)), Some((PgType::Numeric, typmod)));
-    assert_eq!(PgType::Numeric.to_arrow(-1), DataType::Decimal128(38, 15));
-    assert_eq!(PgType::from_arrow(&DataType::Decimal128(38, 16)), Some((PgType::Numeric, -1)));
+    assert_eq!(PgType::Numeric.to_arrow(-1), DataType::Decimal128(38, 20));
+    assert_eq!(PgType::from_arrow(&DataType::Decimal128(37, 20)), Some((PgType::Numeric, -1)));
     assert_eq!(PgType::numeric_parts(typmod), Some((10, 2)));
     for (precision, scale) in [(0, 0), (39, 0), (5, 6), (5, -1)] {
         assert_eq!(PgType::numeric_typmod(precision, scale), None);

@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
-    ListBuilder, PrimitiveBuilder, StringArray, StringBuilder, TimestampMicrosecondArray,
-    UInt32Array, new_null_array,
+    IntervalMonthDayNanoArray, ListBuilder, PrimitiveBuilder, StringArray, StringBuilder,
+    TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Int16Type, UInt32Type};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Float64Type, Int16Type, IntervalMonthDayNano, UInt32Type,
+};
 
+use crate::length::Length;
 use crate::object::{CommitTime, Oid};
 use crate::pg_type::PgType;
 
@@ -48,9 +51,11 @@ pub(super) enum Value<'a> {
     Owned(String),
     Char(char),
     Time(CommitTime),
+    Interval(Length),
     Ints(Vec<i16>),
     Oids(Vec<Oid>),
     Texts(Vec<String>),
+    Floats(Vec<f64>),
 }
 
 /// The row of a relation that is always empty.
@@ -158,6 +163,8 @@ fn fill<'a>(name: &str, data_type: &DataType, values: impl Iterator<Item = Value
             let array: TimestampMicrosecondArray = microseconds.collect();
             Arc::new(array.with_timezone_opt(zone.clone()))
         }
+        DataType::Interval(_) => collect!(IntervalMonthDayNanoArray,
+            Value::Interval(v) => interval(name, v)),
         DataType::List(item) => match item.data_type() {
             DataType::Int16 => lists::<Int16Type>(values.map(|value| match value {
                 Value::Null => None,
@@ -169,6 +176,11 @@ fn fill<'a>(name: &str, data_type: &DataType, values: impl Iterator<Item = Value
                 Value::Oids(v) => Some(v.into_iter().map(|oid| oid.0).collect()),
                 other => misfit(name, &other),
             })),
+            DataType::Float64 => lists::<Float64Type>(values.map(|value| match value {
+                Value::Null => None,
+                Value::Floats(v) => Some(v),
+                other => misfit(name, &other),
+            })),
             DataType::Utf8 => text_lists(values.map(|value| match value {
                 Value::Null => None,
                 Value::Texts(v) => Some(v),
@@ -178,6 +190,17 @@ fn fill<'a>(name: &str, data_type: &DataType, values: impl Iterator<Item = Value
         },
         _ => nulls(name, data_type, values),
     }
+}
+
+fn interval(name: &str, length: Length) -> IntervalMonthDayNano {
+    let (days, us) = length.days_and_us();
+    let (days, us) = (narrow(name, as_int(days)), as_int(us));
+    IntervalMonthDayNano::new(0, days, us * 1_000)
+}
+
+/// For ever is longer than anything.
+fn as_int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn misfit(column: &str, value: &Value<'_>) -> ! {
@@ -281,6 +304,12 @@ impl From<String> for Value<'_> {
 impl From<char> for Value<'_> {
     fn from(value: char) -> Self {
         Value::Char(value)
+    }
+}
+
+impl From<Length> for Value<'_> {
+    fn from(value: Length) -> Self {
+        Value::Interval(value)
     }
 }
 

@@ -27,8 +27,12 @@ pub struct SystemContext {
     pub activity: Vec<Activity>,
     /// tidemark.views: progress of materialized views.
     pub views: Vec<ViewProgress>,
+    /// tidemark.sources.
+    pub sources: Vec<SourceProgress>,
     /// tidemark.tables, pg_class.reltuples and pg_stat_user_tables: rows in tables and views.
     pub row_counts: Vec<RowCount>,
+    /// tidemark.tables, tidemark.views: what is kept of the past.
+    pub pasts: Vec<Past>,
     /// tidemark.quarantine.
     pub quarantine: Vec<Quarantined>,
 }
@@ -91,10 +95,38 @@ pub struct ViewProgress {
     pub next_expiry: Option<CommitTime>,
 }
 
+/// How far a source has come.
+#[derive(Clone, Debug)]
+pub struct SourceProgress {
+    pub id: ObjectId,
+    /// Entries below it have been committed.
+    pub offset: u64,
+    /// The offset behind its last entry, if it has one.
+    pub end: Option<u64>,
+    /// How many entries are there that are not committed yet, if their number is known.
+    pub behind: Option<u64>,
+    /// In ms, the median, 99 and 99.9 of 100: from a commit until every view showed it.
+    pub commit_to_visible: Option<[f64; 3]>,
+    /// The same from when the oldest entry of a commit was there.
+    pub arrival_to_visible: Option<[f64; 3]>,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct RowCount {
     pub id: ObjectId,
     pub rows: u64,
+}
+
+/// What the engine keeps of a table's or a materialized view's past.
+#[derive(Clone, Copy, Debug)]
+pub struct Past {
+    pub id: ObjectId,
+    /// Whether old rows may still be loaded into it (S20).
+    pub is_open: bool,
+    /// The oldest time that it is kept for; `None`: no time is too old.
+    pub readable_from: Option<CommitTime>,
+    /// The last commit that changed the table.
+    pub last_changed: Option<CommitTime>,
 }
 
 /// A row that an operator of a view could not evaluate (S10).
@@ -110,6 +142,11 @@ pub struct Quarantined {
 }
 
 impl SystemContext {
+    /// What is kept of its past, where the context knows.
+    pub fn past_of(&self, id: ObjectId) -> Option<&Past> {
+        self.pasts.iter().find(|past| past.id == id)
+    }
+
     /// Rows in a table or view, where the context has the number.
     pub fn rows_in(&self, id: ObjectId) -> Option<u64> {
         self.row_counts.iter().find(|count| count.id == id).map(|count| count.rows)

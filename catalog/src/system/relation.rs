@@ -27,6 +27,8 @@ pub(super) struct Relation {
     pub has_index: bool,
     /// Rows, −1 when not known.
     pub tuples: f64,
+    /// pg_class.reloptions.
+    pub options: Vec<String>,
 }
 
 /// A column of a relation.
@@ -93,7 +95,7 @@ pub(super) fn relations(context: &SystemContext) -> Vec<Relation> {
     let counts: HashMap<ObjectId, u64> =
         context.row_counts.iter().map(|count| (count.id, count.rows)).collect();
     let system = SYSTEM_TABLES.iter().map(|table| system_relation(catalog, table));
-    let user = catalog.objects().flat_map(|object| {
+    let user = catalog.objects().filter(|object| object.is_relation()).flat_map(|object| {
         let index = primary_key(catalog, object).map(index_relation);
         [Some(user_relation(catalog, &counts, object)), index].into_iter().flatten()
     });
@@ -142,6 +144,7 @@ pub(super) fn schema_oid(catalog: &Catalog, name: &str) -> Oid {
 fn user_relation(catalog: &Catalog, counts: &HashMap<ObjectId, u64>, object: &Object) -> Relation {
     let oid = object.oid();
     let columns = object.columns().iter().enumerate();
+    let columns = columns.filter(|(_, column)| !column.is_dropped());
     let is_view = matches!(object.kind, ObjectKind::View(_));
     let rows = counts.get(&object.id).filter(|_| !is_view);
     Relation {
@@ -154,6 +157,7 @@ fn user_relation(catalog: &Catalog, counts: &HashMap<ObjectId, u64>, object: &Ob
         attributes: columns.map(|(at, column)| attribute(oid, at, column)).collect(),
         has_index: object.table().is_some_and(|table| table.primary_key_name().is_some()),
         tuples: rows.map_or(-1.0, |rows| *rows as f64),
+        options: object.options(),
     }
 }
 
@@ -168,6 +172,7 @@ fn index_relation(key: PrimaryKey) -> Relation {
         attributes: key.attributes,
         has_index: false,
         tuples: -1.0,
+        options: vec![],
     }
 }
 
@@ -191,6 +196,7 @@ fn system_relation(catalog: &Catalog, table: &SystemTable) -> Relation {
         attributes: attributes.collect(),
         has_index: false,
         tuples: -1.0,
+        options: vec![],
     }
 }
 

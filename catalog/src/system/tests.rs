@@ -9,10 +9,11 @@ use arrow::util::display::array_value_to_string;
 use expect_test::{Expect, expect};
 
 use super::{
-    Activity, Quarantined, RowCount, SYSTEM_TABLES, Setting, SettingKind, SystemContext,
+    Activity, Past, Quarantined, RowCount, SYSTEM_TABLES, Setting, SettingKind, SystemContext,
     ViewProgress, find, find_oid,
 };
 use crate::catalog::Catalog;
+use crate::length::Length;
 use crate::object::{Column, CommitTime, Object, ObjectId, ObjectKind, Table, View};
 use crate::op::{CommentTarget, Op};
 use crate::pg_type::PgType;
@@ -38,13 +39,7 @@ fn orders() -> Op {
         column("tags", PgType::Array(&PgType::Text), -1),
         column("at", PgType::Timestamptz, 3),
     ];
-    let table = Table {
-        columns,
-        primary_key: vec![0],
-        primary_key_name: None,
-        append_only: false,
-        event_time: None,
-    };
+    let table = Table { primary_key: vec![0], ..Table::new(columns) };
     Op::CreateObject(Object::new(ObjectId(1), "public", "orders", ObjectKind::Table(table)))
 }
 
@@ -59,6 +54,7 @@ fn view(id: u64, name: &str, sql: &str, reads: &[u64], materialized: bool) -> Ob
         version: 1,
         collection: None,
         widths: BTreeMap::new(),
+        names: BTreeMap::new(),
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::new(),
@@ -80,11 +76,10 @@ pub(super) fn catalog() -> Catalog {
             "s",
             "Odd one",
             ObjectKind::Table(Table {
-                columns: vec![column("a b", PgType::Text, -1), column("c", PgType::Int4, -1)],
                 primary_key: vec![1, 0],
-                primary_key_name: None,
-                append_only: false,
-                event_time: None,
+                retention: Some(Length(86_400_000_000)),
+                ttl: Some(Length(3_600_000_000)),
+                ..Table::new(vec![column("a b", PgType::Text, -1), column("c", PgType::Int4, -1)])
             }),
         )),
         Op::ReplaceObject(view(2, "", "SELECT count(id) AS n FROM orders", &[1], true)),
@@ -129,7 +124,14 @@ fn context() -> SystemContext {
             lag_us: 1500,
             next_expiry: Some(CommitTime(NOON + 1_000_000)),
         }],
+        sources: vec![],
         row_counts: vec![RowCount { id: ObjectId(1), rows: 3 }],
+        pasts: vec![Past {
+            id: ObjectId(1),
+            is_open: true,
+            readable_from: Some(CommitTime(NOON)),
+            last_changed: Some(CommitTime(NOON + 5_000_000)),
+        }],
         quarantine: vec![Quarantined {
             view: ObjectId(2),
             operator: "Project".to_owned(),

@@ -1,9 +1,12 @@
 //! avg(x): the exact sum over the number of values; NULL over nothing.
 //!
-//! Of integers and numerics numeric(38,16), rounded half away from zero; of floats double
-//! precision; of intervals an interval, a month's fraction as days of 30 and a day's as time.
+//! Of integers and numerics a quotient (see [`crate::decimal`]), rounded half away from zero; of
+//! floats double precision; of intervals an interval, a month's fraction as days of 30 and a
+//! day's as time.
 
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, IntervalUnit};
+
+use crate::decimal::quotient_over;
 
 use super::exact_float::FloatSum;
 use super::exact_int::{IntSum, decimal_average};
@@ -13,9 +16,6 @@ use super::{
     Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
     sweep_states,
 };
-
-/// Digits behind the point of an average of integers or numerics, as of any numeric quotient.
-const SCALE: i8 = 16;
 
 #[derive(Debug)]
 pub(super) struct Avg;
@@ -27,12 +27,9 @@ impl AggregateFunction for Avg {
 
     fn return_type(&self, arguments: &[DataType]) -> Option<DataType> {
         match arguments {
-            [DataType::Int16 | DataType::Int32 | DataType::Int64] => {
-                Some(DataType::Decimal128(38, SCALE))
-            }
-            [DataType::Decimal128(_, scale)] => Some(DataType::Decimal128(38, SCALE.max(*scale))),
             [DataType::Float32 | DataType::Float64] => Some(DataType::Float64),
             [interval @ DataType::Interval(IntervalUnit::MonthDayNano)] => Some(interval.clone()),
+            [number] => quotient_over(number),
             _ => None,
         }
     }
@@ -53,8 +50,7 @@ impl AggregateFunction for Avg {
                     DataType::Decimal128(_, own) => *own,
                     _ => 0,
                 };
-                let digits = u32::try_from(scale - own).expect("the scale only grows");
-                Box::new(IntAverages { states: Vec::new(), digits, output })
+                Box::new(IntAverages { states: Vec::new(), scales: (own, scale), output })
             }
             _ => Box::new(FloatAverages { states: Vec::new() }),
         }
@@ -63,8 +59,8 @@ impl AggregateFunction for Avg {
 
 struct IntAverages {
     states: Vec<IntSum>,
-    /// Digits that the average has more than its argument.
-    digits: u32,
+    /// Digits behind the point of the argument and of the average.
+    scales: (i8, i8),
     output: DataType,
 }
 
@@ -75,14 +71,14 @@ impl Accumulator for IntAverages {
 
     fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept {
         let values = integers(&input.arguments[0]);
-        let digits = self.digits;
+        let (own, scale) = self.scales;
         sweep_states::<_, PrimitiveOutput<Decimal128Type>>(
             &mut self.states,
             input,
             runs,
             &self.output,
             |sum, row, diff| sum.add(values(row), diff),
-            |sum| nonempty(sum.count, || decimal_average(sum, digits)),
+            |sum| nonempty(sum.count, || decimal_average(sum, own, scale)),
         )
     }
 

@@ -8,7 +8,9 @@
 //! Tuples are equal as keys are: NULLs too, −0 is 0; what comes through is normalized likewise, so
 //! that what leaves is what came.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
@@ -19,7 +21,51 @@ use hashbrown::hash_map::EntryRef;
 use super::{Accumulator, AggregateFunction, CallTypes, Run, SweepInput, Swept};
 use crate::state::key_index::{KeyCodec, normalize_floats};
 
-type Counts = HashMap<Box<[u8]>, i64, FixedState>;
+type Counts = HashMap<Tuple, i64, FixedState>;
+
+/// So many bytes of a tuple stand in its place in the table.
+const SHORT: usize = 15;
+
+/// The bytes of a tuple.
+#[derive(Clone, Debug)]
+enum Tuple {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+impl Borrow<[u8]> for Tuple {
+    fn borrow(&self) -> &[u8] {
+        match self {
+            Tuple::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Tuple::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl From<&[u8]> for Tuple {
+    fn from(tuple: &[u8]) -> Self {
+        if tuple.len() > SHORT {
+            return Tuple::Long(tuple.into());
+        }
+        let mut bytes = [0; SHORT];
+        bytes[..tuple.len()].copy_from_slice(tuple);
+        Tuple::Short { length: tuple.len() as u8, bytes }
+    }
+}
+
+impl Hash for Tuple {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Borrow::<[u8]>::borrow(self).hash(state);
+    }
+}
+
+impl PartialEq for Tuple {
+    fn eq(&self, other: &Self) -> bool {
+        Borrow::<[u8]>::borrow(self) == Borrow::<[u8]>::borrow(other)
+    }
+}
+
+impl Eq for Tuple {}
 
 pub(super) struct Distinct {
     inner: Box<dyn Accumulator>,
@@ -91,14 +137,15 @@ impl Accumulator for Distinct {
 
     fn clear(&mut self, group: u32) {
         let cleared = std::mem::take(&mut self.groups[group as usize]);
-        self.kept -= cleared.keys().map(|key| entry_bytes(key)).sum::<usize>();
+        self.kept -= cleared.keys().map(|key| entry_bytes(key.borrow())).sum::<usize>();
         self.inner.clear(group);
     }
 }
 
 /// What a tuple takes with its count.
 fn entry_bytes(key: &[u8]) -> usize {
-    size_of::<(Box<[u8]>, i64)>() + key.len()
+    let outside = if key.len() > SHORT { key.len() } else { 0 };
+    size_of::<(Tuple, i64)>() + outside
 }
 
 /// Adds to a tuple's count; 1 where it rises above 0, −1 where it falls to 0.

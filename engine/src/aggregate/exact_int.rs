@@ -3,6 +3,8 @@
 //! Sums are of a multiset: rows come and go in any order, and a sum that was out of range in
 //! between must come back. Only the value is checked, when it is asked for.
 
+use crate::decimal::quotient_digits;
+
 /// A sum and the number of its summands that were not NULL.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct IntSum {
@@ -49,25 +51,30 @@ pub(super) fn decimal_total(sum: &IntSum) -> Result<i128, String> {
         .ok_or_else(|| "numeric field overflow".to_string())
 }
 
-/// The average with `scale` more digits than the summands, rounded half away from zero.
-pub(super) fn decimal_average(sum: &IntSum, scale: u32) -> Result<i128, String> {
+/// The average of summands with `own` digits behind the point in units of `scale` digits, rounded
+/// half away from zero to the digits that a quotient has.
+pub(super) fn decimal_average(sum: &IntSum, own: i8, scale: i8) -> Result<i128, String> {
     let total = decimal_total(sum)?;
     let count = i128::from(sum.count);
+    let digits = quotient_digits((total.unsigned_abs(), own), (count.unsigned_abs(), 0));
+    let digits = digits.min(scale);
+    let overflow = || "numeric field overflow".to_string();
+    let power = |digits: i8| 10i128.pow(u32::from(digits.max(0) as u8));
+    // The summands may have more digits than their quotient.
+    let divisor = count.checked_mul(power(own - digits)).ok_or_else(overflow)?;
     // Digit by digit, as total · 10^scale may need more than 128 bits.
-    let (mut quotient, mut rest) = (total / count, total % count);
-    for _ in 0..scale {
+    let (mut quotient, mut rest) = (total / divisor, total % divisor);
+    for _ in own..digits {
         rest *= 10;
-        quotient = quotient
-            .checked_mul(10)
-            .and_then(|q| q.checked_add(rest / count))
-            .ok_or_else(|| "numeric field overflow".to_string())?;
-        rest %= count;
+        let more = |quotient: i128| quotient.checked_mul(10)?.checked_add(rest / divisor);
+        quotient = more(quotient).ok_or_else(overflow)?;
+        rest %= divisor;
     }
-    if rest.unsigned_abs() * 2 >= count.unsigned_abs() {
+    if rest.unsigned_abs() * 2 >= divisor.unsigned_abs() {
         quotient += if total < 0 { -1 } else { 1 };
     }
-    match quotient.unsigned_abs() <= DECIMAL_MAX as u128 {
-        true => Ok(quotient),
-        false => Err("numeric field overflow".to_string()),
-    }
+    quotient
+        .checked_mul(power(scale - digits))
+        .filter(|quotient| quotient.unsigned_abs() <= DECIMAL_MAX as u128)
+        .ok_or_else(overflow)
 }

@@ -1,6 +1,7 @@
 //! sum(x): NULL over nothing.
 //!
-//! smallint and integer sum to bigint, bigint to numeric(38,0), numeric(p,s) to numeric(38,s),
+//! smallint and integer sum to bigint, bigint to numeric(38,0), numeric(p,s) to numeric(38,s)
+//! (a quotient stays one),
 //! real to real, double precision to double precision, interval to interval, each field by itself.
 //! Integer, numeric and interval sums out of range are errors of the group; float sums are exact,
 //! rounded once.
@@ -10,6 +11,8 @@ use arrow::datatypes::{
     DataType, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     IntervalUnit,
 };
+
+use crate::decimal::QUOTIENT_PRECISION;
 
 use super::exact_float::FloatSum;
 use super::exact_int::{IntSum, decimal_total};
@@ -31,6 +34,7 @@ impl AggregateFunction for Sum {
         match arguments {
             [DataType::Int16 | DataType::Int32] => Some(DataType::Int64),
             [DataType::Int64] => Some(DataType::Decimal128(38, 0)),
+            [quotient @ DataType::Decimal128(QUOTIENT_PRECISION, _)] => Some(quotient.clone()),
             [DataType::Decimal128(_, scale)] => Some(DataType::Decimal128(38, *scale)),
             [float @ (DataType::Float32 | DataType::Float64)] => Some(float.clone()),
             [interval @ DataType::Interval(IntervalUnit::MonthDayNano)] => Some(interval.clone()),

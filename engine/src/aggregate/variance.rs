@@ -2,12 +2,14 @@
 //! sample also over one value.
 //!
 //! Fixed formulas over exact sums: (n·Σx² − (Σx)²) / n², or / n(n−1), rounded once; a standard
-//! deviation is the root of that. Of integers and numerics numeric(38,16), rounded half away from
-//! zero, of floats double precision, NaN where a value is not finite.
+//! deviation is the root of that. Of integers and numerics a quotient (see [`crate::decimal`]),
+//! rounded half away from zero, of floats double precision, NaN where a value is not finite.
 
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type};
 use num_bigint::BigInt;
 use num_traits::{ToPrimitive, Zero};
+
+use crate::decimal::{quotient_digits, quotient_over};
 
 use super::exact::Exact;
 use super::sum::{floats, integers};
@@ -20,9 +22,6 @@ pub(super) static VAR_POP: Variance = Variance::new("var_pop", &[], false, false
 pub(super) static VAR_SAMP: Variance = Variance::new("var_samp", &["variance"], true, false);
 pub(super) static STDDEV_POP: Variance = Variance::new("stddev_pop", &[], false, true);
 pub(super) static STDDEV_SAMP: Variance = Variance::new("stddev_samp", &["stddev"], true, true);
-
-/// Digits behind the point of a numeric result, as of any numeric quotient.
-const SCALE: i8 = 16;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Variance {
@@ -60,11 +59,9 @@ impl AggregateFunction for Variance {
 
     fn return_type(&self, arguments: &[DataType]) -> Option<DataType> {
         match arguments {
-            [DataType::Int16 | DataType::Int32 | DataType::Int64] => {
-                Some(DataType::Decimal128(38, SCALE))
-            }
-            [DataType::Decimal128(_, scale)] => Some(DataType::Decimal128(38, SCALE.max(*scale))),
             [DataType::Float32 | DataType::Float64] => Some(DataType::Float64),
+            [DataType::Int64] => quotient_over(&DataType::Int32),
+            [number] => quotient_over(number),
             _ => None,
         }
     }
@@ -137,15 +134,13 @@ impl Accumulator for Moments {
         match self.output {
             DataType::Decimal128(_, scale) => {
                 let values = integers(&input.arguments[0]);
-                let digits = 2 * u32::try_from(scale - own).expect("the scale only grows");
-                let own = u32::try_from(own).expect("no scale is negative");
                 sweep_states::<_, PrimitiveOutput<Decimal128Type>>(
                     &mut self.states,
                     input,
                     runs,
                     &self.output,
                     |state, row, diff| state.add_integer(values(row), diff),
-                    |state| numeric(function, state, digits, own),
+                    |state| numeric(function, state, own, scale),
                 )
             }
             _ => {
@@ -183,33 +178,41 @@ fn float(function: Variance, state: &State) -> Result<Option<f64>, String> {
     }
 }
 
-/// The result as a whole number of its last digit. Twice the digits that the result has more than
-/// the argument are `digits`, of which the argument has `own`.
-fn numeric(
-    function: Variance,
-    state: &State,
-    digits: u32,
-    own: u32,
-) -> Result<Option<i128>, String> {
+/// The result as a whole number of its last digit, the `scale`-th; the argument has `own`.
+fn numeric(function: Variance, state: &State, own: i8, scale: i8) -> Result<Option<i128>, String> {
     let Some(divisor) = function.divisor(state.count) else { return Ok(None) };
     let centered = state.centered().whole();
-    // In units of 10^-2·own. A root of units of 10^-2·scale is one of 10^-scale; without a root
-    // there are `scale` digits to be had, which are half of both together.
-    let result: BigInt = match function.root {
-        true => {
-            let square: BigInt = centered * BigInt::from(10).pow(digits) * 4 / divisor;
-            (square.sqrt() + 1) / 2
-        }
-        false => {
-            let more = i64::from(digits / 2) - i64::from(own);
-            let (numerator, divisor) = match more >= 0 {
-                true => (centered * BigInt::from(10).pow(more.unsigned_abs() as u32), divisor),
-                false => (centered, divisor * BigInt::from(10).pow(more.unsigned_abs() as u32)),
-            };
-            (numerator * 2 + &divisor) / (divisor * 2)
-        }
+    // In units of 10^-2·own, and of as many as are left of a divisor that has none.
+    let digits = quotient_digits(magnitude(&centered, 2 * own), magnitude(&divisor, 0)).min(scale);
+    let variance = match i64::from(digits) - 2 * i64::from(own) {
+        more @ 0.. => half_up(centered * BigInt::from(10).pow(more as u32), divisor),
+        less => half_up(centered, divisor * BigInt::from(10).pow(less.unsigned_abs() as u32)),
     };
+    let result = match function.root {
+        // In quarters of a square unit, whose root is in halves.
+        true => {
+            let quarters: BigInt = variance * BigInt::from(10).pow(u32::from(digits as u8)) * 4;
+            (quarters.sqrt() + 1) / 2
+        }
+        false => variance,
+    } * BigInt::from(10).pow(u32::from((scale - digits) as u8));
     debug_assert!(result >= BigInt::zero(), "squares are not negative");
     let result = result.to_i128().filter(|v| v.unsigned_abs() < 10u128.pow(38));
     result.map(Some).ok_or_else(|| "numeric field overflow".to_string())
+}
+
+fn half_up(dividend: BigInt, divisor: BigInt) -> BigInt {
+    (dividend * 2 + &divisor) / (divisor * 2)
+}
+
+/// A number's first 30 digits, which tell its weight, and their scale.
+fn magnitude(value: &BigInt, mut scale: i8) -> (u128, i8) {
+    const LIMIT: u128 = 10u128.pow(30);
+    let mut value = value.clone();
+    loop {
+        match value.to_u128().filter(|value| *value < LIMIT) {
+            Some(value) => return (value, scale),
+            None => (value, scale) = (value / 10, scale - 1),
+        }
+    }
 }

@@ -8,8 +8,10 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
+use super::sources::{self, Advance, Source, SourceDef, Sources};
 use super::{
-    AddedColumn, Change, CommitError, Publication, TableDef, TableLoad, TableWrite, ViewDef,
+    AddedColumn, AddedKey, Change, CommitError, Publication, TableDef, TableLoad, TableWrite,
+    ViewDef,
 };
 use crate::log;
 use crate::store::{
@@ -36,7 +38,14 @@ pub struct Group {
     closes: Vec<CollectionId>,
     drops: Vec<CollectionId>,
     retentions: Vec<(CollectionId, Option<Duration>)>,
+    ttls: Vec<(CollectionId, Option<Duration>)>,
     added: Vec<AddedColumn>,
+    /// How far each source has come.
+    advances: BTreeMap<CollectionId, u64>,
+    /// The rows that came with that, and that the log does not keep.
+    fed: Vec<(CollectionId, Updates)>,
+    create_sources: Vec<SourceDef>,
+    keys: Vec<AddedKey>,
     create_views: Vec<ViewDef>,
     drop_views: Vec<CollectionId>,
     bytes: usize,
@@ -56,11 +65,12 @@ pub struct Applied<'a> {
     pub horizon: &'a Arc<Horizon>,
     pub tables: &'a Tables,
     pub writers: &'a mut Writers,
+    pub sources: &'a mut Sources,
 }
 
 impl Applied<'_> {
     /// Applies one commit at the group's time and notes it in the group; or does nothing.
-    pub fn apply(&mut self, change: Change, group: &mut Group) -> Result<(), CommitError> {
+    pub fn apply(&mut self, mut change: Change, group: &mut Group) -> Result<(), CommitError> {
         let created =
             change.create_tables.iter().map(|table| (table.id, table.relation(self.horizon)));
         let mut created: Writers = created.collect();
@@ -73,10 +83,21 @@ impl Applied<'_> {
             let widened = self.writer(column.table, &created)?.widened(column);
             created.insert(column.table, widened);
         }
-        let altered = change.retentions.iter().map(|(id, _)| id).chain(&change.close_history);
+        for key in &change.add_keys {
+            let table = key.table;
+            let writer = self.writer(table, &created)?;
+            writer.check_key(&key.columns).map_err(|error| CommitError::Key { table, error })?;
+            let keyed = writer.keyed(&key.columns, group.time);
+            created.insert(table, keyed);
+        }
+        let limited = change.retentions.iter().chain(&change.ttls).map(|(id, _)| id);
+        let altered = limited.chain(&change.close_history);
         for id in change.drop_tables.iter().chain(altered) {
             self.writer(*id, &created)?;
         }
+        let opened = open_sources(std::mem::take(&mut change.create_sources), &created)?;
+        let kept = self.take_kept(&mut change.advances)?;
+        change.writes.extend(kept);
         let loads = self.prepare_loads(change.loads, &change.writes, &created, group.time)?;
         let mut prepared = vec![];
         for write in one_per_table(change.writes)? {
@@ -85,6 +106,12 @@ impl Applied<'_> {
             prepared.push((write.table, ready.map_err(|error| refused(write.table, error))?));
         }
         // From here on nothing fails.
+        for source in opened {
+            let relation = |id| created.get(&id).map(|writer| Arc::clone(writer.relation()));
+            source.attach(relation).expect("its relations are made here");
+            group.create_sources.push(source.def.clone());
+            self.sources.insert(source.def.id, source);
+        }
         for (id, writer) in created.drain() {
             match self.writers.contains_key(&id) {
                 true => self.tables.replace(writer.relation(), group.time),
@@ -95,11 +122,15 @@ impl Applied<'_> {
         group.ddl.extend(change.ddl);
         group.creates.extend(change.create_tables);
         group.added.extend(change.add_columns);
+        group.keys.extend(change.add_keys);
         for (table, prepared) in loads {
             self.load(table, prepared, group);
         }
         for (table, prepared) in prepared {
             self.write(table, prepared, group);
+        }
+        for advance in change.advances {
+            self.advance(advance, group);
         }
         for id in change.close_history {
             self.writers[&id].relation().close_past();
@@ -109,14 +140,56 @@ impl Applied<'_> {
             self.writers[&id].relation().limit_past(retention, None);
             group.retentions.push((id, retention));
         }
+        for (id, ttl) in change.ttls {
+            self.writers.get_mut(&id).expect("it was looked up").limit_lives(ttl);
+            group.ttls.push((id, ttl));
+            self.expire(id, group);
+        }
         for id in change.drop_tables {
             self.writers.remove(&id);
+            self.sources.retain(|_, source| !source.feeds(id));
             self.tables.drop_table(id, group.time);
             group.drops.push(id);
         }
         group.create_views.extend(change.create_views);
         group.drop_views.extend(change.drop_views);
         Ok(())
+    }
+
+    /// Checks what sources bring; the rows that are to be kept come out of it.
+    fn take_kept(&self, advances: &mut [Advance]) -> Result<Vec<TableWrite>, CommitError> {
+        let mut kept = vec![];
+        for advance in advances {
+            sources::check(self.sources, advance)?;
+            let def = &self.sources[&advance.source].def;
+            let relations = def.relations.iter().zip(&mut advance.rows);
+            for ((table, _), rows) in relations.filter(|_| def.keeps_rows) {
+                let write = |insert| TableWrite { table: *table, delete: vec![], insert };
+                kept.extend(rows.take().map(write));
+            }
+        }
+        Ok(kept)
+    }
+
+    fn advance(&mut self, advance: Advance, group: &mut Group) {
+        let Advance { source: id, to, rows, .. } = advance;
+        let source = self.sources.get_mut(&id).expect("the advance was checked");
+        source.offset = to;
+        group.advances.insert(id, to);
+        if source.def.keeps_rows {
+            return;
+        }
+        for ((table, _), rows) in source.def.relations.iter().zip(rows) {
+            let relation = self.writers[table].relation();
+            relation.take_in(group.time, to);
+            self.tables.changed(*table, group.time);
+            if let Some(rows) = rows {
+                group.bytes += bytes_of(&rows);
+                let begins = vec![group.time.0; rows.num_rows()];
+                let updates = Updates::at(relation.arrived(rows, begins), group.time.0, 1);
+                group.fed.push((*table, updates));
+            }
+        }
     }
 
     fn writer<'w>(
@@ -136,7 +209,7 @@ impl Applied<'_> {
         time: Timestamp,
     ) -> Result<Vec<(CollectionId, PreparedLoad)>, CommitError> {
         let mut prepared: Vec<(CollectionId, PreparedLoad)> = vec![];
-        for TableLoad { table, parts } in loads {
+        for TableLoad { table, parts, append_only } in loads {
             let writer = self.writer(table, created)?;
             if prepared.iter().any(|(other, _)| *other == table)
                 || writes.iter().any(|write| write.table == table)
@@ -144,7 +217,7 @@ impl Applied<'_> {
                 let message = format!("table {table} is loaded and changed by one commit");
                 return Err(CommitError::Rejected(message.into()));
             }
-            let load = writer.prepare_load(parts, time);
+            let load = writer.prepare_load(parts, append_only, time);
             prepared.push((table, load.map_err(|error| CommitError::Load { table, error })?));
         }
         Ok(prepared)
@@ -226,16 +299,21 @@ impl Group {
             closes: vec![],
             drops: vec![],
             retentions: vec![],
+            ttls: vec![],
             added: vec![],
+            advances: BTreeMap::new(),
+            fed: vec![],
+            create_sources: vec![],
+            keys: vec![],
             create_views: vec![],
             drop_views: vec![],
             bytes: 0,
         }
     }
 
-    /// Whether tables come or go.
+    /// Whether tables come or go, or rows live otherwise.
     pub fn changes_tables(&self) -> bool {
-        !self.creates.is_empty() || !self.drops.is_empty()
+        !self.creates.is_empty() || !self.drops.is_empty() || !self.ttls.is_empty()
     }
 
     pub fn time(&self) -> Timestamp {
@@ -251,10 +329,12 @@ impl Group {
     pub fn finish(
         self,
         writers: &Writers,
+        sources: &Sources,
         reserved: Timestamp,
     ) -> (Option<log::Group>, Option<Publication>) {
         let time = self.time;
         let (mut writes, mut updates) = (vec![], self.loaded);
+        updates.extend(self.fed);
         updates.retain(|(table, _)| writers.contains_key(table));
         for (table, change) in self.writes {
             let TableChange { relation, deleted_ids, deleted, deleted_begins, first, inserted } =
@@ -276,10 +356,15 @@ impl Group {
             writes,
             drops: self.drops.clone(),
             retentions: self.retentions,
+            ttls: self.ttls,
             added: self.added,
+            keys: self.keys,
             loads: self.loads,
             closes: self.closes,
+            sources: self.create_sources,
+            advances: self.advances.into_iter().collect(),
         };
+        let made = record.sources.iter().filter_map(|def| sources.get(&def.id));
         let publication = Publication {
             time,
             updates,
@@ -287,22 +372,38 @@ impl Group {
             drop_tables: self.drops,
             drop_views: self.drop_views,
             create_views: self.create_views,
+            create_sources: made.cloned().collect(),
         };
         let logged = !(record.ddl.is_empty()
             && record.creates.is_empty()
             && record.writes.is_empty()
             && record.retentions.is_empty()
+            && record.ttls.is_empty()
             && record.added.is_empty()
+            && record.keys.is_empty()
             && record.loads.is_empty()
+            && record.advances.is_empty()
             && record.closes.is_empty()
             && record.drops.is_empty());
         let published = !(publication.updates.is_empty()
             && publication.loaded.is_empty()
+            && publication.create_sources.is_empty()
             && publication.drop_tables.is_empty()
             && publication.drop_views.is_empty()
             && publication.create_views.is_empty());
         (logged.then_some(record), published.then_some(publication))
     }
+}
+
+fn open_sources(defs: Vec<SourceDef>, created: &Writers) -> Result<Vec<Source>, CommitError> {
+    let open = |def: SourceDef| {
+        let made = |(id, _): &(CollectionId, usize)| created.contains_key(id);
+        match def.relations.iter().all(made) {
+            true => Source::open(def).map_err(|error| CommitError::Rejected(error.into())),
+            false => Err(CommitError::Rejected("a source's relations are made with it".into())),
+        }
+    };
+    defs.into_iter().map(open).collect()
 }
 
 /// What goes and what comes, with the times of arrival.

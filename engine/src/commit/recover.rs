@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::group::Writers;
 use super::seal::SealStart;
+use super::sources::{Source, Sources};
 use crate::log::sealed::{Depot, SealedError};
 use crate::log::{
     Directory, DirectoryLock, LockError, Log, LogError, LogLimits, Replay, ReplayGroup,
@@ -30,6 +31,7 @@ pub struct Opened {
     /// The time of the last durable group.
     pub last_commit: Timestamp,
     pub(super) writers: Writers,
+    pub(crate) sources: Sources,
     pub(super) log: Log,
     pub(super) seal: SealStart,
     pub(super) lock: Option<DirectoryLock>,
@@ -107,6 +109,7 @@ pub(super) fn open_storage(
         ddl: recovery.ddl,
         last_commit: recovery.last_commit,
         writers,
+        sources: recovery.sources,
         log,
         seal,
         lock: None,
@@ -117,6 +120,7 @@ pub(super) fn open_storage(
 struct Recovery {
     horizon: Arc<Horizon>,
     tables: HashMap<CollectionId, Table>,
+    sources: Sources,
     ddl: Vec<(Timestamp, Vec<u8>)>,
     last_commit: Timestamp,
     reserved: Timestamp,
@@ -166,6 +170,12 @@ impl Recovery {
             table.last_changed = time;
             table.loader.widen(&column)?;
         }
+        for key in group.extension.keys {
+            let table = self.tables.get_mut(&key.table);
+            let table = table.ok_or_else(|| format!("there is no table {}", key.table))?;
+            table.last_changed = time;
+            table.loader.key(&key)?;
+        }
         for (id, ttl) in group.extension.ttls {
             let table = self.tables.get_mut(&id);
             let table = table.ok_or_else(|| format!("there is no table {id} with a ttl"))?;
@@ -177,6 +187,12 @@ impl Recovery {
             table.last_changed = time;
             table.loader.load(time, load)?;
         }
+        for def in group.extension.sources {
+            self.make_source(Source::open(def)?)?;
+        }
+        for (id, offset) in group.extension.advances {
+            self.advance(time, id, offset)?;
+        }
         for write in group.writes {
             self.replay_write(time, write)?;
         }
@@ -187,6 +203,27 @@ impl Recovery {
         }
         for id in group.drops {
             self.tables.remove(&id).ok_or_else(|| format!("there is no table {id} to drop"))?;
+            self.sources.retain(|_, source| !source.feeds(id));
+        }
+        Ok(())
+    }
+
+    fn make_source(&mut self, source: Source) -> Result<(), String> {
+        source
+            .attach(|id| self.tables.get(&id).map(|table| Arc::clone(table.loader.relation())))?;
+        self.sources.insert(source.def.id, source);
+        Ok(())
+    }
+
+    fn advance(&mut self, time: Timestamp, id: CollectionId, to: u64) -> Result<(), String> {
+        let source = self.sources.get_mut(&id);
+        let source = source.ok_or_else(|| format!("there is no source {id}"))?;
+        source.offset = to;
+        for id in source.outside() {
+            let table = self.tables.get_mut(&id);
+            let table = table.ok_or_else(|| format!("there is no table {id} of a source"))?;
+            table.last_changed = time;
+            table.loader.relation().take_in(time, to);
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use crate::log::sealed::Depot;
 use crate::log::{Fault, LogLimits, MemoryStorage};
 use crate::time::{ManualClock, RowId, WallClock};
 
+mod key;
 mod load;
 mod seal;
 mod ttl;

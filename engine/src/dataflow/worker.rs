@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, TryRecvError};
 use timely::worker::Worker;
 
@@ -19,7 +20,7 @@ use super::statistics::Counters;
 use crate::plan::{InputPlan, Plan};
 use crate::quarantine::Quarantine;
 use crate::render::Renderer;
-use crate::store::{ReadGuard, Relation, Rows, Writer};
+use crate::store::{ReadGuard, Relation, Rows, Writer, changes_of_versions};
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::{Updates, take_rows};
 
@@ -196,7 +197,21 @@ impl WorkerState {
         let mut table_sources = Vec::new();
         for (input, source) in sources {
             match create.tables.get(&input.id) {
+                Some(table) if input.versions => {
+                    // Exchanged by key: it does not matter who reads it.
+                    if index == 0 {
+                        backfill_versions(table, &input, create.hold.at, &source);
+                    }
+                    source.borrow_mut().advance(create.hold.at.0 + 1);
+                    table_sources.push((input, source));
+                }
                 Some(table) => {
+                    let (at, peers) = (create.hold.at, worker.peers());
+                    if let Some(share) = table.scan_share(at, input.arrived_at, index, peers) {
+                        backfill_all(share, at, &source);
+                        table_sources.push((input, source));
+                        continue;
+                    }
                     let scan = match create.open_tables.get(&input.id) {
                         Some(rows) => rows.clone(),
                         None if input.arrived_at => table.scan_arrived(create.hold.at),
@@ -237,8 +252,12 @@ impl WorkerState {
                 continue;
             }
             let sources = self.dataflows.values().flat_map(|dataflow| &dataflow.table_sources);
-            for (_, source) in sources.filter(|(input, _)| input.id == *table) {
-                source.borrow_mut().push(part.clone());
+            for (input, source) in sources.filter(|(input, _)| input.id == *table) {
+                let part = match input.versions {
+                    true => changes_of_versions(&part, &input.schema),
+                    false => part.clone(),
+                };
+                source.borrow_mut().push(part);
             }
         }
     }
@@ -264,6 +283,13 @@ fn on_sink_advance(
     })
 }
 
+/// Gives `source` rows that are this worker's.
+fn backfill_all(batches: Vec<RecordBatch>, as_of: Timestamp, source: &Source) {
+    let mut source = source.borrow_mut();
+    batches.into_iter().for_each(|batch| source.push(Updates::at(batch, as_of.0, 1)));
+    source.advance(as_of.0 + 1);
+}
+
 /// Gives `source` this worker's part of the table as it stood at `as_of`: the rows of some ids.
 /// Every worker looks at a moment of its own, and the store may have put its chunks together
 /// differently in between; only the ids stay.
@@ -279,6 +305,18 @@ fn backfill(worker: &Worker, scan: Vec<Rows>, as_of: Timestamp, source: &Source)
         source.push(Updates::at(batch, as_of.0, 1));
     }
     source.advance(as_of.0 + 1);
+}
+
+/// Gives `source` the versions that a table had had by `as_of`.
+fn backfill_versions(table: &Relation, input: &InputPlan, as_of: Timestamp, source: &Source) {
+    for spans in table.spans(Timestamp::MIN, as_of) {
+        for part in spans.versions(&input.schema, as_of) {
+            let there = |&row: &u32| part.ends[row as usize] > as_of.0;
+            let rows: Vec<u32> = (0..part.ends.len() as u32).filter(there).collect();
+            let updates = Updates::at(take_rows(&part.batch, &rows), as_of.0, 1);
+            source.borrow_mut().push(updates);
+        }
+    }
 }
 
 /// This worker's rows of a table's change: any split will do, as stateful operators exchange.

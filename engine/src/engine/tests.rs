@@ -132,7 +132,7 @@ fn loads_reach_views_and_change_their_pasts() {
                 });
                 parts.push(LoadPart { rows, arrived: arrived.collect(), deletes: None });
             }
-            let loads = vec![TableLoad { table: CollectionId(1), parts }];
+            let loads = vec![TableLoad { table: CollectionId(1), parts, append_only: false }];
             let time = harness.commit(Change { loads, ..Change::default() }).expect("it is open");
             harness.check();
             let relation = harness.engine.relation(CollectionId(12)).expect("a view");
@@ -221,7 +221,7 @@ fn four_roads(seed: u64) {
 fn with_arrival(table: u64) -> Plan {
     let schema = with_arrived_at(&table_schema(table));
     let id = CollectionId(table);
-    Plan::Input(InputPlan { id, schema, append_only: false, arrived_at: true })
+    Plan::Input(InputPlan { id, schema, append_only: false, arrived_at: true, versions: false })
 }
 
 /// A view that reads a view.

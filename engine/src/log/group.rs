@@ -31,7 +31,8 @@ use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 
 use super::extension::{Extension, GroupLoad};
 use super::rows::{Reader, RowsBuilder, write_batch};
-use crate::store::{AddedColumn, TableDef};
+use crate::commit::SourceDef;
+use crate::store::{AddedColumn, AddedKey, TableDef};
 use crate::time::{CollectionId, RowId, Timestamp};
 
 /// What one group of commits did, to be written.
@@ -46,11 +47,17 @@ pub struct Group {
     pub drops: Vec<CollectionId>,
     /// Of tables that were there already.
     pub retentions: Vec<(CollectionId, Option<Duration>)>,
+    pub keys: Vec<AddedKey>,
+    /// How long rows live in tables that were there.
+    pub ttls: Vec<(CollectionId, Option<Duration>)>,
     /// Applied before the writes.
     pub loads: Vec<GroupLoad>,
     pub closes: Vec<CollectionId>,
     /// To tables that were there already, before the loads and writes.
     pub added: Vec<AddedColumn>,
+    pub sources: Vec<SourceDef>,
+    /// How far each of these sources has come.
+    pub advances: Vec<(CollectionId, u64)>,
 }
 
 /// What it did to one table.

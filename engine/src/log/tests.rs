@@ -9,6 +9,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::*;
 
 use super::*;
+use crate::commit::SourceDef;
 use crate::store::TableDef;
 use crate::time::{CollectionId, RowId};
 
@@ -55,6 +56,20 @@ pub fn every_type() -> RecordBatch {
 
 pub fn table(id: u64, schema: SchemaRef) -> TableDef {
     TableDef::new(CollectionId(id), schema, vec![1, 3])
+}
+
+/// A group that makes a source and brings what it has.
+fn fed() -> Group {
+    let source = SourceDef {
+        id: CollectionId(9),
+        connector: "nexmark".to_owned(),
+        options: [("seed".to_owned(), "1".to_owned())].into(),
+        relations: vec![(CollectionId(10), 2), (CollectionId(11), 0)],
+        keeps_rows: true,
+    };
+    let advances = vec![(CollectionId(9), 77), (CollectionId(12), u64::MAX)];
+    let (time, reserved) = (Timestamp(57), Timestamp(58));
+    Group { time, reserved, sources: vec![source], advances, ..Group::default() }
 }
 
 pub fn group(time: u64, rows: &RecordBatch, first: u64) -> Group {
@@ -128,7 +143,7 @@ fn decoded(
         creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.retention = retention);
     }
     for (id, ttl) in extension.ttls {
-        creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.ttl = Some(ttl));
+        creates.iter_mut().filter(|table| table.id == id).for_each(|t| t.ttl = ttl);
     }
     let mut loads = vec![];
     for load in extension.loads {
@@ -145,8 +160,11 @@ fn decoded(
     }
     let closes = extension.closes;
     let retentions = vec![];
-    let added = extension.added;
-    Ok(Group { time, reserved, ddl, creates, writes, drops, retentions, loads, closes, added })
+    let (added, keys, ttls) = (extension.added, extension.keys, vec![]);
+    let (sources, advances) = (extension.sources, extension.advances);
+    let fed = Group { sources, advances, ..Group::default() };
+    let loaded = Group { loads, closes, added, keys, retentions, ttls, ..fed };
+    Ok(Group { time, reserved, ddl, creates, writes, drops, ..loaded })
 }
 
 /// A few records in segments of some size.
@@ -162,6 +180,7 @@ fn written(segment_bytes: u64) -> (MemoryStorage, Vec<String>) {
         Record::Group(create),
         Record::Reserve(Timestamp(40)),
         Record::Group(group(50, &rows.slice(0, 2), 6)),
+        Record::Group(fed()),
         Record::Reserve(Timestamp(60)),
     ];
     let mut printed = vec![];
@@ -381,9 +400,11 @@ fn what_is_sealed_is_not_read_and_goes() {
     let (records, mut log) = count(&storage, LogLimits::default(), start.clone());
     assert_eq!(records, printed.len() - 2);
     let names: Vec<String> = storage.files().into_keys().collect();
-    assert_eq!(names, [segment::name(3), segment::name(4)]);
-    assert_eq!(log.first_closed(), Some(3));
-    log.forget(3);
+    assert_eq!(names, [segment::name(3), segment::name(4), segment::name(5)]);
+    for closed in [3, 4] {
+        assert_eq!(log.first_closed(), Some(closed));
+        log.forget(closed);
+    }
     assert_eq!(log.first_closed(), None);
     // with nothing beside it the log begins where it should
     let empty = MemoryStorage::new();

@@ -15,6 +15,7 @@
 
 mod alone;
 mod side;
+pub mod versions;
 
 use std::fmt;
 use std::sync::Arc;

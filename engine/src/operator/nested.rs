@@ -18,6 +18,7 @@ use arrow::datatypes::SchemaRef;
 use super::aggregate::Aggregate;
 use super::filter::Filter;
 use super::join::Join;
+use super::join::versions::VersionJoin;
 use super::project::Project;
 use super::recursive::{CutInput, Recursive};
 use super::session::Session;
@@ -98,6 +99,7 @@ impl Nested {
             Plan::Filter(plan) => Box::new(Filter::new(plan)),
             Plan::Temporal(plan) => Box::new(Temporal::new(plan)),
             Plan::Join(plan) => Box::new(Join::new(plan)),
+            Plan::VersionJoin(plan) => Box::new(VersionJoin::new(plan)),
             Plan::Aggregate(plan) => Box::new(Aggregate::new(plan, true)),
             Plan::Unnest(plan) => Box::new(Unnest::new(plan)),
             Plan::Session(plan) => Box::new(Session::new(plan)),

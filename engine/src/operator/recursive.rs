@@ -120,6 +120,7 @@ impl RecursivePlan {
             schema: plan.schema(),
             append_only: false,
             arrived_at: false,
+            versions: false,
         })
     }
 }

@@ -22,7 +22,7 @@ use crate::updates::{Updates, batch_of};
 /// The plan's input `id`.
 pub(crate) fn input(id: u64, schema: &SchemaRef) -> Plan {
     let (id, schema) = (CollectionId(id), schema.clone());
-    Plan::Input(InputPlan { id, schema, append_only: false, arrived_at: false })
+    Plan::Input(InputPlan { id, schema, append_only: false, arrived_at: false, versions: false })
 }
 
 /// The output of `plan` over all updates of its inputs, in steps that end at `cuts` and at the end

@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 
 use super::{Oracle, Row, aggregate};
 use crate::expression::Expr;
-use crate::plan::{JoinKind, JoinPlan};
+use crate::plan::{JoinKind, JoinPlan, VersionJoinPlan};
 
 impl Oracle<'_> {
     pub(super) fn join(&mut self, plan: &JoinPlan) -> Vec<Row> {
@@ -45,6 +45,39 @@ impl Oracle<'_> {
             JoinKind::Anti => return of_left(false),
         }
         pairs
+    }
+
+    /// Every left row beside every version that was there at its time.
+    pub(super) fn version_join(&mut self, plan: &VersionJoinPlan) -> Vec<Row> {
+        let (left, right) = (self.rows(&plan.left), self.rows(&plan.right));
+        let mut out = Vec::new();
+        for l in left {
+            let before = out.len();
+            for r in &right {
+                let keys = plan.left_keys.iter().zip(&plan.right_keys);
+                let mut keys = keys.map(|(&left, &right)| (&l[left], &r[right]));
+                let equal =
+                    keys.all(|(l, r)| !l.is_null() && aggregate::key(l) == aggregate::key(r));
+                let [own @ .., begin, end] = r.as_slice() else {
+                    unreachable!("versions have a begin and an end");
+                };
+                let time = &l[plan.time];
+                if !equal || time.is_null() || begin > time || !(end.is_null() || time < end) {
+                    continue;
+                }
+                let pair: Row = l.iter().chain(own).chain([begin]).cloned().collect();
+                if self.holds(plan.condition.as_ref(), &plan.schema, &pair) {
+                    out.push(pair);
+                }
+            }
+            if plan.outer && out.len() == before {
+                let padded = plan.schema.fields().iter().skip(l.len());
+                let nulls = padded.map(|field| ScalarValue::try_from(field.data_type()));
+                let nulls = nulls.map(|null| null.expect("every type has a NULL"));
+                out.push(l.iter().cloned().chain(nulls).collect());
+            }
+        }
+        out
     }
 
     fn holds(&mut self, condition: Option<&Expr>, schema: &SchemaRef, pair: &Row) -> bool {

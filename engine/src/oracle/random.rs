@@ -19,16 +19,19 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
+pub(crate) use aggregate::aggregate_of;
+pub(crate) use join::random_version_join;
 pub(crate) use top_k::random_top_k;
 pub(crate) use window::random_window;
 
-use super::Row;
+use super::{Row, batch_of_rows, rows_of};
 use crate::expression::Expr;
 use crate::operator::testing::input;
 use crate::plan::{
     Bound, ConstantPlan, Edge, FilterPlan, NowSide, Plan, ProjectPlan, TemporalMode, TemporalPlan,
     UnionPlan, schema_of,
 };
+use crate::store::with_versions;
 use crate::time::CollectionId;
 use crate::updates::{Updates, batch_of};
 
@@ -46,7 +49,7 @@ fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
 }
 
-/// Tables 1 and 2.
+/// Tables 1 and 2, and 3, whose versions are joined.
 pub(crate) fn table_schema(id: u64) -> SchemaRef {
     match id {
         1 => schema_of([
@@ -56,6 +59,7 @@ pub(crate) fn table_schema(id: u64) -> SchemaRef {
             ("x", DataType::Float64),
             ("ts", timestamp()),
         ]),
+        3 => schema_of([("k", DataType::Int64), ("v", DataType::Int32)]),
         _ => schema_of([
             ("k", DataType::Int64),
             ("d", DataType::Decimal128(12, 2)),
@@ -153,6 +157,51 @@ pub(crate) fn mark_append_only(plan: &mut Plan, grows: &dyn Fn(CollectionId) -> 
         Plan::TopK(plan) => plan.append_only = plan.input.append_only(),
         _ => {}
     }
+}
+
+/// Rows with the times in which they are there, from a table's changes; ends are `u64::MAX` for
+/// rows that stay.
+pub(crate) fn spans_of(updates: &Updates) -> Vec<(Row, u64, u64)> {
+    let rows = rows_of(&updates.data);
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    // At one time what comes is there for what goes.
+    order.sort_by_key(|&i| (updates.times[i], -updates.diffs[i]));
+    let mut spans: Vec<(Row, u64, u64)> = Vec::new();
+    for i in order {
+        let (row, time) = (&rows[i], updates.times[i]);
+        match updates.diffs[i] {
+            1 => spans.push((row.clone(), time, u64::MAX)),
+            _ => {
+                let open = spans.iter_mut().find(|(r, _, end)| r == row && *end == u64::MAX);
+                open.expect("a row that goes was there").2 = time;
+            }
+        }
+    }
+    spans.retain(|(_, begin, end)| begin < end);
+    spans
+}
+
+/// A table's changes as those of its versions.
+pub(crate) fn versions_of(updates: &Updates) -> Updates {
+    let schema = with_versions(&updates.schema());
+    let stamp = |time: u64| {
+        let time = (time != u64::MAX).then_some(time as i64);
+        ScalarValue::TimestampMicrosecond(time, Some("+00:00".into()))
+    };
+    let mut changes: Vec<(Row, u64, i64)> = Vec::new();
+    for (row, begin, end) in spans_of(updates) {
+        let version =
+            |end: u64| -> Row { row.iter().cloned().chain([stamp(begin), stamp(end)]).collect() };
+        changes.push((version(u64::MAX), begin, 1));
+        if end != u64::MAX {
+            changes.push((version(u64::MAX), end, -1));
+            changes.push((version(end), end, 1));
+        }
+    }
+    let rows: Vec<Row> = changes.iter().map(|(row, ..)| row.clone()).collect();
+    let times: Vec<u64> = changes.iter().map(|(_, time, _)| *time).collect();
+    let diffs: Vec<i64> = changes.iter().map(|(.., diff)| *diff).collect();
+    Updates::new(batch_of_rows(&schema, &rows), times, diffs)
 }
 
 /// A plan of up to so many operators on a path, with columns of the tables' types alone.

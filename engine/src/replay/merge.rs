@@ -29,11 +29,7 @@ pub(super) fn run(
 ) -> Result<Vec<(UInt64Array, RecordBatch)>, Cancelled> {
     let (from, to) = (requests.first(), requests.last());
     let restricted = Restricted::new(plan, key_columns);
-    let spans = |id| {
-        let leaf = restricted.leaves.iter().find(|leaf| leaf.id == id);
-        let leaf = leaf.expect("every input of the restricted plan is a leaf");
-        leaf.select(history.spans(leaf.table, from, to), &requests.columns)
-    };
+    let spans = |id| restricted.spans(id, history, (from, to), &requests.columns);
     let mut slices = Slices::new(&restricted.plan, &spans, from, to);
     let mut merge = Merge::new(plan, key_columns, requests);
     let mut found = Vec::new();

@@ -7,11 +7,12 @@
 
 use arrow::array::ArrayRef;
 
+use super::History;
 use super::keys::{Keys, NONE};
 use crate::operator::unnest::kept;
-use crate::plan::{InputPlan, JoinPlan, Plan};
+use crate::plan::Plan;
 use crate::store::Spans;
-use crate::time::CollectionId;
+use crate::time::{CollectionId, Timestamp};
 use crate::updates::take_rows;
 
 /// A column, and which part of the key it holds.
@@ -32,6 +33,8 @@ pub(super) struct Leaf {
     /// What the restricted plan calls it.
     pub id: CollectionId,
     pub table: CollectionId,
+    /// Whether it is wanted with its past.
+    pub versions: bool,
     pub keys: Vec<KeyColumn>,
 }
 
@@ -52,9 +55,26 @@ fn last_id(plan: &Plan) -> u64 {
     plan.inputs().into_iter().map(last_id).fold(own, u64::max)
 }
 
+impl Restricted {
+    /// Every row of the leaf with this id that is there at some time of [from, to], or before then
+    /// if it is wanted with its past.
+    pub fn spans(
+        &self,
+        id: CollectionId,
+        history: &dyn History,
+        (from, to): (Timestamp, Timestamp),
+        keys: &[ArrayRef],
+    ) -> Vec<Spans> {
+        let leaf = self.leaves.iter().find(|leaf| leaf.id == id);
+        let leaf = leaf.expect("every input of the restricted plan is a leaf");
+        let from = if leaf.versions { Timestamp::MIN } else { from };
+        leaf.select(history.spans(leaf.table, from, to), keys)
+    }
+}
+
 impl Leaf {
     /// The rows that can matter to one of the keys (a column for each part).
-    pub fn select(&self, spans: Vec<Spans>, keys: &[ArrayRef]) -> Vec<Spans> {
+    fn select(&self, spans: Vec<Spans>, keys: &[ArrayRef]) -> Vec<Spans> {
         if self.keys.is_empty() {
             return spans;
         }
@@ -92,13 +112,12 @@ pub(super) fn take_spans(spans: &Spans, rows: &[u32]) -> Spans {
 }
 
 fn push(plan: &mut Plan, keys: Vec<KeyColumn>, next: &mut u64, leaves: &mut Vec<Leaf>) {
-    if let Plan::Input(InputPlan { id, schema, arrived_at, .. }) = plan {
+    if let Plan::Input(input) = plan {
         let own = CollectionId(*next);
         *next += 1;
-        let stored = schema.fields().len() - usize::from(*arrived_at);
-        let keys = keys.into_iter().filter(|key| key.column < stored).collect();
-        leaves.push(Leaf { id: own, table: *id, keys });
-        *id = own;
+        let keys = keys.into_iter().filter(|key| key.column < input.own_columns()).collect();
+        leaves.push(Leaf { id: own, table: input.id, versions: input.versions, keys });
+        input.id = own;
         return;
     }
     if let Plan::Recursive(_) = plan {
@@ -114,7 +133,7 @@ fn push(plan: &mut Plan, keys: Vec<KeyColumn>, next: &mut u64, leaves: &mut Vec<
 fn keep(plan: &Plan, leaves: &mut Vec<Leaf>) {
     for id in plan.reads() {
         if leaves.iter().all(|leaf| leaf.id != id) {
-            leaves.push(Leaf { id, table: id, keys: vec![] });
+            leaves.push(Leaf { id, table: id, versions: false, keys: vec![] });
         }
     }
 }
@@ -136,7 +155,8 @@ pub(super) fn below(plan: &Plan, keys: &[KeyColumn]) -> Vec<Vec<KeyColumn>> {
             let width = width(&plan.input);
             vec![moved(&|at| (at < width).then_some(at))]
         }
-        Plan::Join(plan) => join(plan, keys),
+        Plan::Join(plan) => join(&plan.left, &plan.left_keys, &plan.right_keys, keys),
+        Plan::VersionJoin(plan) => join(&plan.left, &plan.left_keys, &plan.right_keys, keys),
         Plan::Aggregate(plan) => vec![moved(&|at| plan.keys.get(at).copied())],
         Plan::Union(plan) => vec![keys.to_vec(); plan.inputs.len()],
         Plan::SetOperation(_) => vec![keys.to_vec(); 2],
@@ -153,8 +173,13 @@ pub(super) fn below(plan: &Plan, keys: &[KeyColumn]) -> Vec<Vec<KeyColumn>> {
 
 /// A side is restricted by its own columns, and by those of the other side that they are joined on.
 /// That holds of outer joins too: a row without a partner has NULL there, which is no one's key.
-fn join(plan: &JoinPlan, keys: &[KeyColumn]) -> Vec<Vec<KeyColumn>> {
-    let width = plan.left.schema().fields().len();
+fn join(
+    left: &Plan,
+    left_keys: &[usize],
+    right_keys: &[usize],
+    keys: &[KeyColumn],
+) -> Vec<Vec<KeyColumn>> {
+    let width = left.schema().fields().len();
     let mut sides = [Vec::new(), Vec::new()];
     let mut add = |side: usize, key: KeyColumn| {
         if sides[side].iter().all(|other: &KeyColumn| other.part != key.part) {
@@ -173,7 +198,7 @@ fn join(plan: &JoinPlan, keys: &[KeyColumn]) -> Vec<Vec<KeyColumn>> {
             true => (key.column, 0),
             false => (key.column - width, 1),
         };
-        let pairs = [(&plan.left_keys, &plan.right_keys), (&plan.right_keys, &plan.left_keys)];
+        let pairs = [(left_keys, right_keys), (right_keys, left_keys)];
         let (here, there) = pairs[side];
         if let Some(place) = here.iter().position(|&column| column == own) {
             add(1 - side, KeyColumn { column: there[place], ..*key });

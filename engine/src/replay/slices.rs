@@ -14,7 +14,7 @@ use crate::operator::StepContext;
 use crate::operator::nested::Nested;
 use crate::plan::{InputPlan, Plan};
 use crate::quarantine::{Quarantine, QuarantinedRow};
-use crate::store::{Spans, with_arrived_at};
+use crate::store::Spans;
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::{Updates, batch_of};
 
@@ -45,8 +45,9 @@ impl Slices {
         to: Timestamp,
     ) -> Self {
         let mut feeds = BTreeMap::new();
-        for (id, columns) in inputs_of(plan) {
-            feeds.insert(id, Feed::new(columns, spans(id), from, to));
+        for input in inputs_of(plan) {
+            let feed = || Feed::new(input, spans(input.id), from, to);
+            feeds.entry(input.id).or_insert_with(feed);
         }
         Slices {
             operators: Nested::new(plan),
@@ -92,34 +93,16 @@ impl Slices {
     }
 }
 
-/// What a plan wants of a table.
-struct Columns {
-    schema: SchemaRef,
-    arrived_at: bool,
-}
-
-/// The inputs of a plan, and their columns: all that one of the places wants which read it.
-fn inputs_of(plan: &Plan) -> BTreeMap<CollectionId, Columns> {
+/// The inputs of a plan.
+fn inputs_of(plan: &Plan) -> Vec<&InputPlan> {
     let read = plan.reads();
-    let mut found: BTreeMap<CollectionId, Columns> = BTreeMap::new();
+    let mut found = Vec::new();
     visit(plan, &mut |plan| {
-        let Plan::Input(InputPlan { id, schema, arrived_at, .. }) = plan else { return };
-        if !read.contains(id) {
-            return;
+        if let Plan::Input(input) = plan
+            && read.contains(&input.id)
+        {
+            found.push(input);
         }
-        let own = |schema: &SchemaRef, arrived_at| schema.fields().len() - usize::from(arrived_at);
-        let next = Columns { schema: SchemaRef::clone(schema), arrived_at: *arrived_at };
-        let Some(known) = found.get_mut(id) else { return drop(found.insert(*id, next)) };
-        let (wider, arrived_at) =
-            match own(&next.schema, next.arrived_at) > own(&known.schema, known.arrived_at) {
-                true => (&next, known.arrived_at),
-                false => (&*known, next.arrived_at),
-            };
-        let schema = match arrived_at && !wider.arrived_at {
-            true => with_arrived_at(&wider.schema),
-            false => SchemaRef::clone(&wider.schema),
-        };
-        *known = Columns { schema, arrived_at: arrived_at || wider.arrived_at };
     });
     found
 }
@@ -147,8 +130,12 @@ struct Change {
 }
 
 impl Feed {
-    fn new(columns: Columns, parts: Vec<Spans>, from: Timestamp, to: Timestamp) -> Self {
-        let Columns { schema, arrived_at } = columns;
+    fn new(input: &InputPlan, parts: Vec<Spans>, from: Timestamp, to: Timestamp) -> Self {
+        let schema = SchemaRef::clone(&input.schema);
+        let parts: Vec<Spans> = match input.versions {
+            true => parts.iter().flat_map(|part| part.versions(&schema, to)).collect(),
+            false => parts.into_iter().map(|part| part.for_input(input)).collect(),
+        };
         let mut changes = Vec::new();
         for (number, part) in parts.iter().enumerate() {
             let number = u32::try_from(2 * number).expect("fewer than 2^31 parts");
@@ -164,7 +151,7 @@ impl Feed {
             }
         }
         changes.sort_unstable_by_key(|change| change.time);
-        let parts = parts.iter().map(|part| part.batch_for(&schema, arrived_at)).collect();
+        let parts = parts.into_iter().map(|part| part.batch).collect();
         Feed { schema, parts, changes, next: 0 }
     }
 

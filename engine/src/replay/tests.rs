@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng};
 use super::{Cancelled, History, Watch, point_in_time, replay};
 use crate::oracle::random::{
     Scale, TIMES, mark_append_only, random_inserts, random_probed, random_root, random_updates,
-    random_value, table_schema,
+    random_value, random_version_join, spans_of, table_schema, versions_of,
 };
 use crate::oracle::{Row, accumulate, batch_of_rows, evaluate, multiset, rows_of};
 use crate::plan::Plan;
@@ -25,18 +25,19 @@ use crate::updates::Updates;
 const SCALE: Scale = Scale { base: 0, step: 1 };
 const NEVER: &(dyn Fn() -> bool + Sync) = &|| false;
 
-/// Tables 1 and 2, as what they went through.
+/// Tables 1 to 3, as what they went through; of the third the versions are read.
 pub(super) struct Tables(pub HashMap<CollectionId, Updates>);
 
 impl Tables {
     fn random(random: &mut StdRng) -> Self {
         let mut changes = |id| random_updates(random, &table_schema(id), SCALE);
-        Tables([1, 2].map(|id| (CollectionId(id), changes(id))).into())
+        Tables([1, 2, 3].map(|id| (CollectionId(id), changes(id))).into())
     }
 
     /// The same, some of them append-only, as `plan` then knows.
     fn growing(random: &mut StdRng, plan: &mut Plan) -> Self {
-        let grows = [1, 2].map(|id| (CollectionId(id), random.random_bool(0.3)));
+        // The last one's versions come and go, whatever its rows do.
+        let grows = [1, 2, 3].map(|id| (CollectionId(id), id < 3 && random.random_bool(0.3)));
         mark_append_only(plan, &|id| grows.contains(&(id, true)));
         let mut changes = |(id, grows): (CollectionId, bool)| match grows {
             true => random_inserts(random, &table_schema(id.0), SCALE),
@@ -47,7 +48,8 @@ impl Tables {
 
     /// The rows at `at`.
     pub fn at(&self, id: CollectionId, at: Timestamp) -> RecordBatch {
-        let updates = &self.0[&id];
+        let versions = (id == CollectionId(3)).then(|| versions_of(&self.0[&id]));
+        let updates = versions.as_ref().unwrap_or(&self.0[&id]);
         let counts = accumulate(updates, at);
         let rows: Vec<Row> = counts
             .into_iter()
@@ -61,22 +63,8 @@ impl History for Tables {
     /// Each table as two parts, of rows that are there and others.
     fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
         let updates = &self.0[&table];
-        let rows = rows_of(&updates.data);
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        // At one time what comes is there for what goes.
-        order.sort_by_key(|&i| (updates.times[i], -updates.diffs[i]));
-        let mut spans: Vec<(Row, u64, u64)> = Vec::new();
-        for i in order {
-            let (row, time) = (&rows[i], updates.times[i]);
-            match updates.diffs[i] {
-                1 => spans.push((row.clone(), time, u64::MAX)),
-                _ => {
-                    let open = spans.iter_mut().find(|(r, _, end)| r == row && *end == u64::MAX);
-                    open.expect("a row that goes was there").2 = time;
-                }
-            }
-        }
-        spans.retain(|(_, begin, end)| begin < end && *begin <= to.0 && *end > from.0);
+        let mut spans = spans_of(updates);
+        spans.retain(|(_, begin, end)| *begin <= to.0 && *end > from.0);
         let (ended, open): (Vec<_>, Vec<_>) =
             spans.into_iter().partition(|(_, _, end)| *end != u64::MAX);
         let part = |part: Vec<(Row, u64, u64)>| {
@@ -108,11 +96,15 @@ pub(super) fn seeds(cases: u64, case: impl Fn(&mut StdRng) + std::panic::RefUnwi
 }
 
 fn random_plan(random: &mut StdRng) -> Plan {
-    match random.random_bool(0.5) {
-        true => random_probed(random, SCALE),
-        false => {
+    match random.random_range(0..7) {
+        0..3 => random_probed(random, SCALE),
+        3..6 => {
             let depth = random.random_range(1..5);
             random_root(random, depth, SCALE)
+        }
+        _ => {
+            let depth = random.random_range(1..3);
+            random_version_join(random, depth, SCALE)
         }
     }
 }

@@ -25,6 +25,15 @@ pub fn with_arrived_at(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// `schema` with what versions have behind it: when each began, and when it ended or NULL.
+pub fn with_versions(schema: &Schema) -> SchemaRef {
+    let schema = with_arrived_at(schema);
+    let begun = schema.field(schema.fields().len() - 1);
+    let ended = Arc::new(begun.clone().with_name("_ended_at").with_nullable(true));
+    let fields: Vec<_> = schema.fields().iter().cloned().chain([ended]).collect();
+    Arc::new(Schema::new(fields))
+}
+
 /// Times of arrival as such a column.
 pub fn arrival_column(times: Vec<u64>) -> ArrayRef {
     // The numbers are the same: no time is beyond 2^63 µs.
@@ -42,7 +51,7 @@ impl Relation {
     /// [`Relation::scan`] with the time of arrival as the last column.
     pub fn scan_arrived(&self, at: Timestamp) -> Vec<Rows> {
         let chunks = self.chunks_over(at, at);
-        let rows = chunks.iter().filter_map(|chunk| {
+        let rows = chunks.filter_map(|chunk| {
             let Rows { batch, ids } = chunk.rows_at(at)?;
             Some(Rows { batch: self.arrived(batch, chunk.begins_at(at)), ids })
         });
@@ -55,7 +64,7 @@ impl Relation {
         at: Timestamp,
     ) -> impl Iterator<Item = RecordBatch> + Send + 'static {
         let relation = Arc::clone(self);
-        self.chunks_over(at, at).into_iter().filter_map(move |chunk| {
+        self.chunks_over(at, at).filter_map(move |chunk| {
             let batch = chunk.batch_at(at)?;
             Some(relation.arrived(batch, chunk.begins_at(at)))
         })

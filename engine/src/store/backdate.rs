@@ -15,6 +15,7 @@
 //! which may be before the load is durable; if it does not become so, until the restart that is
 //! then the only way to go on. Answers over a table whose past is open are provisional.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, BooleanArray, RecordBatch, TimestampMicrosecondArray};
@@ -32,6 +33,8 @@ use crate::time::{CollectionId, RowId, Timestamp};
 pub struct TableLoad {
     pub table: CollectionId,
     pub parts: Vec<LoadPart>,
+    /// Whether rows may only be added: none ends another.
+    pub append_only: bool,
 }
 
 /// Some rows of a load. Large parts load faster than small ones.
@@ -60,6 +63,8 @@ pub enum LoadError {
     BeforeEpoch { row: usize },
     #[error("row {row} deletes a key, and the table has no primary key")]
     NoKey { row: usize },
+    #[error("row {row} ends an earlier one, and the table is append-only")]
+    Ends { row: usize },
     #[error("the rows do not fit the table: {0}")]
     Columns(String),
 }
@@ -135,6 +140,7 @@ impl Writer {
     pub fn prepare_load(
         &self,
         parts: Vec<LoadPart>,
+        append_only: bool,
         now: Timestamp,
     ) -> Result<PreparedLoad, LoadError> {
         if !self.relation.is_open() {
@@ -149,7 +155,36 @@ impl Writer {
         for group in groups(&parts) {
             prepared.push(self.prepare_part(together(group)?)?);
         }
+        if append_only && let Some(row) = self.first_end(&prepared) {
+            return Err(LoadError::Ends { row });
+        }
         Ok(PreparedLoad { parts: prepared })
+    }
+
+    /// The first row of a load that ends one before it: by deleting, or by having its key.
+    fn first_end(&self, parts: &[PreparedPart]) -> Option<usize> {
+        let encoder = self.relation.encoder.as_ref()?;
+        let state = self.relation.shards[self.shard].read();
+        let mut seen: HashMap<Option<u64>, Vec<(&Keys, usize)>> = HashMap::new();
+        let mut first = 0;
+        for Steps { keys, deletes, .. } in parts.iter().filter_map(|part| part.steps.as_ref()) {
+            for row in 0..keys.len() {
+                let is_delete = deletes.as_ref().is_some_and(|d| d.is_valid(row) && d.value(row));
+                let is_there = |id| {
+                    state.locate(id).is_some_and(|(chunk, place)| {
+                        chunk.is_live(place) && has_key(encoder, chunk, place, keys, row)
+                    })
+                };
+                let same = seen.entry(keys.word(row)).or_default();
+                let is_repeated = same.iter().any(|(other, at)| keys.same(row, other, *at));
+                if is_delete || is_repeated || state.index.chain(keys.word(row)).any(is_there) {
+                    return Some(first + row);
+                }
+                same.push((keys, row));
+            }
+            first += keys.len();
+        }
+        None
     }
 
     /// Checks the times of a part whose first row is number `first`; returns the last one.

@@ -81,7 +81,8 @@ impl Horizon {
         Ok(self.hold_past(at))
     }
 
-    fn hold_past(self: &Arc<Self>, at: Timestamp) -> ReadGuard {
+    /// Holds a time of the past that is closed, as the caller knows.
+    pub fn hold_past(self: &Arc<Self>, at: Timestamp) -> ReadGuard {
         *self.lock_past().entry(at).or_default() += 1;
         ReadGuard { at, is_past: true, horizon: Arc::clone(self) }
     }

@@ -13,7 +13,8 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::concat_batches;
 
 use super::chunk::{Begins, Chunk, filter, merge};
-use super::relation::{Relation, ShardState, locate};
+use super::keyed::AddedKey;
+use super::relation::{Relation, locate};
 use super::widen::AddedColumn;
 use super::writer::{CHUNK_ROWS, Writer};
 use crate::log::sealed::Changes;
@@ -56,13 +57,20 @@ impl Loader {
         Ok(())
     }
 
+    /// Goes on with a key, which was checked when it was added.
+    pub fn key(&mut self, key: &AddedKey) -> Result<(), String> {
+        self.flush()?;
+        self.writer = self.writer.to_be_keyed(&key.columns, self.time);
+        Ok(())
+    }
+
     pub fn relation(&self) -> &Arc<Relation> {
         self.writer.relation()
     }
 
     /// Rows go so long after they arrived.
-    pub fn limit_lives(&mut self, ttl: Duration) {
-        self.writer.limit_lives(Some(ttl));
+    pub fn limit_lives(&mut self, ttl: Option<Duration>) {
+        self.writer.limit_lives(ttl);
     }
 
     /// Rows begin at `time`, under the ids from `first` on.
@@ -199,16 +207,7 @@ impl Loader {
         self.flush()?;
         self.writer.ended = usize::MAX;
         self.writer.maintain_all(self.time);
-        let relation = Arc::clone(&self.writer.relation);
-        if let Some(encoder) = &relation.encoder {
-            let ShardState { chunks, index, .. } = &mut *relation.shards[self.writer.shard].write();
-            for chunk in chunks.iter() {
-                let keys = encoder.keys_of(&chunk.batch);
-                for row in (0..chunk.len()).filter(|&row| chunk.is_live(row)) {
-                    index.push(keys.word(row), chunk.id(row));
-                }
-            }
-        }
+        self.writer.index_all();
         Ok(self.writer)
     }
 
@@ -238,6 +237,7 @@ impl Loader {
         if begins.is_empty() {
             return Ok(());
         }
+        self.relation().rows_from(begins[0]);
         let chunk = Chunk::new(batch, first, Begins::Each(begins.into()));
         let mut ended = false;
         for (row, &end) in ends.iter().enumerate().filter(|(_, end)| **end != u64::MAX) {

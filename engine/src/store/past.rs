@@ -39,6 +39,8 @@ pub(super) struct Limits {
     pub open: AtomicBool,
     /// The last commit that changed the past.
     pub rewritten: AtomicU64,
+    /// When the first row there ever was began; `u64::MAX`: there was none.
+    first_row: AtomicU64,
 }
 
 /// See the head of this file.
@@ -65,6 +67,7 @@ impl Default for Limits {
             readable_from: AtomicU64::new(0),
             open: AtomicBool::new(false),
             rewritten: AtomicU64::new(0),
+            first_row: AtomicU64::new(u64::MAX),
         }
     }
 }
@@ -72,8 +75,25 @@ impl Default for Limits {
 impl Relation {
     /// The oldest time that it can be read at. Rises as time passes, if its past is limited.
     pub fn readable_from(&self) -> Timestamp {
-        let limit = self.limits.before(self.horizon.closed().0);
+        self.readable_from_at(self.horizon.closed())
+    }
+
+    /// The oldest time that a statement of the time `present` can read it at: if that time is held
+    /// (see [`super::Horizon::begin_read_at`]), the same however long the statement runs.
+    pub fn readable_from_at(&self, present: Timestamp) -> Timestamp {
+        let limit = self.limits.before(present.0);
         Timestamp(self.limits.readable_from.load(Ordering::SeqCst).max(limit))
+    }
+
+    /// When the first row there ever was began; `None`: there was none.
+    pub fn first_row(&self) -> Option<Timestamp> {
+        let first = self.limits.first_row.load(Ordering::SeqCst);
+        (first < u64::MAX).then_some(Timestamp(first))
+    }
+
+    /// Rows begin at `time`, and none of those that come with them earlier.
+    pub(super) fn rows_from(&self, time: u64) {
+        self.limits.first_row.fetch_min(time, Ordering::SeqCst);
     }
 
     /// Refuses a time that the past that is kept does not reach. What it allows stays readable as
@@ -89,10 +109,15 @@ impl Relation {
     /// Keeps what ended within `retention` before the present (`None`: for ever), in no more than
     /// `bytes_max`.
     pub fn limit_past(&self, retention: Option<Duration>, bytes_max: Option<usize>) {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.limits.retention.store(retention.map_or(u64::MAX, micros), Ordering::SeqCst);
+        self.keep_past(retention);
         let bytes = bytes_max.map_or(u64::MAX, |bytes| (bytes / self.shards.len()) as u64);
         self.limits.bytes_max.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Keeps what ended within `retention` before the present from now on; other limits stay.
+    pub fn keep_past(&self, retention: Option<Duration>) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.limits.retention.store(retention.map_or(u64::MAX, micros), Ordering::SeqCst);
     }
 
     /// What it was before `time` is not known, or not true any more.
@@ -110,6 +135,7 @@ impl Clone for Limits {
             readable_from: copy(&self.readable_from),
             open: AtomicBool::new(self.open.load(Ordering::SeqCst)),
             rewritten: copy(&self.rewritten),
+            first_row: copy(&self.first_row),
         }
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! It has a shard for each writer. The rows of a key may be in any of them.
 
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
 use arrow::compute::interleave;
@@ -22,6 +22,7 @@ use super::chunk::{Chunk, Rows};
 use super::horizon::Horizon;
 use super::index::Index;
 use super::key::{KeyEncoder, Keys};
+use super::outside::Outside;
 use super::past::{Limits, Past, find_ended};
 use super::writer::Writer;
 use crate::time::{CollectionId, RowId, Timestamp};
@@ -47,6 +48,8 @@ pub struct Relation {
     /// The time of the last write.
     written: watch::Sender<Timestamp>,
     pub(super) limits: Limits,
+    /// Where its rows are, if they are not kept here.
+    pub(super) outside: OnceLock<Arc<Outside>>,
 }
 
 /// The part of a relation that one writer writes.
@@ -97,9 +100,25 @@ impl Relation {
             horizon: Arc::clone(horizon),
             written: watch::Sender::new(Timestamp::MIN),
             limits: Limits::default(),
+            outside: OnceLock::new(),
         });
         let writers = (0..shards).map(|shard| Writer::new(Arc::clone(&relation), shard)).collect();
         (relation, writers)
+    }
+
+    /// The same relation with a key, with other shards.
+    pub(super) fn keyed(plain: &Relation, encoder: KeyEncoder, shards: Vec<Shard>) -> Relation {
+        Relation {
+            id: plain.id,
+            encoder: Some(encoder),
+            arrived_schema: plain.arrived_schema.clone(),
+            schema: plain.schema(),
+            shards,
+            horizon: Arc::clone(&plain.horizon),
+            written: plain.written.clone(),
+            limits: plain.limits.clone(),
+            outside: plain.outside.clone(),
+        }
     }
 
     /// The same relation under a wider schema, with other shards.
@@ -114,6 +133,7 @@ impl Relation {
             horizon: Arc::clone(&narrow.horizon),
             written: narrow.written.clone(),
             limits: narrow.limits.clone(),
+            outside: narrow.outside.clone(),
         }
     }
 
@@ -127,7 +147,7 @@ impl Relation {
 
     /// The rows at `at`, batch by batch. Chunks all of whose rows are there are not copied.
     pub fn scan(&self, at: Timestamp) -> Vec<Rows> {
-        self.chunks_over(at, at).iter().filter_map(|chunk| chunk.rows_at(at)).collect()
+        self.chunks_over(at, at).filter_map(|chunk| chunk.rows_at(at)).collect()
     }
 
     /// The same of the part that one writer wrote.
@@ -138,12 +158,15 @@ impl Relation {
 
     /// The same without ids, each batch made when it is asked for.
     pub fn batches(&self, at: Timestamp) -> impl Iterator<Item = RecordBatch> + Send + 'static {
-        self.chunks_over(at, at).into_iter().filter_map(move |chunk| chunk.batch_at(at))
+        self.chunks_over(at, at).filter_map(move |chunk| chunk.batch_at(at))
     }
 
     /// How many rows there are at `at`.
     pub fn count(&self, at: Timestamp) -> usize {
-        self.chunks_over(at, at).iter().map(|chunk| chunk.count(at)).sum()
+        match self.outside.get() {
+            Some(outside) => outside.count(at),
+            None => self.kept_over(at, at).iter().map(|chunk| chunk.count(at)).sum(),
+        }
     }
 
     /// The sets of columns that [`Relation::lookup`] knows an index on.
@@ -220,8 +243,8 @@ impl Relation {
         });
     }
 
-    /// Where the rows are that are there at some time of [from, to].
-    pub(super) fn chunks_over(&self, from: Timestamp, to: Timestamp) -> Vec<Arc<Chunk>> {
+    /// Where the rows are, among those kept here, that are there at some time of [from, to].
+    pub(super) fn kept_over(&self, from: Timestamp, to: Timestamp) -> Vec<Arc<Chunk>> {
         self.shards.iter().flat_map(|shard| shard.chunks_over(from, to)).collect()
     }
 }

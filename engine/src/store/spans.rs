@@ -6,13 +6,16 @@
 //! - [`Relation::changes`] over (from, to] is the net of their begins and ends: added to the rows
 //!   at `from`, it gives the rows at every time up to `to`.
 
-use arrow::array::RecordBatch;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
 
 use super::arrived::arrival_column;
 use super::chunk::{Chunk, filter};
 use super::relation::Relation;
+use crate::plan::InputPlan;
 use crate::state::consolidate::consolidate;
 use crate::time::Timestamp;
 use crate::updates::{Updates, batch_of, take_rows};
@@ -46,16 +49,84 @@ impl Spans {
     }
 }
 
+impl Spans {
+    /// With the columns of an input.
+    pub(crate) fn for_input(self, input: &InputPlan) -> Spans {
+        Spans { batch: self.batch_for(&input.schema, input.arrived_at), ..self }
+    }
+
+    /// As versions up to `to`: each row as it is while it is there, and from its end on as it is
+    /// since, if that is known by then.
+    pub(crate) fn versions(&self, schema: &SchemaRef, to: Timestamp) -> [Spans; 2] {
+        let ended = |&row: &u32| self.ends[row as usize] <= to.0;
+        let ended: Vec<u32> = (0..self.ends.len() as u32).filter(ended).collect();
+        let open = Spans {
+            batch: self.version_rows(schema, &self.batch, &self.begins, None),
+            begins: self.begins.clone(),
+            ends: self.ends.clone(),
+            arrivals: None,
+        };
+        let at = |times: &[u64]| ended.iter().map(|&row| times[row as usize]).collect();
+        let (begins, ends): (Vec<u64>, Vec<u64>) = (at(&self.begins), at(&self.ends));
+        let rows = take_rows(&self.batch, &ended);
+        let closed = Spans {
+            batch: self.version_rows(schema, &rows, &begins, Some(&ends)),
+            begins: ends,
+            ends: vec![u64::MAX; ended.len()],
+            arrivals: None,
+        };
+        [open, closed]
+    }
+
+    fn version_rows(
+        &self,
+        schema: &SchemaRef,
+        batch: &RecordBatch,
+        begins: &[u64],
+        ends: Option<&[u64]>,
+    ) -> RecordBatch {
+        let (own, rows) = (schema.fields().len() - 2, batch.num_rows());
+        let mut columns = batch.columns()[..own].to_vec();
+        columns.push(arrival_column(begins.to_vec()));
+        columns.push(match ends {
+            Some(ends) => arrival_column(ends.to_vec()),
+            None => new_null_array(schema.field(own + 1).data_type(), rows),
+        });
+        batch_of(SchemaRef::clone(schema), columns, rows)
+    }
+}
+
+/// A table's changes, with the time of arrival as their last column, as those of its versions: what
+/// goes is there from now on as what ended now.
+pub(crate) fn changes_of_versions(changes: &Updates, schema: &SchemaRef) -> Updates {
+    let own = schema.fields().len() - 2;
+    let gone: Vec<u32> =
+        (0..changes.len() as u32).filter(|&row| changes.diffs[row as usize] < 0).collect();
+    let part = |changes: &Updates, ends: ArrayRef| {
+        let mut columns = changes.data.columns()[..own].to_vec();
+        columns.push(Arc::clone(changes.data.columns().last().expect("the time of arrival")));
+        columns.push(ends);
+        changes.with_data(batch_of(SchemaRef::clone(schema), columns, changes.len()))
+    };
+    let never = new_null_array(schema.field(own + 1).data_type(), changes.len());
+    let ended = changes.take(&gone);
+    let ended = Updates {
+        diffs: ended.diffs.iter().map(|diff| -diff).collect(),
+        ..part(&ended, arrival_column(ended.times.to_vec()))
+    };
+    Updates::concat(schema, vec![part(changes, never), ended])
+}
+
 impl Relation {
     /// The rows that are there at some time of [from, to].
     pub fn spans(&self, from: Timestamp, to: Timestamp) -> Vec<Spans> {
-        self.chunks_over(from, to).iter().filter_map(|chunk| chunk.spans(from, to)).collect()
+        self.chunks_over(from, to).filter_map(|chunk| chunk.spans(from, to)).collect()
     }
 
     /// The net changes with from < time ≤ to, in order of time; at one time retractions first.
     pub fn changes(&self, from: Timestamp, to: Timestamp) -> Updates {
-        let chunks = self.chunks_over(from, to);
-        let parts = chunks.iter().flat_map(|chunk| chunk.changes(from, to)).collect();
+        let chunks = self.chunks_changed(from, to);
+        let parts = chunks.flat_map(|chunk| chunk.changes(from, to)).collect();
         consolidate(Updates::concat(&self.schema(), parts))
     }
 

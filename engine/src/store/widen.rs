@@ -55,7 +55,11 @@ impl Writer {
             Shard::new(state.widened(wide))
         });
         let shards = shards.collect();
-        let relation = Arc::new(Relation::widened(&self.relation, Arc::clone(&schema), shards));
+        self.in_place(Arc::new(Relation::widened(&self.relation, Arc::clone(&schema), shards)))
+    }
+
+    /// Goes on with another relation of the same rows.
+    pub(super) fn in_place(&self, relation: Arc<Relation>) -> Writer {
         Writer {
             relation,
             shard: self.shard,

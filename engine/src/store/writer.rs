@@ -235,6 +235,12 @@ impl Writer {
     /// Adds rows under the next ids; with `keys`, also to the relation's index.
     pub(super) fn append(&mut self, batch: &RecordBatch, begins: Begins, keys: Option<&Keys>) {
         let since = self.relation.horizon.since();
+        if batch.num_rows() > 0 {
+            self.relation.rows_from(match &begins {
+                Begins::One(begin) => *begin,
+                Begins::Each(each) => each[0],
+            });
+        }
         for from in (0..batch.num_rows()).step_by(CHUNK_ROWS) {
             let rows = CHUNK_ROWS.min(batch.num_rows() - from);
             let whole = rows == batch.num_rows();

@@ -10,8 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemark_catalog::durable::Entry;
 use tidemark_catalog::{Catalog, CommitTime, Op};
-use tidemark_engine::{Change, CollectionId, CommitError, EvaluateContext, ReadGuard, Timestamp};
+use tidemark_engine::{
+    Change, CollectionId, CommitError, EvaluateContext, HISTORY_RETENTION, ReadGuard, Timestamp,
+};
 use tidemark_sql::PlanContext;
+use tidemark_sql::context::collection;
 use tidemark_sql::error::SqlError;
 use tokio::sync::oneshot;
 
@@ -115,6 +118,7 @@ impl Coordinator {
             .map_err(|error| tidemark_sql::commit_error(ctx, error, &writes))?;
         if !ops.is_empty() {
             self.publish(&ops, at);
+            self.keep_histories(&ops);
         }
         drop(replacing);
         if let Some(switch) = switch {
@@ -127,6 +131,18 @@ impl Coordinator {
             let _ = self.engine.wait_for(&create_views, at).await;
         }
         Ok(at)
+    }
+
+    /// Tells the engine how long views keep their changes from now on.
+    fn keep_histories(&self, ops: &[Op]) {
+        let catalog = self.catalog();
+        for op in ops {
+            if let Op::KeepHistory { id, length } = op
+                && let Some(view) = self.engine.relation(collection(&catalog, *id))
+            {
+                view.keep_past(Some(length.map_or(HISTORY_RETENTION, Into::into)));
+            }
+        }
     }
 
     /// Lets everyone see a committed change of the catalog.

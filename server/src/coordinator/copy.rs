@@ -54,7 +54,9 @@ pub struct CopyOut {
 }
 
 pub async fn run(session: &mut Session, copy: &Copy) -> Result<Outcome, SqlError> {
-    let options = Options::new(&copy.format, copy.direction)?;
+    let mut options = Options::new(&copy.format, copy.direction)?;
+    options.names_columns =
+        matches!(&copy.source, CopySource::Table { columns, .. } if !columns.is_empty());
     if let Some(file) = &copy.file {
         return copy_file::run(session, copy, file, options).await;
     }
@@ -111,6 +113,10 @@ pub async fn start_in(
         let message = format!("cannot copy to {} \"{}\"", table.kind.noun(), table.name);
         return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
     }
+    if table.table().is_some_and(|table| table.source.is_some()) {
+        // Says whose rows they are.
+        ddl::resolve_table(&ctx, name)?;
+    }
     let columns = DataColumns::new(&table, names, copy)?;
     if columns.past.is_some() {
         check_open(session, &table)?;
@@ -133,6 +139,15 @@ fn check_open(session: &mut Session, table: &Object) -> Result<(), SqlError> {
     let relation = session.coordinator.engine.relation(CollectionId(table.id.0));
     if !relation.is_some_and(|relation| relation.is_open()) {
         return Err(past_closed(&table.name));
+    }
+    let keepers = session.coordinator.engine.keepers_of_versions(CollectionId(table.id.0));
+    let ctx = session.plan_context();
+    if let Some(view) = keepers.into_iter().find_map(|view| ctx.of_collection(view)) {
+        let (name, view) = (&table.name, &view.name);
+        let message = format!("the past of table \"{name}\" cannot be loaded any more");
+        return Err(SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .with_detail(format!("View \"{view}\" joins the table as of times of the past."))
+            .with_hint("Load the table before the view is created."));
     }
     let name = &table.name;
     let message = format!("the past of table \"{name}\" is open: answers over it are provisional");
@@ -239,6 +254,7 @@ impl CopyIn {
         let at =
             committed.map_err(|error| tidemark_sql::commit_error(&self.ctx, error, &[write]))?;
         drop(locks);
+        session.committed(at);
         quarantine::tell(session, at, &[table]).await;
         Ok(count)
     }
@@ -260,13 +276,16 @@ impl CopyIn {
         let locks = self.lock(session).await?;
         let table = CollectionId(self.table.id.0);
         let parts = std::mem::take(&mut self.parts);
-        let change = Change { loads: vec![TableLoad { table, parts }], ..Change::default() };
+        let append_only = self.table.table().is_some_and(|table| table.append_only);
+        let loads = vec![TableLoad { table, parts, append_only }];
+        let change = Change { loads, ..Change::default() };
         let committed = session.coordinator.submit(move |_| Ok(change)).await;
         let at = committed.map_err(|error| match error {
             CommitError::Load { error, .. } => self.load_error(error),
             error => tidemark_sql::commit_error(&self.ctx, error, &[]),
         })?;
         drop(locks);
+        session.committed(at);
         quarantine::tell(session, at, &[table]).await;
         Ok(self.lines.len() as u64)
     }
@@ -279,7 +298,8 @@ impl CopyIn {
             | LoadError::Falling { row, .. }
             | LoadError::Future { row, .. }
             | LoadError::BeforeEpoch { row }
-            | LoadError::NoKey { row } => row,
+            | LoadError::NoKey { row }
+            | LoadError::Ends { row } => row,
         };
         let message = match error {
             LoadError::NullTime { .. } => "a row has no arrival time",
@@ -287,6 +307,7 @@ impl CopyIn {
             LoadError::Future { .. } => "a row arrives in the future",
             LoadError::BeforeEpoch { .. } => "a row arrived before 1970",
             LoadError::NoKey { .. } => "a row deletes its key, and the table has no primary key",
+            LoadError::Ends { .. } => "a row ends an earlier one, and the table is append-only",
             LoadError::Closed | LoadError::Columns(_) => "the rows cannot be loaded",
         };
         let detail = match error {

@@ -3,7 +3,6 @@
 //! Law      a COPY FROM loads all rows or none; a COPY TO leaves a whole file or none, as it writes
 //!          beside it and renames
 //! Errors   58P01 and 58030 with the file's name; of its content with file and line, or row
-//! Missing  JSON
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -40,10 +39,6 @@ pub async fn run(
     file: &str,
     options: Options,
 ) -> Result<Outcome, SqlError> {
-    if copy.format == CopyFormat::Json {
-        return Err(SqlError::unsupported("COPY in JSON is not supported yet")
-            .with_hint("Use FORMAT parquet or csv."));
-    }
     let path = Path::new(file);
     let count = match (copy.direction, &copy.source) {
         (CopyDirection::FromStdin, _) => read(session, copy, path, options).await?,

@@ -4,16 +4,18 @@
 //! The plan is made here and staged; the engine fills the view when the transaction commits, and
 //! the statement is answered when it is complete. The log keeps the definition, not the rows.
 
+use std::collections::BTreeMap;
+
 use datafusion::sql::sqlparser::ast::ObjectName;
 use tidemark_catalog::{Object, ObjectKind, Op, View};
-use tidemark_engine::{CollectionId, ViewDef};
+use tidemark_engine::{CollectionId, Plan, ViewDef};
 use tidemark_sql::ddl;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::maintain::plan_named_view;
 use tidemark_sql::parse::CreateView;
 use tidemark_sql::version::is_same_materialized;
 
-use super::{Outcome, create_table, create_view, lock_catalog, replace};
+use super::{Outcome, alter_options, create_table, create_view, lock_catalog, replace};
 use crate::session::{Notice, Session};
 
 const TAG: &str = "CREATE MATERIALIZED VIEW";
@@ -41,6 +43,7 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
         sql: create.body.clone(),
         columns: plan.columns,
         widths: create_view::widths(&ctx.catalog, &plan.depends_on),
+        names: BTreeMap::new(),
         depends_on: plan.depends_on,
         functions: plan.functions,
         key: plan.key.clone(),
@@ -52,18 +55,34 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
         bindings: plan.bindings,
     };
     let id = existing.unwrap_or(ctx.catalog.next_id());
-    let object = Object::new(id, &schema, &name, ObjectKind::MaterializedView(view));
+    let history = ddl::history_retention(&create.options)?;
+    let object = Object {
+        history_retention: history.flatten(),
+        ..Object::new(id, &schema, &name, ObjectKind::MaterializedView(view))
+    };
     if existing.is_some() {
+        if let Some(length) = history {
+            alter_options::keep_history(session, id, length)?;
+        }
         if !is_same_materialized(&ctx, &object)? {
             replace::object(session, object).await?;
         }
         return Outcome::done(TAG);
     }
     let transaction = session.open_transaction()?;
+    let view = view_def(&object, CollectionId(id.0), plan.plan, plan.key);
     transaction.stage(Op::CreateObject(object))?;
-    let view = ViewDef::new(CollectionId(id.0), plan.plan, plan.key);
     transaction.staged.create_views.push(view);
     Outcome::done(TAG)
+}
+
+/// What the engine is told of a view that is kept in `id`.
+pub fn view_def(object: &Object, id: CollectionId, plan: Plan, key: Option<Vec<usize>>) -> ViewDef {
+    let mut def = ViewDef::new(id, plan, key);
+    if let Some(length) = object.history_retention {
+        def.history_retention = length.into();
+    }
+    def
 }
 
 /// REFRESH MATERIALIZED VIEW: nothing to do, as the view is always fresh.

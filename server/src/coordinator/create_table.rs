@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast;
-use tidemark_catalog::{Column, Object, ObjectKind, Op, PgType, Table};
+use tidemark_catalog::{Column, Object, ObjectId, ObjectKind, Op, PgType, Table};
 use tidemark_engine::{CollectionId, TableDef, TableWrite};
 use tidemark_sql::ddl::{self, TableDefinition};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{PlanContext, QueryPlan};
 
+use super::create_source::stage_source;
 use super::{Outcome, lock_catalog, query};
 use crate::session::{Notice, Session};
 
@@ -35,7 +36,7 @@ pub async fn run(session: &mut Session, create: &ast::CreateTable) -> Result<Out
         let mut names = definition.columns.iter().map(|column| column.name.as_str());
         names.try_for_each(ddl::check_no_system_column)?;
     }
-    let (id, schema) = stage(session, &ctx, &definition)?;
+    let (id, schema) = stage(session, &definition)?;
     let Some(plan) = plan else {
         return Outcome::done(tag);
     };
@@ -64,30 +65,43 @@ pub fn exists(
 
 fn stage(
     session: &mut Session,
-    ctx: &PlanContext,
     definition: &TableDefinition,
 ) -> Result<(CollectionId, SchemaRef), SqlError> {
-    let id = ctx.catalog.next_id();
-    let table = Table {
-        columns: definition.columns.clone(),
-        primary_key: definition.primary_key.clone(),
-        primary_key_name: None,
-        append_only: definition.append_only,
-        event_time: definition.event_time_column()?,
+    let table = definition.table()?;
+    let (id, schema) = stage_object(session, &definition.schema, &definition.name, table)?;
+    if let Some(outside) = &definition.options.outside {
+        let relations = outside.relations.iter().map(|(place, _)| (id, *place)).collect();
+        stage_source(session, ObjectId(id.0), &outside.connector, relations, true)?;
+    }
+    Ok((id, schema))
+}
+
+/// Adds a table, which this transaction has the right to do.
+pub fn stage_object(
+    session: &mut Session,
+    schema: &str,
+    name: &str,
+    table: Table,
+) -> Result<(CollectionId, SchemaRef), SqlError> {
+    let (retention, ttl) = (table.retention.map(Into::into), table.ttl.map(Into::into));
+    // NOT NULL holds for what statements write; once the column is dropped nothing is written
+    // there. A source's rows have the columns that it says.
+    let nullable = table.source.is_none();
+    let field = |column: &Column| match nullable {
+        true => column.field().with_nullable(true),
+        false => column.field(),
     };
-    let fields: Vec<Field> = definition.columns.iter().map(Column::field).collect();
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let object = Object::new(id, &definition.schema, &definition.name, ObjectKind::Table(table));
+    let fields: Vec<Field> = table.columns.iter().map(field).collect();
     let transaction = session.open_transaction()?;
+    let id = transaction.staged.catalog.next_id();
+    let (arrow, key) = (Arc::new(Schema::new(fields)), table.primary_key.clone());
+    let object = Object::new(id, schema, name, ObjectKind::Table(table));
     transaction.stage(Op::CreateObject(object))?;
     let collection = CollectionId(id.0);
-    transaction.staged.create_tables.push(TableDef::new(
-        collection,
-        Arc::clone(&schema),
-        definition.primary_key.clone(),
-    ));
-    Arc::make_mut(&mut transaction.staged.overlay).create_table(collection, Arc::clone(&schema));
-    Ok((collection, schema))
+    let def = TableDef { retention, ttl, ..TableDef::new(collection, Arc::clone(&arrow), key) };
+    transaction.staged.create_tables.push(def);
+    Arc::make_mut(&mut transaction.staged.overlay).create_table(collection, Arc::clone(&arrow));
+    Ok((collection, arrow))
 }
 
 /// The columns of a query's result, under the names given for the first of them.

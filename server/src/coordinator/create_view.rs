@@ -95,6 +95,7 @@ fn define(ctx: &PlanContext, create: &CreateView, plan: &QueryPlan, columns: Vec
         version: 1,
         collection: None,
         widths: widths(&ctx.catalog, &plan.depends_on),
+        names: BTreeMap::new(),
         search_path: ctx.search_path(),
         time_zone: ctx.settings.time_zone(),
         bindings: plan.bindings.clone(),

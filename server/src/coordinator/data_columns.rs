@@ -35,7 +35,10 @@ impl DataColumns {
     /// Errors: 42703, 42701, and 42804 for an arrival time that is none.
     pub fn new(table: &Object, names: &[Ident], copy: &Copy) -> Result<DataColumns, SqlError> {
         let mut names: Vec<String> = match names {
-            [] => table.columns().iter().map(|column| column.name.clone()).collect(),
+            [] => {
+                let present = table.columns().iter().filter(|column| !column.is_dropped());
+                present.map(|column| column.name.clone()).collect()
+            }
             names => names.iter().map(fold).collect(),
         };
         let past = [&copy.arrival_time, &copy.deleted];

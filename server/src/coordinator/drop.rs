@@ -1,4 +1,4 @@
-//! DROP TABLE, VIEW, MATERIALIZED VIEW, SCHEMA: with IF EXISTS, CASCADE, RESTRICT.
+//! DROP TABLE, VIEW, MATERIALIZED VIEW, SOURCE, SCHEMA: with IF EXISTS, CASCADE, RESTRICT.
 
 use datafusion::sql::sqlparser::ast::ObjectName;
 use tidemark_catalog::{Object, ObjectId, ObjectKind, Op};
@@ -41,7 +41,11 @@ fn find(
     let noun = drop.class.noun();
     let (_, bare) = ddl::name_parts(ctx, name)?;
     match ddl::resolve(ctx, name)? {
-        Some(object) => check_class(object, drop.class).map(|()| Some(object.id)),
+        Some(object) => {
+            check_class(object, drop.class)?;
+            check_not_of_source(ctx, object)?;
+            Ok(Some(object.id))
+        }
         None if drop.if_exists => {
             let message = format!("{noun} \"{bare}\" does not exist, skipping");
             session.notice(Notice::note(state::SUCCESSFUL_COMPLETION, message));
@@ -66,6 +70,16 @@ fn check_class(object: &Object, class: ObjectClass) -> Result<(), SqlError> {
     let noun = object.kind.noun();
     let hint = format!("Use DROP {} to remove a {noun}.", noun.to_uppercase());
     Err(SqlError::new(state::WRONG_OBJECT_TYPE, message).with_hint(hint))
+}
+
+/// A relation of a source goes with it, and not alone.
+fn check_not_of_source(ctx: &PlanContext, object: &Object) -> Result<(), SqlError> {
+    let source = object.table().and_then(|table| ctx.catalog.get(table.source?));
+    let Some(source) = source else { return Ok(()) };
+    let (table, source) = (&object.name, &source.name);
+    let message = format!("cannot drop table {table} because source {source} requires it");
+    Err(SqlError::new(state::DEPENDENT_OBJECTS_STILL_EXIST, message)
+        .with_hint(format!("You can drop source {source} instead.")))
 }
 
 async fn drop_schemas(
@@ -132,7 +146,7 @@ async fn drop_one(session: &mut Session, object: &Object) -> Result<(), SqlError
         _ if own => {}
         ObjectKind::Table(_) => transaction.staged.drop_tables.push(id),
         ObjectKind::MaterializedView(_) => transaction.staged.drop_views.push(id),
-        ObjectKind::View(_) => {}
+        ObjectKind::View(_) | ObjectKind::Source(_) => {}
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows sockets or message formats: results are [`Outcome`]s.
 
+mod alter_options;
 mod alter_table;
 mod close_history;
 mod comment;
@@ -16,6 +17,7 @@ mod copy_file;
 mod create_function;
 mod create_materialized_view;
 mod create_schema;
+mod create_source;
 mod create_table;
 mod create_view;
 mod cursor;
@@ -256,6 +258,10 @@ async fn dispatch(
             cursor::run(session, statement).await
         }
 
+        Statement::ConfirmClock => {
+            session.coordinator.engine.confirm_clock();
+            Outcome::done("ALTER SYSTEM")
+        }
         Statement::CloseHistory { name } => close_history::run(session, name).await,
 
         Statement::Listen { .. } => {
@@ -292,6 +298,7 @@ async fn define(session: &mut Session, statement: &Statement) -> Result<Outcome,
             create_schema::run(session, name, *if_not_exists).await
         }
         Statement::CreateTable(create) => create_table::run(session, create).await,
+        Statement::CreateSource(create) => create_source::run(session, create).await,
         Statement::CreateView(create) => create_view::run(session, create).await,
         Statement::CreateMaterializedView(create) => {
             create_materialized_view::run(session, create).await
@@ -299,8 +306,14 @@ async fn define(session: &mut Session, statement: &Statement) -> Result<Outcome,
         Statement::CreateFunction(create) => create_function::run(session, create).await,
         Statement::Drop(drop) => drop::run(session, drop).await,
         Statement::DropFunction(drop) => drop_function::run(session, drop).await,
-        Statement::AlterTable { name, if_exists, add } => {
-            alter_table::run(session, name, *if_exists, add).await
+        Statement::AlterTable { name, if_exists, actions } => {
+            alter_table::run(session, name, *if_exists, actions).await
+        }
+        Statement::AlterOptions { kind, name, if_exists, options } => {
+            alter_options::run(session, *kind, name, *if_exists, options).await
+        }
+        Statement::RenameColumn { name, if_exists, column, to } => {
+            rename::column(session, name, *if_exists, column, to).await
         }
         Statement::AlterRename { .. } => rename::run(session, statement).await,
         Statement::Comment { on, comment } => comment::run(session, on, comment.clone()).await,

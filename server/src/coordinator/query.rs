@@ -10,7 +10,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use tidemark_catalog::ObjectId;
-use tidemark_engine::{CollectionId, ReadGuard};
+use tidemark_engine::{CollectionId, ReadGuard, Timestamp};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{PlanContext, QueryPlan, ReadView};
 
@@ -76,12 +76,17 @@ pub async fn rows(
     plan: &QueryPlan,
     parameters: Vec<ScalarValue>,
 ) -> Result<Rows, SqlError> {
-    let (read, guard) = read_view(session, &plan.base_tables);
-    let named = plan.views.iter().chain(&plan.depends_on);
-    let own_names = session.has_own_names();
-    if !own_names && !session.coordinator.holds_at(read.at, ctx, named, &plan.functions).await {
-        return Err(session.planned_too_early());
-    }
+    let (read, guard) = match stale_view(session, ctx, plan).await {
+        Some(stale) => stale,
+        None => {
+            let present = read_view(session, &plan.base_tables);
+            let holds = holds_at(session, ctx, plan, present.0.at).await;
+            if !session.has_own_names() && !holds {
+                return Err(session.planned_too_early());
+            }
+            present
+        }
+    };
     for notice in &plan.notices {
         session.notice(notice.clone());
     }
@@ -93,6 +98,33 @@ pub async fn rows(
     }
     check_present(session, ctx, &plan.reads)?;
     Ok(Rows::stream(Arc::clone(&plan.schema), stream, guard))
+}
+
+async fn holds_at(session: &Session, ctx: &PlanContext, plan: &QueryPlan, at: Timestamp) -> bool {
+    let named = plan.views.iter().chain(&plan.depends_on);
+    session.coordinator.holds_at(at, ctx, named, &plan.functions).await
+}
+
+/// The last complete state of what a query reads, if the session takes it (S5): where it is young
+/// enough, and everything was there by then under the definitions of now.
+async fn stale_view(
+    session: &Session,
+    ctx: &PlanContext,
+    plan: &QueryPlan,
+) -> Option<(ReadView, Arc<ReadGuard>)> {
+    let oldest = session.oldest_read()?;
+    let views: Vec<CollectionId> = plan.views.iter().map(|id| ctx.collection(*id)).collect();
+    let guard = ctx.engine.begin_stale_read(&views, oldest)?;
+    let mut read_from = plan.base_tables.iter().chain(&plan.views).chain(&plan.depends_on);
+    let was_there = |id: &ObjectId| {
+        let relation = ctx.engine.relation(ctx.collection(*id));
+        let readable = relation.is_none_or(|relation| relation.check_readable(guard.at).is_ok());
+        readable && ctx.catalog.created(*id).is_some_and(|created| created.0 <= guard.at.0)
+    };
+    if !read_from.all(was_there) || !holds_at(session, ctx, plan, guard.at).await {
+        return None;
+    }
+    Some((ReadView::new(guard.at), Arc::new(guard)))
 }
 
 /// 42P01 if something that a statement has just been bound to is gone: without a lock it may have

@@ -1,5 +1,6 @@
-//! ALTER TABLE, VIEW, MATERIALIZED VIEW, SCHEMA … RENAME TO.
+//! ALTER TABLE, VIEW, MATERIALIZED VIEW, SCHEMA … RENAME TO, and ALTER TABLE … RENAME COLUMN.
 
+use datafusion::sql::sqlparser::ast::ObjectName;
 use tidemark_catalog::Op;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::ObjectClass;
@@ -37,4 +38,29 @@ pub async fn run(session: &mut Session, statement: &Statement) -> Result<Outcome
     let op = Op::Rename { id: object.id, to: to.clone() };
     session.open_transaction()?.stage(op)?;
     Ok(Outcome::Done(tag))
+}
+
+/// Views go on with the names that their texts were written by.
+pub async fn column(
+    session: &mut Session,
+    name: &ObjectName,
+    if_exists: bool,
+    column: &str,
+    to: &str,
+) -> Result<Outcome, SqlError> {
+    let ctx = lock_catalog(session).await?;
+    if if_exists && ddl::resolve(&ctx, name)?.is_none() {
+        let message = format!("relation \"{name}\" does not exist, skipping");
+        session.notice(Notice::note(state::SUCCESSFUL_COMPLETION, message));
+        return Outcome::done("ALTER TABLE");
+    }
+    let table = ddl::resolve_table(&ctx, name)?;
+    let index = ddl::column_of(table, column)?;
+    if table.column(to).is_some() {
+        let message = format!("column \"{to}\" of relation \"{}\" already exists", table.name);
+        return Err(SqlError::new(state::DUPLICATE_COLUMN, message));
+    }
+    let op = Op::RenameColumn { id: table.id, column: index, to: to.to_owned() };
+    session.open_transaction()?.stage(op)?;
+    Outcome::done("ALTER TABLE")
 }

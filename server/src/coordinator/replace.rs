@@ -20,6 +20,7 @@ use tidemark_sql::version::{functions_of, is_same_plan};
 use tidemark_sql::{PlanContext, ddl};
 
 use super::Coordinator;
+use super::create_materialized_view::view_def;
 use crate::session::Session;
 
 /// Versions of materialized views on their way.
@@ -53,7 +54,7 @@ pub async fn object(session: &mut Session, object: Object) -> Result<(), SqlErro
     let dependents = ctx.catalog.dependents_transitive(id);
     let plan = match object.kind {
         ObjectKind::MaterializedView(_) => Some(plan_stored_view(&ctx, &object)?),
-        ObjectKind::View(_) | ObjectKind::Table(_) => None,
+        ObjectKind::View(_) | ObjectKind::Table(_) | ObjectKind::Source(_) => None,
     };
     versions.stage(session, object, plan)?;
     versions.stage_dependents(session, id, dependents, &BTreeSet::new())?;
@@ -88,7 +89,8 @@ impl Versions {
             view.key.clone_from(&plan.key);
             view.append_only = plan.plan.append_only();
             let id = CollectionId(collection.0);
-            self.create.push(ViewDef::new(id, plan.plan, plan.key));
+            let object = transaction.staged.catalog.get(object.id).unwrap_or(&object);
+            self.create.push(view_def(object, id, plan.plan, plan.key));
             self.retire.push(CollectionId(transaction.staged.catalog.collection(object.id).0));
         }
         transaction.stage(Op::ReplaceObject(object))
@@ -149,7 +151,7 @@ fn next_version(
 ) -> Result<Option<(Object, Option<MaintainedPlan>)>, SqlError> {
     let mut object = present.clone();
     match &mut object.kind {
-        ObjectKind::Table(_) => Ok(None),
+        ObjectKind::Table(_) | ObjectKind::Source(_) => Ok(None),
         ObjectKind::View(view) => {
             allow(view, calls);
             let functions = functions_of(ctx, &object)?;

@@ -4,7 +4,7 @@
 //!          log's records, its sled copy is checked against them. Materialized views are planned
 //!          again from their text, below before above, and filled from the tables before anybody is
 //!          let in. One that can't be planned any more is reported and stays without rows;
-//!          everything else works.
+//!          everything else works. Sources go on from where they were after that.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use tidemark_catalog::durable::{self, Durable, Entry};
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, ObjectKind};
-use tidemark_engine::{Change, Engine, EngineConfig, Recovered, Timestamp, ViewDef};
+use tidemark_engine::time::WallClock;
+use tidemark_engine::{Change, Engine, EngineConfig, Recovered, Timestamp};
 use tidemark_sql::context::Tell;
 use tidemark_sql::context::collection;
 use tidemark_sql::error::SqlError;
@@ -23,6 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::Coordinator;
+use super::create_materialized_view::view_def;
 use crate::StartError;
 use crate::config::{Config, Switch};
 use crate::lock::Locks;
@@ -32,14 +34,19 @@ use crate::sessions::Sessions;
 const USER: &str = "tidemark";
 
 /// Recovers everything from the data directory. Blocks while the log is read.
-pub fn open(config: &Config, runtime: Handle, io: Handle) -> Result<Arc<Coordinator>, StartError> {
+pub fn open(
+    config: &Config,
+    clock: Arc<dyn WallClock>,
+    runtime: Handle,
+    io: Handle,
+) -> Result<Arc<Coordinator>, StartError> {
     let engine_config = EngineConfig {
         data: config.data.clone(),
         workers: config.worker_count(),
         fsync: config.fsync == Switch::On,
         log: config.log(),
     };
-    let (engine, recovered) = Engine::open(engine_config).map_err(StartError::Engine)?;
+    let (engine, recovered) = Engine::open_by(engine_config, clock).map_err(StartError::Engine)?;
     let (durable, catalog) = recover_catalog(&config.data, recovered)?;
     let coordinator = Arc::new(Coordinator {
         engine,
@@ -55,6 +62,7 @@ pub fn open(config: &Config, runtime: Handle, io: Handle) -> Result<Arc<Coordina
         evaluated: Arc::default(),
     });
     runtime.block_on(recreate_views(&coordinator));
+    coordinator.engine.start_sources();
     Ok(coordinator)
 }
 
@@ -108,7 +116,7 @@ async fn recreate(
         tell: Tell::default(),
     };
     let plan = plan_stored_view(&ctx, object)?;
-    let create = ViewDef::new(ctx.collection(object.id), plan.plan, plan.key);
+    let create = view_def(object, ctx.collection(object.id), plan.plan, plan.key);
     let change = Change { create_views: vec![create], ..Change::default() };
     let submitted = coordinator.submit(move |_| Ok(change)).await;
     submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))

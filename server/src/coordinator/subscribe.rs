@@ -12,6 +12,7 @@ use tidemark_engine::{CollectionId, ReadAtError, ReadGuard, Relation, Timestamp}
 use tidemark_sql::ddl;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::Subscribe;
+use tidemark_sql::there_from;
 
 use super::prepare;
 use crate::session::Session;
@@ -76,14 +77,11 @@ fn check_there(
     relation: &Relation,
     at: Timestamp,
 ) -> Result<(), SqlError> {
-    let versions = catalog.versions(object.id);
-    let loaded = || !relation.spans(Timestamp::MIN, at).is_empty();
-    match versions.first().filter(|first| at.0 < first.from.0) {
+    let created = catalog.versions(object.id).first().map(|first| Timestamp(first.from.0));
+    match created.filter(|created| at < *created && at < there_from(catalog, relation)) {
         None => Ok(()),
-        Some(_) if loaded() => Ok(()),
-        Some(first) => {
-            let name = &object.name;
-            let detail = format!("\"{name}\" was created at {}.", Timestamp(first.from.0));
+        Some(created) => {
+            let detail = format!("\"{}\" was created at {created}.", object.name);
             let message = "SUBSCRIBE AS OF a time that cannot be read";
             Err(SqlError::new(state::INVALID_PARAMETER_VALUE, message).with_detail(detail))
         }

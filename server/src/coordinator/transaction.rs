@@ -118,6 +118,8 @@ fn verb(statement: &Statement) -> &'static str {
         Statement::Drop(_) => "DROP",
         Statement::DropFunction(_) => "DROP FUNCTION",
         Statement::AlterTable { .. }
+        | Statement::AlterOptions { .. }
+        | Statement::RenameColumn { .. }
         | Statement::AlterRename { .. }
         | Statement::CloseHistory { .. } => "ALTER TABLE",
         Statement::Comment { .. } => "COMMENT",
@@ -216,6 +218,7 @@ async fn commit(session: &mut Session) -> Result<(), SqlError> {
     if let Some(commit) = transaction.into_commit() {
         let written: Vec<_> = commit.writes.iter().map(|write| write.table).collect();
         let at = session.coordinator.commit(&ctx, commit, guard).await?;
+        session.committed(at);
         quarantine::tell(session, at, &written).await;
     }
     session.settings = after;

@@ -1,4 +1,4 @@
-//! COPY's formats: rows to and from text, CSV and binary, apart from any connection.
+//! COPY's formats: rows to and from text, CSV, binary and JSON, apart from any connection.
 //!
 //! Law     byte for byte PostgreSQL 15's COPY: what its `COPY TO` writes is read here and the other
 //!         way round; malformed input gets its message, SQLSTATE and context
@@ -14,6 +14,7 @@
 
 mod binary;
 mod field;
+mod json;
 mod line;
 mod options;
 mod reader;

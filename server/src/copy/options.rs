@@ -8,12 +8,14 @@
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::{CopyDirection, CopyFormat, CopyHeader as Header};
 
-/// The three formats.
+/// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Text,
     Csv,
     Binary,
+    /// An object a line.
+    Json,
 }
 
 /// Everything that decides how rows are spelled. Fields that a format has no use for keep its
@@ -32,6 +34,8 @@ pub struct Options {
     pub force_not_null: Vec<String>,
     /// COPY FROM: columns where the null string is NULL even in quotes.
     pub force_null: Vec<String>,
+    /// Whether the COPY names its columns.
+    pub names_columns: bool,
 }
 
 impl Options {
@@ -46,6 +50,7 @@ impl Options {
             force_quote: None,
             force_not_null: Vec::new(),
             force_null: Vec::new(),
+            names_columns: false,
         }
     }
 
@@ -88,8 +93,9 @@ impl Options {
                 force_null: force_null.clone(),
                 ..Options::csv()
             },
-            // The last two have no options.
-            CopyFormat::Binary | CopyFormat::Parquet | CopyFormat::Json => Options::binary(),
+            CopyFormat::Json => Options { format: Format::Json, ..Options::text() },
+            // These have no options.
+            CopyFormat::Binary | CopyFormat::Parquet => Options::binary(),
         };
         options.check(direction)?;
         Ok(options)
@@ -97,7 +103,7 @@ impl Options {
 
     /// PostgreSQL's checks, in its order: of several faults the same one is reported.
     pub(super) fn check(&self, direction: CopyDirection) -> Result<(), SqlError> {
-        if self.format == Format::Binary {
+        if matches!(self.format, Format::Binary | Format::Json) {
             return Ok(());
         }
         let is_csv = self.format == Format::Csv;

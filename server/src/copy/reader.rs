@@ -14,6 +14,7 @@ use tidemark_sql::text_io::InputSettings;
 
 use super::Column;
 use super::binary::BinaryReader;
+use super::json::JsonReader;
 use super::options::{Format, Options};
 use super::text::TextReader;
 
@@ -82,6 +83,7 @@ impl Reader {
                 Box::new(TextReader::new(relation, columns, options, input)?)
             }
             Format::Binary => Box::new(BinaryReader::new(relation, columns)?),
+            Format::Json => Box::new(JsonReader::new(relation, columns, options, input)?),
         };
         let relation = relation.to_owned();
         Ok(Reader { relation, schema, rows, sink: Sink::default(), pending: Vec::new() })

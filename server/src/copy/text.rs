@@ -23,7 +23,7 @@ const SHOWN_BYTES_MAX: usize = 100;
 const ROWS_EXPECTED: usize = 1024;
 
 /// One column of the target.
-struct Target {
+pub(super) struct Target {
     name: String,
     parser: Box<dyn ColumnParser>,
     /// The most characters it takes, and the type that says so.
@@ -59,9 +59,7 @@ impl TextReader {
         let null = options::flags("FORCE_NULL", &options.force_null, &names)?;
         let targets = columns.into_iter().zip(null.into_iter().zip(not_null));
         let targets = targets.map(|(column, (force_null, force_not_null))| {
-            let parser = column_parser(&column.data_type(), input, ROWS_EXPECTED)?;
-            let limit = column.characters_max().map(|n| (n, column.ty.format(column.typmod)));
-            Ok(Target { name: column.name, parser, limit, force_null, force_not_null })
+            Ok(Target { force_null, force_not_null, ..Target::new(&column, input)? })
         });
         let (quote, escape) = (options.quote, options.separate_escape());
         let (delimiter, null) = (options.delimiter, options.null.clone());
@@ -210,12 +208,25 @@ impl ReadRows for TextReader {
     }
 
     fn take(&mut self) -> Vec<ArrayRef> {
-        self.targets.iter_mut().map(|target| target.parser.finish()).collect()
+        self.targets.iter_mut().map(Target::finish).collect()
     }
 }
 
 impl Target {
-    fn append(&mut self, field: Option<&str>) -> Result<(), SqlError> {
+    pub fn new(column: &Column, input: &InputSettings) -> Result<Target, SqlError> {
+        let parser = column_parser(&column.data_type(), input, ROWS_EXPECTED)?;
+        let limit = column.characters_max().map(|n| (n, column.ty.format(column.typmod)));
+        let name = column.name.clone();
+        Ok(Target { name, parser, limit, force_null: false, force_not_null: false })
+    }
+
+    /// The values so far; there are none afterwards.
+    pub fn finish(&mut self) -> ArrayRef {
+        self.parser.finish()
+    }
+
+    /// Takes a value as it stands in text; `None` is NULL.
+    pub fn append(&mut self, field: Option<&str>) -> Result<(), SqlError> {
         let Some(mut text) = field else {
             self.parser.append_null();
             return Ok(());
@@ -243,7 +254,7 @@ fn limited<'a>(text: &'a str, limit: usize, ty: &str) -> Result<&'a str, SqlErro
 }
 
 /// At most 100 bytes of `text`, whole characters, with dots when there is more.
-fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
+pub(super) fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
     if text.len() <= SHOWN_BYTES_MAX {
         return text.into();
     }

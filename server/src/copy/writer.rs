@@ -13,6 +13,7 @@ use tidemark_sql::parse::CopyHeader as Header;
 use tidemark_sql::text_io::OutputSettings;
 
 use super::binary::{SIGNATURE, TRAILER};
+use super::json::JsonColumn;
 use super::options::{self, Format, Options};
 use crate::wire::encode::{ColumnEncoder, framed};
 
@@ -60,13 +61,13 @@ impl Writer {
     pub fn wire_format(&self) -> FieldFormat {
         match self.options.format {
             Format::Binary => FieldFormat::Binary,
-            Format::Text | Format::Csv => FieldFormat::Text,
+            Format::Text | Format::Csv | Format::Json => FieldFormat::Text,
         }
     }
 
     /// What comes before the rows: the header line, if there is one.
     pub fn begin(&mut self, out: &mut BytesMut) {
-        if self.options.format == Format::Binary || self.options.header == Header::Absent {
+        if self.options.header == Header::Absent {
             return;
         }
         let Writer { options, names, .. } = self;
@@ -85,9 +86,21 @@ impl Writer {
     pub fn batch<'a>(&'a mut self, batch: &'a RecordBatch) -> Result<BatchWriter<'a>, SqlError> {
         let format = self.wire_format();
         let columns = batch.columns().iter();
-        let columns = columns.map(|array| ColumnEncoder::new(array, format, &self.settings));
-        let columns = columns.collect::<Result<_, _>>()?;
-        Ok(BatchWriter { columns, row: 0, rows: batch.num_rows(), writer: self })
+        let (mut encoders, mut members) = (vec![], vec![]);
+        match self.options.format {
+            Format::Json => {
+                for (array, name) in columns.zip(&self.names) {
+                    members.push(JsonColumn::new(name, array, &self.settings)?);
+                }
+            }
+            Format::Text | Format::Csv | Format::Binary => {
+                for array in columns {
+                    encoders.push(ColumnEncoder::new(array, format, &self.settings)?);
+                }
+            }
+        }
+        let rows = batch.num_rows();
+        Ok(BatchWriter { columns: encoders, members, row: 0, rows, writer: self })
     }
 
     /// What comes after the rows: the trailer of the binary format.
@@ -107,6 +120,8 @@ impl Writer {
 pub struct BatchWriter<'a> {
     writer: &'a mut Writer,
     columns: Vec<ColumnEncoder<'a>>,
+    /// Instead of these, in JSON.
+    members: Vec<JsonColumn<'a>>,
     row: usize,
     rows: usize,
 }
@@ -120,6 +135,7 @@ impl BatchWriter<'_> {
         framed(b'd', out, |out| match self.writer.options.format {
             Format::Binary => self.binary_row(out),
             Format::Text | Format::Csv => self.text_row(out),
+            Format::Json => self.json_row(out),
         });
         self.row += 1;
         self.writer.count += 1;
@@ -134,6 +150,14 @@ impl BatchWriter<'_> {
         for column in &mut self.columns {
             column.encode_with_length(self.row, out);
         }
+    }
+
+    fn json_row(&mut self, out: &mut BytesMut) {
+        for (index, member) in self.members.iter_mut().enumerate() {
+            out.put_u8(if index == 0 { b'{' } else { b',' });
+            member.write(self.row, &mut self.writer.scratch, out);
+        }
+        out.put_slice(if self.members.is_empty() { b"{}\n" } else { b"}\n" });
     }
 
     fn text_row(&mut self, out: &mut BytesMut) {

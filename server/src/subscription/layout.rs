@@ -13,6 +13,8 @@ use tidemark_engine::{Timestamp, Updates};
 pub struct Layout {
     pub schema: SchemaRef,
     pub has_progress: bool,
+    /// Which of the relation's columns there are.
+    columns: Vec<usize>,
 }
 
 impl Layout {
@@ -24,9 +26,14 @@ impl Layout {
         if has_progress {
             fields.push(Field::new("_progress", DataType::Boolean, false));
         }
-        let columns = object.columns().iter();
-        fields.extend(columns.map(|c| Field::new(&c.name, c.ty.to_arrow(c.typmod), true)));
-        Layout { schema: Arc::new(Schema::new(fields)), has_progress }
+        let mut columns = Vec::new();
+        for (index, column) in object.columns().iter().enumerate() {
+            if !column.is_dropped() {
+                fields.push(Field::new(&column.name, column.ty.to_arrow(column.typmod), true));
+                columns.push(index);
+            }
+        }
+        Layout { schema: Arc::new(Schema::new(fields)), has_progress, columns }
     }
 
     /// Changes as rows.
@@ -38,7 +45,7 @@ impl Layout {
         if self.has_progress {
             columns.push(Arc::new(BooleanArray::from(vec![false; updates.len()])));
         }
-        columns.extend(updates.data.columns().iter().cloned());
+        columns.extend(self.columns.iter().map(|&index| Arc::clone(updates.data.column(index))));
         self.batch(columns)
     }
 

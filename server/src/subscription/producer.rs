@@ -160,7 +160,7 @@ impl Producer {
 
     async fn complete(&self, collection: CollectionId, at: Timestamp) -> Result<(), SqlError> {
         match self.object.kind {
-            ObjectKind::Table(_) => Ok(()),
+            ObjectKind::Table(_) | ObjectKind::Source(_) => Ok(()),
             ObjectKind::View(_) | ObjectKind::MaterializedView(_) => {
                 let complete = self.coordinator.engine.wait_for(&[collection], at).await;
                 complete.map_err(|_| self.ended("was dropped"))

@@ -1,7 +1,7 @@
-//! ALTER TABLE … ADD COLUMN: a column for rows that are there already.
+//! ALTER TABLE … ADD COLUMN, ALTER COLUMN: a column for rows that are there already.
 //!
-//! Law: they all have one value in it, at every time there ever was: the DEFAULT as of now, once
-//! (S22). So it must be a constant.
+//! Law: of an added one they all have one value in it, at every time there ever was: the DEFAULT as
+//! of now, once (S22). So it must be a constant.
 
 use std::sync::Arc;
 
@@ -11,10 +11,11 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use sqlparser::ast;
 use tidemark_catalog::{Column, Object, ObjectKind, Table};
 
-use super::TableDefinition;
+use super::{TableDefinition, TableOptions, column_type};
 use crate::context::{PlanContext, ReadView};
 use crate::dml::{default_plan, insert_rows};
 use crate::error::{SqlError, state};
+use crate::parse::ColumnChange;
 
 /// The column that is added, checked against those that are there.
 ///
@@ -28,6 +29,12 @@ pub fn define_column(
     let mut definition = TableDefinition::empty(&table.schema, &table.name);
     definition.add_column(written)?;
     let column = definition.columns.remove(0);
+    if table.connector().is_some() {
+        return Err(SqlError::unsupported(format!(
+            "table \"{}\" has the columns that its connector gives it",
+            table.name
+        )));
+    }
     if !definition.primary_key.is_empty() {
         return Err(SqlError::unsupported("a primary key cannot be added to a table"));
     }
@@ -41,6 +48,93 @@ pub fn define_column(
     }
     Ok(column)
 }
+
+/// ALTER COLUMN: the DEFAULT of rows to come.
+///
+/// Errors: 42703; 0A000 for what rows of the past would contradict.
+pub fn alter_column(
+    ctx: &PlanContext,
+    table: &mut Object,
+    name: &str,
+    change: &ColumnChange,
+) -> Result<(), SqlError> {
+    let index = column_of(table, name)?;
+    let ObjectKind::Table(definition) = &mut table.kind else {
+        return Err(SqlError::internal("a table is none"));
+    };
+    let column = &mut definition.columns[index];
+    match change {
+        ColumnChange::Default(default) => {
+            column.default = default.as_ref().map(ToString::to_string);
+            if column.default.is_some() {
+                default_plan(ctx, column)?;
+            }
+            Ok(())
+        }
+        ColumnChange::NotNull(wanted) if *wanted == column.not_null => Ok(()),
+        ColumnChange::NotNull(_) => {
+            let message = format!("whether column \"{name}\" may be NULL cannot be changed");
+            Err(SqlError::unsupported(message).with_hint(EARLIER_ROWS))
+        }
+        ColumnChange::Type(ty) => {
+            let (ty, typmod) = column_type(ty)?;
+            if (ty, typmod) == (column.ty, column.typmod) {
+                return Ok(());
+            }
+            let (from, to) = (column.ty.format(column.typmod), ty.format(typmod));
+            let message = format!("column \"{name}\" cannot be changed from {from} to {to}");
+            Err(SqlError::unsupported(message)
+                .with_detail(
+                    "A table has today's columns at every time: all rows of its past \
+                              would have to be changed, and views over it with them.",
+                )
+                .with_hint(EARLIER_ROWS))
+        }
+    }
+}
+
+/// Makes columns the key of a table that has none; their indexes. Whether they are one, its rows
+/// say.
+///
+/// Errors: 42P16 for a second key, 42703, 42701.
+pub fn add_primary_key(
+    table: &mut Object,
+    name: Option<&str>,
+    columns: &[String],
+) -> Result<Vec<usize>, SqlError> {
+    let indexes = columns.iter().map(|name| column_of(table, name));
+    let indexes = indexes.collect::<Result<Vec<usize>, SqlError>>()?;
+    let relation = table.name.clone();
+    let ObjectKind::Table(definition) = &mut table.kind else {
+        return Err(SqlError::internal("a table is none"));
+    };
+    if !definition.primary_key.is_empty() {
+        let message = format!("multiple primary keys for table \"{relation}\" are not allowed");
+        return Err(SqlError::new(state::INVALID_TABLE_DEFINITION, message));
+    }
+    if (1..indexes.len()).any(|place| indexes[..place].contains(&indexes[place])) {
+        let message = "a column appears twice in the primary key constraint";
+        return Err(SqlError::new(state::DUPLICATE_COLUMN, message));
+    }
+    for index in &indexes {
+        definition.columns[*index].not_null = true;
+    }
+    definition.primary_key.clone_from(&indexes);
+    definition.primary_key_name = name.map(str::to_owned);
+    Ok(indexes)
+}
+
+/// Index of a column.
+///
+/// Errors: 42703.
+pub fn column_of(table: &Object, name: &str) -> Result<usize, SqlError> {
+    table.column(name).ok_or_else(|| {
+        let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
+        SqlError::new(state::UNDEFINED_COLUMN, message)
+    })
+}
+
+const EARLIER_ROWS: &str = "ADD COLUMN a new one, UPDATE the rows, and use that from now on.";
 
 fn check_constant(ctx: &PlanContext, column: &Column) -> Result<(), SqlError> {
     let mut volatile = false;
@@ -68,13 +162,7 @@ pub fn added_value(
     column: &Column,
     read: &ReadView,
 ) -> Result<ArrayRef, SqlError> {
-    let alone = Table {
-        columns: vec![Column { not_null: false, ..column.clone() }],
-        primary_key: vec![],
-        primary_key_name: None,
-        append_only: false,
-        event_time: None,
-    };
+    let alone = Table::new(vec![Column { not_null: false, ..column.clone() }]);
     let alone = Object::new(table.id, &table.schema, &table.name, ObjectKind::Table(alone));
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
@@ -91,8 +179,7 @@ impl TableDefinition {
             columns: Vec::new(),
             primary_key: Vec::new(),
             primary_key_name: None,
-            append_only: false,
-            event_time: None,
+            options: TableOptions::default(),
             query: None,
             notices: Vec::new(),
         }

@@ -398,8 +398,10 @@ fn beside(
     Ok(spelt)
 }
 
-fn own_columns(target: &Target) -> impl Iterator<Item = SelectItem> + '_ {
-    target.columns().iter().map(|column| SelectItem::ExprWithAlias {
+/// The target's columns, as a star in RETURNING means them.
+pub(super) fn own_columns(target: &Target) -> impl Iterator<Item = SelectItem> + '_ {
+    let present = target.columns().iter().filter(|column| !column.is_dropped());
+    present.map(|column| SelectItem::ExprWithAlias {
         expr: column_of(&target.name, &column.name),
         alias: Ident::with_quote('"', column.name.clone()),
     })

@@ -9,7 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use sqlparser::ast::{self, Expr, Ident, SelectItem, SetExpr, TableWithJoins, Value};
 use sqlparser::parser::Parser;
-use tidemark_catalog::{Column, Object};
+use tidemark_catalog::{Column, Object, PgType};
 
 use super::assign;
 use super::target::{ast_type, given, given_factor, typed};
@@ -77,10 +77,16 @@ fn default_values(
     assign::store(&arrow::compute::concat(&values)?, column)
 }
 
+/// The type that a literal of a column is read as: the column's own where its scale says what is
+/// kept, and that without a length where a value too long is an error of storing it.
+pub fn literal_type(column: &Column) -> DataType {
+    column.ty.to_arrow(if column.ty == PgType::Numeric { column.typmod } else { -1 })
+}
+
 /// A default that needs no evaluation: a literal.
 pub fn constant(expr: &Expr, column: &Column) -> Result<Option<ScalarValue>, SqlError> {
     let input = InputSettings::default();
-    let ty = column.ty.to_arrow(-1);
+    let ty = literal_type(column);
     let Expr::Value(value) = expr else { return Ok(None) };
     Ok(match &value.value {
         Value::Null => Some(ScalarValue::try_from(&ty)?),

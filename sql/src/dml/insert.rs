@@ -125,7 +125,8 @@ impl<'a> Insert<'a> {
         }
         let named = !columns.is_empty();
         if !named {
-            columns = (0..target.columns().len()).collect();
+            let present = |index: &usize| !target.columns()[*index].is_dropped();
+            columns = (0..target.columns().len()).filter(present).collect();
         }
         Ok(Insert { target, columns, named, statement })
     }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use tidemark_catalog::Column;
 
 use super::assign;
-use super::complete::{constant, is_default, is_whole};
+use super::complete::{constant, is_default, is_whole, literal_type};
 use crate::error::SqlError;
+use crate::function::cast::cast_array;
 use crate::rewrite::parameters::index_of;
 use crate::text_io::{InputSettings, parse_text};
 
@@ -22,7 +23,7 @@ pub fn rows(
     columns: &[&Column],
     params: &[ScalarValue],
 ) -> Result<Option<RecordBatch>, SqlError> {
-    let types: Vec<DataType> = columns.iter().map(|column| column.ty.to_arrow(-1)).collect();
+    let types: Vec<DataType> = columns.iter().map(|column| literal_type(column)).collect();
     let mut scalars: Vec<Vec<ScalarValue>> =
         columns.iter().map(|_| Vec::with_capacity(values.rows.len())).collect();
     for row in &values.rows {
@@ -70,7 +71,7 @@ pub fn parameters(
                     Some(given) => assign::check(given, column)?,
                     None => found[index] = Some(ty),
                 }
-            } else if scalar(expr, &ty, column, &[])?.is_none() {
+            } else if scalar(expr, &literal_type(column), column, &[])?.is_none() {
                 return Ok(None);
             }
         }
@@ -94,7 +95,13 @@ fn scalar(
         Expr::Value(value) => match &value.value {
             Value::Placeholder(id) => {
                 let value = index_of(id).and_then(|index| params.get(index));
-                Ok(value.filter(|value| value.data_type() == *ty).cloned())
+                match value.filter(|value| value.data_type() == column.ty.to_arrow(-1)) {
+                    Some(value) if value.data_type() != *ty => {
+                        let array = cast_array(&value.to_array()?, ty)?;
+                        Ok(Some(ScalarValue::try_from_array(&array, 0)?))
+                    }
+                    value => Ok(value.cloned()),
+                }
             }
             Value::Number(text, _)
                 if matches!(ty, DataType::Decimal128(..)) || ty.is_floating() =>

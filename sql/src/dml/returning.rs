@@ -7,7 +7,9 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use sqlparser::ast::{SelectItem, SetExpr, TableWithJoins};
+use tidemark_catalog::Column;
 
+use super::change::own_columns;
 use super::target::{TARGET, Target, given};
 use crate::context::{PlanContext, ReadView};
 use crate::error::SqlError;
@@ -26,7 +28,7 @@ pub fn plan(
 ) -> Result<LogicalPlan, SqlError> {
     let mut query = empty_query();
     if let SetExpr::Select(select) = query.body.as_mut() {
-        select.projection = items.to_vec();
+        select.projection = items.iter().flat_map(|item| without_dropped(target, item)).collect();
         select.from = vec![TableWithJoins { relation: target.factor(), joins: vec![] }];
     }
     let session = session_state(ctx);
@@ -34,6 +36,15 @@ pub fn plan(
     let resolver = Resolver::new(ctx, &session).with_given(sources);
     let plan = to_rel(&resolver, &query, param_types)?;
     finish(&session, plan, param_types)
+}
+
+/// An item of the list; a star is the columns that there are.
+fn without_dropped(target: &Target, item: &SelectItem) -> Vec<SelectItem> {
+    let is_star = matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    match is_star && target.columns().iter().any(Column::is_dropped) {
+        true => own_columns(target).collect(),
+        false => vec![item.clone()],
+    }
 }
 
 /// What RETURNING gives for `rows`.

@@ -9,7 +9,8 @@ use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use tidemark_catalog::{Object, ObjectId};
 use tidemark_engine::log::LogError;
-use tidemark_engine::{CommitError, RowId, TableWrite};
+use tidemark_engine::time::ClockError;
+use tidemark_engine::{CollectionId, CommitError, KeyError, RowId, TableWrite, Timestamp};
 
 use super::assign;
 use crate::context::{PlanContext, ReadView};
@@ -131,14 +132,50 @@ pub fn commit_error(ctx: &PlanContext, error: CommitError, writes: &[TableWrite]
                 _ => SqlError::new(state::UNIQUE_VIOLATION, "duplicate key value"),
             }
         }
+        CommitError::Key { table, error } => no_key(ctx, table, error),
         CommitError::Rejected(error) => match error.downcast::<SqlError>() {
             Ok(error) => *error,
             Err(error) => SqlError::internal(error.to_string()),
         },
+        CommitError::Clock(error @ ClockError::Stepped { .. }) => {
+            SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, error.to_string())
+                .with_detail("Reads go on. No commit has a time that may prove wrong (S2).")
+                .with_hint(
+                    "If the wall clock is right, ALTER SYSTEM CONFIRM CLOCK takes its time; else \
+                     set it back.",
+                )
+        }
         CommitError::NoRoom(error) => no_room(&error),
-        other => SqlError::new(state::IO_ERROR, format!("could not commit: {other:?}")),
+        other => SqlError::new(state::IO_ERROR, format!("could not commit: {other}")),
     }
 }
+
+/// Why columns cannot become a table's primary key.
+fn no_key(ctx: &PlanContext, table: CollectionId, error: KeyError) -> SqlError {
+    let object = ctx.catalog.get(ObjectId(table.0));
+    let name = object.map_or_else(|| table.to_string(), |object| object.name.clone());
+    match error {
+        KeyError::Null { column } => {
+            let column = object.and_then(|object| object.columns().get(column));
+            let column = column.map_or("", |column| column.name.as_str());
+            let message =
+                format!("column \"{column}\" of relation \"{name}\" contains null values");
+            SqlError::new(state::NOT_NULL_VIOLATION, message).with_hint(PAST_ROWS)
+        }
+        KeyError::Duplicate { key, until } => {
+            let message = format!("could not create unique index \"{name}_pkey\"");
+            let schema = key.schema();
+            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+            let values = assign::values(key.columns(), 0, "null");
+            let was = if until == Timestamp::MAX { "is" } else { "was" };
+            let detail = format!("Key ({})=({values}) {was} duplicated.", names.join(", "));
+            SqlError::new(state::UNIQUE_VIOLATION, message).with_detail(detail).with_hint(PAST_ROWS)
+        }
+    }
+}
+
+const PAST_ROWS: &str = "The key must be one at every time, as the table's past is read by it too: \
+                         CREATE TABLE … AS copies the present rows alone.";
 
 /// 53100: the log has no room for what was to be committed.
 fn no_room(error: &LogError) -> SqlError {

@@ -14,7 +14,7 @@ use crate::text_io::datetime::calendar::{DAY, HOUR, add_months};
 use crate::text_io::interval;
 
 use super::body::{
-    Bool, Date, Float8, Int4, Interval, Num, Numeric, Time, Timestamp, Timestamptz, fn1, fn2,
+    Bool, Date, Float8, Int4, Interval, Num, Numeric, Text, Time, Timestamp, Timestamptz, fn1, fn2,
 };
 use super::scalar::Scalar;
 
@@ -118,6 +118,8 @@ fn intervals() -> Vec<ScalarUDF> {
             .overload(fn2::<Float8, Interval, Interval>(|by, span| multiply(span, by)))
             .udf(),
         Scalar::new("interval_div").overload(fn2::<Interval, Float8, Interval>(divide)).udf(),
+        Scalar::new("interval_cut").overload(fn2::<Interval, Text, Interval>(cut)).udf(),
+        Scalar::new("interval_round").overload(fn2::<Interval, Int4, Interval>(rounded)).udf(),
         Scalar::new("interval_span")
             .overload(
                 fn1::<Interval, Numeric>(|span| Ok(Num { value: interval::span(span), scale: 0 }))
@@ -134,6 +136,39 @@ fn intervals() -> Vec<ScalarUDF> {
         compare("interval_gt", Ordering::is_gt),
         compare("interval_ge", Ordering::is_ge),
     ]
+}
+
+/// An interval without what is finer than a field, as `interval day` keeps it.
+fn cut(mut interval: IntervalMonthDayNano, field: &str) -> Result<IntervalMonthDayNano, SqlError> {
+    const MINUTE_NS: i64 = 60_000_000_000;
+    let unit = match field {
+        "year" | "month" => {
+            if field == "year" {
+                interval.months -= interval.months % 12;
+            }
+            interval.days = 0;
+            i64::MAX
+        }
+        "day" => i64::MAX,
+        "hour" => 60 * MINUTE_NS,
+        "minute" => MINUTE_NS,
+        _ => 1,
+    };
+    interval.nanoseconds -= interval.nanoseconds % unit;
+    Ok(interval)
+}
+
+/// An interval whose seconds have so many digits after the point, rounded half away from zero.
+fn rounded(
+    mut interval: IntervalMonthDayNano,
+    digits: i32,
+) -> Result<IntervalMonthDayNano, SqlError> {
+    let unit = 10i64.pow(9 - digits.clamp(0, 6).unsigned_abs());
+    let half = if interval.nanoseconds < 0 { -unit / 2 } else { unit / 2 };
+    let sum = interval.nanoseconds.checked_add(half);
+    let sum = sum.ok_or_else(|| SqlError::new("22008", "interval out of range"))?;
+    interval.nanoseconds = sum - sum % unit;
+    Ok(interval)
 }
 
 /// Intervals compare by their whole length, a month being 30 days.

@@ -254,6 +254,47 @@ fn set_at(
     }
 }
 
+/// `json` with `value` put into the array, or the object, that the path leads to.
+fn insert_at(
+    json: &str,
+    steps: &[Option<&str>],
+    value: &str,
+    after: bool,
+) -> Result<String, SqlError> {
+    let Some((last, above)) = steps.split_last() else { return Ok(json.to_string()) };
+    let Some(parent) = path(json, above) else { return Ok(json.to_string()) };
+    let step = last.ok_or_else(|| {
+        let message = format!("path element at position {} is null", steps.len());
+        SqlError::new("22004", message)
+    })?;
+    let changed = match kind(parent) {
+        "object" if field(parent, step).is_some() => {
+            let hint = "Try using the function jsonb_set to replace key value.";
+            return Err(SqlError::new("22023", "cannot replace existing key").with_hint(hint));
+        }
+        "object" => set_member(parent, step, &[], Some(value), true)?,
+        "array" => {
+            let index: i64 = step.trim().parse().map_err(|_| {
+                let at = steps.len();
+                let message =
+                    format!("path element at position {at} is not an integer: \"{step}\"");
+                SqlError::new("22P02", message)
+            })?;
+            let mut all: Vec<&str> = items(parent).collect();
+            let count = all.len() as i64;
+            let at = if index < 0 { count + index } else { index };
+            let at = if at < 0 { 0 } else { at + i64::from(after && at < count) };
+            all.insert(at.min(count) as usize, value);
+            join('[', all.into_iter(), ']')
+        }
+        _ => return Ok(json.to_string()),
+    };
+    match above.is_empty() {
+        true => Ok(changed),
+        false => set_at(json, above, Some(&changed), false),
+    }
+}
+
 fn set_member(
     json: &str,
     key: &str,
@@ -481,7 +522,16 @@ fn changes() -> Vec<ScalarUDF> {
                 set_at(j, &steps, Some(value), create)
             }))
             .udf(),
+        Scalar::new("jsonb_insert")
+            .overload(fn3::<Jsonb, TextArray, Jsonb, Jsonb>(|j, steps, value| {
+                insert_at(j, &steps, value, false)
+            }))
+            .overload(fn4::<Jsonb, TextArray, Jsonb, Bool, Jsonb>(|j, steps, value, after| {
+                insert_at(j, &steps, value, after)
+            }))
+            .udf(),
         Scalar::new("jsonb_strip_nulls")
+            .alias("json_strip_nulls")
             .overload(fn1::<Jsonb, Jsonb>(|j| {
                 let mut out = String::new();
                 strip_nulls(j, &mut out);

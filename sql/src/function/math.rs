@@ -9,9 +9,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlError;
-use crate::text_io::numeric::{
-    self, PRECISION_MAX, SCALE_QUOTIENT, SCALE_UNCONSTRAINED, power_of_ten,
-};
+use crate::text_io::numeric::{self, PRECISION_MAX, QUOTIENT, UNCONSTRAINED, power_of_ten};
 
 use super::array;
 use super::body::{Float4, Float8, Int2, Int4, Int8, Num, Numeric, Text, fn1, fn2, fn4};
@@ -43,7 +41,7 @@ fn digits(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<Data
     };
     let (precision, scale) = parts(&types[0]);
     let Some(wanted) = wanted else {
-        return Ok(DataType::Decimal128(PRECISION_MAX, SCALE_UNCONSTRAINED));
+        return Ok(UNCONSTRAINED);
     };
     let to = wanted.clamp(0, 37) as i16;
     let digits = i16::from(precision) - i16::from(scale) + 1 + to;
@@ -290,8 +288,8 @@ fn by_float(n: Num, of: impl Fn(f64) -> Result<f64, SqlError>) -> Result<Num, Sq
 
 fn from_float(x: f64) -> Result<Num, SqlError> {
     let text = format!("{x:.16e}");
-    let value = numeric::parse(&text, PRECISION_MAX, SCALE_QUOTIENT)?;
-    Ok(Num { value, scale: SCALE_QUOTIENT })
+    let scale = 16;
+    Ok(Num { value: numeric::parse(&text, PRECISION_MAX, scale)?, scale })
 }
 
 fn power_numeric(a: Num, b: Num) -> Result<Num, SqlError> {
@@ -310,7 +308,7 @@ fn power_numeric(a: Num, b: Num) -> Result<Num, SqlError> {
 }
 
 fn powers() -> Vec<ScalarUDF> {
-    let quotient = || DataType::Decimal128(PRECISION_MAX, SCALE_QUOTIENT);
+    let quotient = || QUOTIENT;
     vec![
         Scalar::new("power")
             .alias("pow")

@@ -1,37 +1,69 @@
-//! Arithmetic on `numeric` where Postgres' scale or rounding is not DataFusion's: `*`, `/`, `%`.
+//! Arithmetic on `numeric`, whose scales and rounding are not DataFusion's: `+`, `-`, `*`, `/`,
+//! `%`.
 //!
-//! Law: a product has the scales' sum of digits after the point, a quotient 16, both rounded half
-//! away from zero; dividing by zero is 22012, more than 38 digits 22003. Differs from Postgres: its
-//! quotients carry at least 16 significant digits, so small ones show more digits there; a product
-//! of two numerics without type modifiers keeps 15 digits.
+//! Law: a sum has the digits after the point of its finer operand, a product the scales' sum, a
+//! quotient those that Postgres gives it ([`tidemark_engine::decimal`]), all rounded half away from
+//! zero; dividing by zero is 22012, more than 38 digits 22003. What is computed of a numeric
+//! without
+//! type modifier is one, of a quotient a quotient. Differs from Postgres: 20 digits after the point
+//! are all that such a result has.
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 
-use crate::error::SqlError;
-use crate::text_io::numeric::{
-    PRECISION_MAX, SCALE_QUOTIENT, SCALE_UNCONSTRAINED, divide_round, overflow, power_of_ten,
+use tidemark_engine::decimal::{
+    QUOTIENT_SCALE, is_quotient, quotient_digits, quotient_over, significant,
 };
 
-use super::body::{Num, Numeric, fn2};
+use crate::error::SqlError;
+use crate::text_io::numeric::{
+    PRECISION_MAX, QUOTIENT, SCALE_UNCONSTRAINED, UNCONSTRAINED, digits_of, divide_round, overflow,
+    power_of_ten, rescale,
+};
+
+use super::body::{Int4, Num, Numeric, fn1, fn2};
 use super::scalar::Scalar;
 
 pub fn functions() -> Vec<ScalarUDF> {
     vec![
+        Scalar::new("numeric_add")
+            .overload(
+                fn2::<Numeric, Numeric, Numeric>(|a, b| sum(a, b, i128::checked_add))
+                    .returns(total),
+            )
+            .udf(),
+        Scalar::new("numeric_sub")
+            .overload(
+                fn2::<Numeric, Numeric, Numeric>(|a, b| sum(a, b, i128::checked_sub))
+                    .returns(total),
+            )
+            .udf(),
+        Scalar::new("scale").overload(fn1::<Numeric, Int4>(|n| Ok(digits(n)))).udf(),
+        Scalar::new("min_scale")
+            .overload(fn1::<Numeric, Int4>(|n| Ok(significant(n.value, n.scale).max(0).into())))
+            .udf(),
+        Scalar::new("trim_scale")
+            .overload(fn1::<Numeric, Numeric>(Ok).returns_type(UNCONSTRAINED))
+            .udf(),
         Scalar::new("numeric_mul")
             .overload(fn2::<Numeric, Numeric, Numeric>(multiply).returns(product))
             .udf(),
         Scalar::new("numeric_div")
-            .overload(
-                fn2::<Numeric, Numeric, Numeric>(divide)
-                    .returns_type(DataType::Decimal128(PRECISION_MAX, SCALE_QUOTIENT)),
-            )
+            .overload(fn2::<Numeric, Numeric, Numeric>(divide).returns(quotient))
             .udf(),
         Scalar::new("mod_numeric")
             .overload(fn2::<Numeric, Numeric, Numeric>(remainder).returns(common))
             .udf(),
     ]
+}
+
+/// The digits after the point that a number is known to have.
+fn digits(n: Num) -> i32 {
+    match n.scale == SCALE_UNCONSTRAINED {
+        true => significant(n.value, n.scale).into(),
+        false => n.scale.into(),
+    }
 }
 
 /// 22012.
@@ -42,23 +74,55 @@ pub fn division_by_zero() -> SqlError {
 /// Precision and scale of a numeric type.
 pub fn parts(ty: &DataType) -> (u8, i8) {
     match ty {
-        DataType::Decimal128(precision, scale) => (*precision, *scale),
+        DataType::Decimal128(precision, scale) => (digits_of(*precision, *scale), *scale),
         _ => (PRECISION_MAX, SCALE_UNCONSTRAINED),
     }
 }
 
+/// What is computed of a numeric without type modifier, or else of a quotient.
+fn unbounded(types: &[DataType]) -> Option<DataType> {
+    let quotient = |ty: &DataType| match ty {
+        DataType::Decimal128(precision, scale) => is_quotient(*precision, *scale),
+        _ => false,
+    };
+    if types.contains(&UNCONSTRAINED) {
+        return Some(UNCONSTRAINED);
+    }
+    types.iter().any(quotient).then_some(QUOTIENT)
+}
+
+/// The type of a sum or a difference.
+fn total(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType, SqlError> {
+    if let Some(ty) = unbounded(types) {
+        return Ok(ty);
+    }
+    let DataType::Decimal128(precision, scale) = common(types, constants)? else {
+        unreachable!("numerics have a numeric in common")
+    };
+    Ok(DataType::Decimal128((precision + 1).min(PRECISION_MAX), scale))
+}
+
 /// The type of a product.
 pub fn product(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, SqlError> {
-    let ((p1, s1), (p2, s2)) = (parts(&types[0]), parts(&types[1]));
-    let unconstrained = |p, s| p == PRECISION_MAX && s == SCALE_UNCONSTRAINED;
-    if unconstrained(p1, s1) || unconstrained(p2, s2) {
-        return Ok(DataType::Decimal128(PRECISION_MAX, SCALE_UNCONSTRAINED));
+    if let Some(ty) = unbounded(types) {
+        return Ok(ty);
     }
+    let ((p1, s1), (p2, s2)) = (parts(&types[0]), parts(&types[1]));
     let scale = s1 + s2;
-    if scale > SCALE_QUOTIENT {
-        return Ok(DataType::Decimal128(PRECISION_MAX, SCALE_QUOTIENT));
+    if scale > QUOTIENT_SCALE {
+        return Ok(QUOTIENT);
     }
     Ok(DataType::Decimal128((p1 + p2).min(PRECISION_MAX), scale))
+}
+
+/// The type of a quotient: with the digits that room is left for when the dividend is a bigint.
+fn quotient(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, SqlError> {
+    match (&types[0], &types[1]) {
+        (DataType::Decimal128(19, 0), DataType::Decimal128(_, 0)) => {
+            Ok(quotient_over(&types[0]).expect("of a numeric"))
+        }
+        _ => Ok(QUOTIENT),
+    }
 }
 
 /// The type that holds the digits of both.
@@ -72,6 +136,14 @@ pub fn common(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType
 
 fn too_large() -> SqlError {
     overflow(PRECISION_MAX, 0)
+}
+
+/// Either operand in units of the finer one, then added or subtracted.
+fn sum(a: Num, b: Num, of: fn(i128, i128) -> Option<i128>) -> Result<Num, SqlError> {
+    let scale = a.scale.max(b.scale);
+    let at = |n: Num| rescale(n.value, n.scale, scale);
+    let value = at(a).zip(at(b)).and_then(|(a, b)| of(a, b)).ok_or_else(too_large)?;
+    Ok(Num { value, scale })
 }
 
 fn multiply(a: Num, b: Num) -> Result<Num, SqlError> {
@@ -108,14 +180,15 @@ fn trim(mut n: Num) -> Num {
     n
 }
 
-/// The quotient with [`SCALE_QUOTIENT`] digits after the point.
+/// The quotient with the digits after the point that Postgres gives it.
 pub fn divide(a: Num, b: Num) -> Result<Num, SqlError> {
     if b.value == 0 {
         return Err(division_by_zero());
     }
+    let scale =
+        quotient_digits((a.value.unsigned_abs(), a.scale), (b.value.unsigned_abs(), b.scale));
     let (a, b) = (trim(a), trim(b));
-    let shift = i32::from(SCALE_QUOTIENT) - i32::from(a.scale) + i32::from(b.scale);
-    let scale = SCALE_QUOTIENT;
+    let shift = i32::from(scale) - i32::from(a.scale) + i32::from(b.scale);
     if shift < 0 {
         let unit = power_of_ten(shift.unsigned_abs()).ok_or_else(too_large)?;
         let divisor = b.value.checked_mul(unit).ok_or_else(too_large)?;

@@ -85,8 +85,9 @@ fn named(name: &str) -> Arc<ScalarUDF> {
 }
 
 fn plus(l: Kind, r: Kind) -> Option<&'static str> {
-    use Kind::{Date, Integer, Interval, Real, Time, Timestamp};
+    use Kind::{Date, Integer, Interval, Numeric, Real, Time, Timestamp};
     Some(match (l, r) {
+        (Numeric, Numeric | Integer) | (Integer, Numeric) => "numeric_add",
         (Real, Real) => "float_pl",
         (Date, Integer) => "date_pl_int",
         (Integer, Date) => "int_pl_date",
@@ -103,8 +104,9 @@ fn plus(l: Kind, r: Kind) -> Option<&'static str> {
 }
 
 fn minus(l: Kind, r: Kind) -> Option<&'static str> {
-    use Kind::{Date, Integer, Interval, Jsonb, List, Real, Text, Time, Timestamp};
+    use Kind::{Date, Integer, Interval, Jsonb, List, Numeric, Real, Text, Time, Timestamp};
     Some(match (l, r) {
+        (Numeric, Numeric | Integer) | (Integer, Numeric) => "numeric_sub",
         (Real, Real) => "float_mi",
         (Date, Date) => "date_mi",
         (Date, Integer) => "date_mi_int",

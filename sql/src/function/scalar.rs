@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::error::SqlError;
+use crate::text_io::numeric;
 
 use super::session::SessionInfo;
 
@@ -73,7 +74,7 @@ impl Ty {
             Ty::Int2 => DataType::Int16,
             Ty::Int4 => DataType::Int32,
             Ty::Int8 => DataType::Int64,
-            Ty::Numeric => DataType::Decimal128(38, 15),
+            Ty::Numeric => numeric::UNCONSTRAINED,
             Ty::Float4 => DataType::Float32,
             Ty::Float8 => DataType::Float64,
             Ty::Text => DataType::Utf8,

@@ -93,6 +93,10 @@ fn origin(rel: &Rel, i: usize) -> Option<(PgType, i32)> {
             None => origin(&join.left, i),
             Some(right) => origin(&join.right, right),
         },
+        Rel::VersionJoin(join) => match i.checked_sub(join.input.width()) {
+            None => origin(&join.input, i),
+            Some(right) => join.versions.types.get(join.columns[right]).copied(),
+        },
         Rel::Aggregate(aggregate) => match aggregate.keys.get(i) {
             Some(&key) => origin(&aggregate.input, key),
             None => None,

@@ -6,7 +6,7 @@
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::scalar::ScalarValue;
 
 use super::interval::cast_of;
@@ -26,7 +26,7 @@ const TOTAL: &[&str] = &[
     "floor", "ceil", "sign", "isnan",
     "interval_eq", "interval_ne", "interval_lt", "interval_le", "interval_gt", "interval_ge",
     "jsonb_get", "jsonb_get_text", "jsonb_get_path", "jsonb_get_path_text", "jsonb_typeof",
-    "jsonb_key",
+    "jsonb_key", "interval_span",
     "jsonb_contains", "jsonb_contained", "jsonb_exists", "jsonb_exists_any", "jsonb_exists_all",
     "jsonb_lt", "jsonb_le", "jsonb_gt", "jsonb_ge",
     "cardinality", "array_length", "array_contains", "array_contained", "array_overlap",
@@ -49,8 +49,8 @@ const TIME_FIELDS: &[&str] = &[
     "millennium",
 ];
 
-/// Whether an expression of a plan or of a subquery in it can fail. Aggregates count as if they
-/// could not: only a sum beyond its type does.
+/// Whether an expression of a plan or of a subquery in it can fail. Of aggregates those count whose
+/// sum may leave its type with fewer rows than there ever are.
 pub(crate) fn can_fail(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
@@ -68,6 +68,10 @@ pub(crate) fn can_fail(plan: &LogicalPlan) -> Result<bool> {
 pub(crate) fn expression_can_fail(expr: &Expr, names: &DFSchema) -> Result<bool> {
     let inner = match expr {
         Expr::Alias(alias) => vec![alias.expr.as_ref()],
+        Expr::AggregateFunction(call) if sums_too_much(&call.params.args, names) => {
+            return Ok(true);
+        }
+        Expr::WindowFunction(call) if sums_too_much(&call.params.args, names) => return Ok(true),
         Expr::AggregateFunction(call) => {
             let params = &call.params;
             let order = params.order_by.iter().map(|sort| &sort.expr);
@@ -102,6 +106,18 @@ pub(crate) fn expression_can_fail(expr: &Expr, names: &DFSchema) -> Result<bool>
         }
     };
     inner.into_iter().try_fold(false, |found, expr| Ok(found || expression_can_fail(expr, names)?))
+}
+
+/// Whether rows enough to be met overflow a sum of the arguments: whole numbers widen, and a
+/// decimal
+/// of few digits leaves room in the 38 of its sum. Functions that add nothing up count as well.
+fn sums_too_much(args: &[Expr], names: &DFSchema) -> bool {
+    const DIGITS_MAX: u8 = 28;
+    args.iter().any(|arg| match arg.get_type(names) {
+        Ok(DataType::Decimal128(precision, _)) => precision > DIGITS_MAX,
+        Ok(DataType::Interval(_)) => true,
+        _ => false,
+    })
 }
 
 /// NULL of a type, instead of an expression that cannot fail.

@@ -38,6 +38,11 @@ pub(super) fn keys(rel: &Rel) -> Vec<Key> {
             keys(&project.input).iter().filter_map(carried).collect()
         }
         Rel::Join(join) => of_join(join),
+        Rel::VersionJoin(join) => {
+            let on: Key = join.on.iter().filter_map(|on| as_column(&on.right)).collect();
+            let one = join.versions.key.iter().any(|key| key.iter().all(|i| on.contains(i)));
+            if one { keys(&join.input) } else { vec![] }
+        }
         Rel::Aggregate(aggregate) => vec![(0..aggregate.keys.len()).collect()],
         Rel::SetOperation(operation) => of_set_operation(operation, all()),
         Rel::TopK(top) => of_top_k(top),

@@ -15,13 +15,13 @@ use tidemark_engine::Plan;
 use tidemark_engine::plan::{
     AggregatePlan, ConstantPlan, FilterPlan, InputPlan, JoinPlan, ProjectPlan, RecursivePlan,
     SessionPlan, SetOperationPlan, TemporalMode, TemporalPlan, TopKPlan, UnionPlan, UnnestPlan,
-    WindowPlan,
+    VersionJoinPlan, WindowPlan,
 };
 
 use super::fallible::is_fallible;
 use super::rel::{
-    Aggregate, Filter, Join, Project, Rel, TopK, Window, all_references, as_column, column,
-    is_half, joined, moved_call, moved_keys, substitute, type_of,
+    Aggregate, Filter, Join, Project, Rel, TopK, VersionJoin, Window, all_references, as_column,
+    column, columns_of, is_half, joined, moved_call, moved_keys, substitute, type_of,
 };
 use super::scalar::Scalars;
 use super::temporal::{Analysis, Comparison, has_now};
@@ -69,13 +69,16 @@ impl Lowering<'_> {
         let plan = match rel {
             Rel::Filter(filter) => return self.filter(filter),
             Rel::Join(join) => return self.join(join),
+            Rel::VersionJoin(join) => return self.version_join(join),
             Rel::TopK(top) => return self.top_k(top),
             Rel::Window(window) => return self.window(window),
             Rel::Scan(scan) => Plan::Input(InputPlan {
                 id: scan.collection,
-                schema: scan.schema.clone(),
+                // A column that is NOT NULL is empty from the commit on that drops it.
+                schema: nullable(&scan.schema),
                 append_only: scan.append_only,
                 arrived_at: scan.arrived_at,
+                versions: scan.versions,
             }),
             Rel::Constant(rows) => Plan::Constant(ConstantPlan { rows: rows.clone() }),
             Rel::Project(project) => self.project(project)?,
@@ -294,6 +297,45 @@ impl Lowering<'_> {
         };
         let columns = (0..visible).map(place).collect();
         Ok(Placed { plan: Plan::Join(Box::new(plan)), columns })
+    }
+
+    /// Of the versions only what is asked for is kept, and when each began and ended.
+    fn version_join(&self, join: &VersionJoin) -> Result<Placed, SqlError> {
+        let computed: Vec<&Expr> = join.on.iter().map(|on| &on.left).chain([&join.time]).collect();
+        let (left, mut left_keys) = self.keyed(&join.input, &computed)?;
+        let time = left_keys.pop().expect("the time is the last of them");
+        let versions = self.plan(&Rel::Scan(join.versions.clone()))?;
+        let all = join.versions.schema.fields().len();
+        let kept: Vec<usize> = join.columns.iter().copied().chain([all - 2, all - 1]).collect();
+        let fields = nullable(&columns_of(&join.versions.schema, &kept));
+        let exprs: Vec<Expr> = kept.iter().copied().map(column).collect();
+        let right = self.computed(versions, &exprs, fields)?;
+        let place_of = |on: usize| join.columns.iter().position(|kept| *kept == on);
+        let right_keys = join.on.iter().map(|on| place_of(as_column(&on.right)?));
+        let right_keys = right_keys.collect::<Option<Vec<_>>>();
+        let right_keys = right_keys.ok_or_else(|| SqlError::internal("a key that is not kept"))?;
+        let (width, with_keys) = (join.input.width(), left.schema().fields().len());
+        let both = nullable(&joined(&left.schema(), &right.schema()));
+        let schema = both.project(&(0..both.fields().len() - 1).collect::<Vec<_>>())?;
+        let place = |i: usize| match i.checked_sub(width) {
+            None => i,
+            Some(of) => with_keys + place_of(of).expect("a condition's columns are kept"),
+        };
+        let condition = join.condition.iter().cloned();
+        let condition = conjunction(condition.map(|p| substitute(p, &|i| column(place(i)))));
+        let condition = condition.map(|condition| self.scalars.physical(&condition, &schema));
+        let plan = VersionJoinPlan {
+            left,
+            right,
+            left_keys,
+            right_keys,
+            time,
+            condition: condition.transpose()?,
+            outer: join.outer,
+            schema: Arc::new(schema),
+        };
+        let columns = (0..width).chain(with_keys..with_keys + join.columns.len()).collect();
+        Ok(Placed { plan: Plan::VersionJoin(Box::new(plan)), columns })
     }
 
     /// A side of a join, with its keys as columns.

@@ -27,6 +27,7 @@ mod rel;
 mod replayed;
 mod resolve;
 mod scalar;
+mod shift;
 mod single_row;
 mod temporal;
 #[cfg(test)]
@@ -40,7 +41,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use sqlparser::ast;
 use tidemark_catalog::{Catalog, Column, Object, ObjectId, ObjectKind, PgType};
-use tidemark_engine::{CollectionId, OperatorStatistics, Plan, with_arrived_at};
+use tidemark_engine::{CollectionId, OperatorStatistics, Plan, with_arrived_at, with_versions};
 
 use crate::context::{PlanContext, collection};
 use crate::error::{Notice, SqlError};
@@ -209,10 +210,23 @@ pub(crate) fn plan_bound(
 ) -> Result<Plan, SqlError> {
     let scalars = Scalars::for_session(options);
     let relation = |scan: &TableScan| {
+        if let Some(source) = scan.source.downcast_ref::<RelationSource>()
+            && matches!(source.relation, ScannedRelation::Past(..))
+        {
+            return Err(refuse::point_in_time());
+        }
         let Input { number, schema } = input(scan)?;
         let (collection, name) = (CollectionId(number), scan.table_name.to_string());
-        let (append_only, arrived_at) = (false, false);
-        Ok(Scan { collection, name, schema, types: vec![], key: None, append_only, arrived_at })
+        Ok(Scan {
+            collection,
+            name,
+            schema,
+            types: vec![],
+            key: None,
+            append_only: false,
+            arrived_at: false,
+            versions: false,
+        })
     };
     let resolved = resolve::resolve(logical, &relation, &scalars)?;
     lower::lower(&prune::prune(pushdown::push_down(resolved)?), &scalars)
@@ -224,23 +238,29 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         return Err(refuse::relation(&format!("{} in FROM", scan.table_name)));
     };
     let id = match &source.relation {
-        ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) => *id,
-        ScannedRelation::Past(..) => return Err(refuse::point_in_time()),
+        ScannedRelation::Table(id)
+        | ScannedRelation::MaterializedView(id)
+        | ScannedRelation::Past(id, _) => *id,
         ScannedRelation::System(_) | ScannedRelation::Given(_) => {
             return Err(refuse::system_table(scan.table_name.table()));
         }
     };
     let object = catalog.get(id).expect("planned in this catalog");
+    let versions = matches!(source.relation, ScannedRelation::Past(..));
+    if versions && object.table().is_none() {
+        return Err(refuse::versions_of_view(&object.name));
+    }
     let key = match &object.kind {
         ObjectKind::Table(table) if table.primary_key.is_empty() => None,
         ObjectKind::Table(table) => Some(table.primary_key.clone()),
         ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.key.clone(),
+        ObjectKind::Source(_) => None,
     };
     let mut schema = relation_schema(object.columns());
     let mut types: Vec<_> =
         object.columns().iter().map(|column| (column.ty, column.typmod)).collect();
-    if source.with_arrivals {
-        schema = with_arrived_at(&schema);
+    if source.with_arrivals || versions {
+        schema = if versions { with_versions(&schema) } else { with_arrived_at(&schema) };
         types.push((PgType::Timestamptz, -1));
     }
     Ok(Scan {
@@ -248,11 +268,13 @@ fn scanned(catalog: &Catalog, scan: &TableScan) -> Result<Scan, SqlError> {
         name: relation_name(object),
         schema,
         types,
-        arrived_at: source.with_arrivals,
+        arrived_at: source.with_arrivals && !versions,
+        versions,
         key,
         append_only: match &object.kind {
-            ObjectKind::Table(table) => table.append_only,
+            ObjectKind::Table(table) => table.keeps_rows(),
             ObjectKind::View(view) | ObjectKind::MaterializedView(view) => view.append_only,
+            ObjectKind::Source(_) => false,
         },
     })
 }

@@ -11,12 +11,12 @@ use tidemark_engine::plan::Edge;
 
 use super::rel::{Rel, as_column, column, is_half, named, shift};
 use super::scalar::Scalars;
-use super::temporal::{Analysis, Comparison, has_now};
+use super::temporal::{Analysis, Comparison, Now, has_now};
 use crate::error::{Notice, SqlError};
 
 /// The notices of a relation whose predicates are in their places.
 pub(super) fn notices(rel: &Rel, scalars: &Scalars) -> Result<Vec<Notice>, SqlError> {
-    let mut survey = Survey { scalars, open: vec![] };
+    let mut survey = Survey { scalars, open: vec![], to_now: false };
     survey.upper_bounds(rel)?;
     Ok(survey
         .open
@@ -29,6 +29,11 @@ pub(super) fn notices(rel: &Rel, scalars: &Scalars) -> Result<Vec<Notice>, SqlEr
             Notice { hint: Some(hint), ..Notice::new(message) }
         })
         .collect())
+}
+
+/// What of a relation is never after now(): expressions over its columns.
+pub(super) fn not_in_the_future(rel: &Rel, scalars: &Scalars) -> Result<Vec<Expr>, SqlError> {
+    Survey { scalars, open: vec![], to_now: true }.upper_bounds(rel)
 }
 
 /// The schema of a relation, its aggregates' columns called as the text has them: `max(ts)`.
@@ -67,13 +72,18 @@ struct Survey<'a> {
     scalars: &'a Scalars,
     /// Row sides without an upper bound, as the text has them.
     open: Vec<String>,
+    /// Whether a bound after now() is none.
+    to_now: bool,
 }
 
 impl Survey<'_> {
     /// The row sides, over the relation's columns, that are known not to be in the future.
     fn upper_bounds(&mut self, rel: &Rel) -> Result<Vec<Expr>, SqlError> {
         Ok(match rel {
+            // What is there has arrived.
+            Rel::Scan(scan) if scan.arrived_at => vec![column(rel.width() - 1)],
             Rel::Scan(_) | Rel::Constant(_) => vec![],
+            Rel::VersionJoin(join) => self.upper_bounds(&join.input)?,
             Rel::Filter(filter) => {
                 let mut bounded = self.upper_bounds(&filter.input)?;
                 let schema = shown(&filter.input);
@@ -139,7 +149,13 @@ impl Survey<'_> {
     }
 
     fn check(&mut self, comparisons: &[Comparison], bounded: &mut Vec<Expr>, schema: &SchemaRef) {
-        let upper = comparisons.iter().filter(|comparison| comparison.edge == Edge::From);
+        let upper = comparisons.iter().filter(|comparison| {
+            let to_now = match comparison.now {
+                Now::Offset(offset) => offset <= 0,
+                Now::Monotone(_) => false,
+            };
+            comparison.edge == Edge::From && (to_now || !self.to_now)
+        });
         bounded.extend(upper.map(|comparison| comparison.value.clone()));
         for comparison in comparisons.iter().filter(|comparison| comparison.edge == Edge::Until) {
             let side = named(&comparison.value, schema).to_string();

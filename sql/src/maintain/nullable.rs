@@ -33,6 +33,7 @@ pub(super) fn is_nullable(rel: &Rel, column: usize) -> bool {
                     || is_nullable(&join.right, column)
             }
         },
+        Rel::VersionJoin(join) => column >= join.input.width() || is_nullable(&join.input, column),
         Rel::Aggregate(aggregate) => match aggregate.keys.get(column) {
             Some(&key) => is_nullable(&aggregate.input, key),
             None => aggregate.calls[column - aggregate.keys.len()].function.name() != "count",

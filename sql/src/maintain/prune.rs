@@ -13,8 +13,8 @@ use tidemark_engine::plan::{AggregateCall, WindowCall, WindowFunction};
 use super::fallible::is_fallible;
 use super::rel::{
     Aggregate, Filter, Join, On, Project, Recursive, Rel, Session, SetOperation, TopK, Union,
-    Unnest, Window, all_references, as_column, column, columns_of, is_half, moved_call, moved_keys,
-    references, substitute,
+    Unnest, VersionJoin, Window, all_references, as_column, column, columns_of, is_half,
+    moved_call, moved_keys, references, substitute,
 };
 
 /// The relation with the columns it has, and nothing else computed on the way.
@@ -56,6 +56,7 @@ fn required_of(rel: Rel, required: &BTreeSet<usize>) -> Pruned {
         Rel::Project(project) => prune_project(project, required),
         Rel::Filter(filter) => prune_filter(filter, required),
         Rel::Join(join) => prune_join(join, required),
+        Rel::VersionJoin(join) => prune_version_join(join, required),
         Rel::Aggregate(aggregate) => prune_aggregate(aggregate, required),
         Rel::Union(union) => {
             let inputs = union.inputs.into_iter().map(|input| exactly(input, required)).collect();
@@ -141,6 +142,42 @@ fn prune_join(join: Join, required: &BTreeSet<usize>) -> Pruned {
     }
     let (left, right) = (Box::new(left.rel), Box::new(right.rel));
     Pruned { rel: Rel::Join(Join { left, right, kind: join.kind, on, condition }), columns }
+}
+
+fn prune_version_join(join: VersionJoin, required: &BTreeSet<usize>) -> Pruned {
+    let width = join.input.width();
+    let own = join.on.iter().map(|on| &on.left).chain([&join.time]);
+    let mut of_input = all_references(own);
+    let mut of_versions = all_references(join.on.iter().map(|on| &on.right));
+    for column in all_references(&join.condition) {
+        match column.checked_sub(width) {
+            None => of_input.insert(column),
+            Some(column) => of_versions.insert(column),
+        };
+    }
+    for column in required {
+        match column.checked_sub(width) {
+            None => of_input.insert(*column),
+            Some(column) => of_versions.insert(join.columns[column]),
+        };
+    }
+    let columns: Vec<usize> = of_input.iter().copied().collect();
+    let input = Pruned { rel: exactly(*join.input, &of_input), columns };
+    let on = join.on.into_iter().map(|on| On { left: input.over(on.left), ..on }).collect();
+    let time = input.over(join.time);
+    let of_both = |i: usize| match i.checked_sub(width) {
+        None => input.place(i),
+        Some(of_versions) => input.columns.len() + of_versions,
+    };
+    let condition = join.condition.into_iter();
+    let condition = condition.map(|p| substitute(p, &|i| column(of_both(i)))).collect();
+    let kept: Vec<usize> = of_versions.into_iter().collect();
+    let place = |column: &usize| join.columns.iter().position(|known| known == column);
+    let places = kept.iter().map(|column| width + place(column).expect("a column it had"));
+    let columns = input.columns.iter().copied().chain(places).collect();
+    let input = Box::new(input.rel);
+    let join = VersionJoin { input, columns: kept, on, time, condition, ..join };
+    Pruned { rel: Rel::VersionJoin(join), columns }
 }
 
 fn prune_top_k(top: TopK, required: &BTreeSet<usize>) -> Pruned {

@@ -22,8 +22,8 @@ use tidemark_engine::plan::{JoinKind, WindowFunction};
 use super::fallible::is_fallible;
 use super::interval::cast_of;
 use super::rel::{
-    Aggregate, Filter, Project, Recursive, Rel, Session, SetOperation, TopK, Union, Unnest, Window,
-    as_column, column, references, substitute,
+    Aggregate, Filter, Project, Recursive, Rel, Session, SetOperation, TopK, Union, Unnest,
+    VersionJoin, Window, as_column, column, references, substitute,
 };
 use super::temporal::has_now;
 use crate::error::SqlError;
@@ -43,6 +43,12 @@ fn push(rel: Rel, predicates: Vec<Expr>) -> Result<Rel, SqlError> {
         Rel::Project(project) => push_project(project, predicates)?,
         Rel::Join(ref join) if join.kind == JoinKind::Inner => push_join(rel, predicates, vec![])?,
         Rel::Join(join) => outer::push_outer(join, predicates)?,
+        Rel::VersionJoin(join) => {
+            let own: Vec<usize> = (0..join.input.width()).collect();
+            let (below, above) = of_columns(predicates, &own);
+            let input = Box::new(push(*join.input, below)?);
+            Rel::VersionJoin(VersionJoin { input, ..join }).filter(above)
+        }
         Rel::Aggregate(aggregate) => push_aggregate(aggregate, predicates)?,
         Rel::Union(union) => {
             let inputs = union.inputs.into_iter();

@@ -180,6 +180,27 @@ pub(super) fn time_travel() -> SqlError {
     )
 }
 
+pub(super) fn event_time() -> SqlError {
+    refused(
+        "a join by event time is not maintained".to_owned(),
+        "Use a plain view (CREATE VIEW), or FOR SYSTEM_TIME AS OF.",
+    )
+}
+
+pub(super) fn versions_of_view(name: &str) -> SqlError {
+    refused(
+        format!("a join with view \"{name}\" as of a column is not maintained"),
+        "Join a table, or use a plain view (CREATE VIEW).",
+    )
+}
+
+pub(super) fn time_of_version() -> SqlError {
+    refused(
+        "a join as of a column that may be in the future is not maintained".to_owned(),
+        "Take _arrived_at of the left side, or leave rows of the future out: WHERE l.ts <= now().",
+    )
+}
+
 pub(super) fn point_in_time() -> SqlError {
     refused(
         "a point-in-time join is not maintained".to_owned(),

@@ -33,6 +33,7 @@ pub(super) enum Rel {
     Project(Project),
     Filter(Filter),
     Join(Join),
+    VersionJoin(VersionJoin),
     Aggregate(Aggregate),
     Union(Union),
     SetOperation(SetOperation),
@@ -57,6 +58,8 @@ pub(super) struct Scan {
     pub append_only: bool,
     /// The last column is the time at which the row arrived.
     pub arrived_at: bool,
+    /// Its rows are all versions of the table's, each with its begin and end.
+    pub versions: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +87,25 @@ pub(super) struct Join {
     pub on: Vec<On>,
     /// Over the left columns, then the right ones; of an inner join empty: they stand above it.
     pub condition: Vec<Expr>,
+}
+
+/// Each row beside those of a table as they stood at the row's own time: the input's columns, then
+/// some of the table's.
+#[derive(Clone, Debug)]
+pub(super) struct VersionJoin {
+    pub input: Box<Rel>,
+    /// The table's versions, with their begins and ends behind its columns.
+    pub versions: Scan,
+    /// Which of their columns are kept; the end never is.
+    pub columns: Vec<usize>,
+    /// Expressions over the input's columns, and columns of the versions.
+    pub on: Vec<On>,
+    /// Over the input's columns; not after now().
+    pub time: Expr,
+    /// Over the input's columns, then all of the versions'.
+    pub condition: Vec<Expr>,
+    /// Rows that meet nothing stand beside NULLs.
+    pub outer: bool,
 }
 
 /// An equality of a join.
@@ -183,6 +205,10 @@ impl Rel {
             Rel::Filter(filter) => filter.input.schema(),
             Rel::Join(join) if is_half(join.kind) => join.left.schema(),
             Rel::Join(join) => joined(&join.left.schema(), &join.right.schema()),
+            Rel::VersionJoin(join) => {
+                let kept = columns_of(&join.versions.schema, &join.columns);
+                joined(&join.input.schema(), &kept)
+            }
             Rel::Aggregate(aggregate) => aggregate.schema.clone(),
             Rel::Union(union) => union.schema.clone(),
             Rel::SetOperation(operation) => operation.schema.clone(),
@@ -200,6 +226,7 @@ impl Rel {
             Rel::TopK(top) => top.input.width(),
             Rel::Join(join) if is_half(join.kind) => join.left.width(),
             Rel::Join(join) => join.left.width() + join.right.width(),
+            Rel::VersionJoin(join) => join.input.width() + join.columns.len(),
             other => other.schema().fields().len(),
         }
     }
@@ -211,6 +238,7 @@ impl Rel {
             Rel::Project(project) => vec![&project.input],
             Rel::Filter(filter) => vec![&filter.input],
             Rel::Join(join) => vec![&join.left, &join.right],
+            Rel::VersionJoin(join) => vec![&join.input],
             Rel::Aggregate(aggregate) => vec![&aggregate.input],
             Rel::Union(union) => union.inputs.iter().collect(),
             Rel::SetOperation(operation) => vec![&operation.left, &operation.right],
@@ -235,6 +263,9 @@ impl Rel {
             Rel::Join(rel) => {
                 let (left, right) = (boxed(rel.left)?, boxed(rel.right)?);
                 Rel::Join(Join { left, right, ..rel })
+            }
+            Rel::VersionJoin(rel) => {
+                Rel::VersionJoin(VersionJoin { input: boxed(rel.input)?, ..rel })
             }
             Rel::Aggregate(rel) => Rel::Aggregate(Aggregate { input: boxed(rel.input)?, ..rel }),
             Rel::Union(rel) => {
@@ -264,6 +295,10 @@ impl Rel {
             Rel::Join(join) => {
                 let on = join.on.iter().flat_map(|on| [&on.left, &on.right]);
                 on.chain(&join.condition).collect()
+            }
+            Rel::VersionJoin(join) => {
+                let on = join.on.iter().map(|on| &on.left);
+                on.chain([&join.time]).chain(&join.condition).collect()
             }
             _ => vec![],
         }

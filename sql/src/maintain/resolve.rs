@@ -11,6 +11,7 @@ mod order;
 mod recursive;
 mod subquery;
 mod unnest;
+mod version_join;
 mod widened;
 mod window;
 
@@ -150,7 +151,10 @@ impl Resolver<'_> {
                     (Some(Resolved { rel, .. }), _) => Ok(rel.as_ref().clone()),
                     (None, Some(join)) => self.as_of_join(join),
                     (None, None) if node.is::<TimeTravel>() => Err(refuse::time_travel()),
-                    (None, None) if node.is::<PointInTimeJoin>() => Err(refuse::point_in_time()),
+                    (None, None) if node.is::<PointInTimeJoin>() => {
+                        let join = node.downcast_ref().expect("just asked");
+                        self.version_join(join)
+                    }
                     (None, None) => Err(refuse::relation(extension.node.name())),
                 }
             }

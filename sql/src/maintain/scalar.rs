@@ -24,6 +24,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::fallible::is_fallible;
 use super::rel::{any, positional_schema};
+use super::shift::Shift;
 use crate::error::SqlError;
 
 /// How expressions are evaluated: the session's options, with now() unknown.
@@ -138,7 +139,11 @@ fn named_and_checked(
     if let Some(binary) = expr.downcast_ref::<physical::BinaryExpr>() {
         let (left, right) = (Arc::clone(binary.left()), Arc::clone(binary.right()));
         let checked = physical::BinaryExpr::new(left, *binary.op(), right);
-        return Transformed::yes(Arc::new(checked.with_fail_on_overflow(true)));
+        let checked = checked.with_fail_on_overflow(true);
+        return Transformed::yes(match Shift::of(&checked, schema) {
+            Some(shift) => Arc::new(shift),
+            None => Arc::new(checked),
+        });
     }
     Transformed::no(expr)
 }

@@ -143,8 +143,8 @@ pub(super) fn statement(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> 
         options.format = file.as_deref().and_then(by_ending).map(str::to_owned);
     }
     let format = options.into_format()?;
-    if file.is_none() && matches!(format, CopyFormat::Parquet | CopyFormat::Json) {
-        return Err(SqlError::unsupported("COPY reads and writes this format in files only")
+    if file.is_none() && format == CopyFormat::Parquet {
+        return Err(SqlError::unsupported("COPY reads and writes Parquet in files only")
             .with_hint("Name a file on the server, or use FORMAT csv."));
     }
     let copy = Copy { source, direction, format, file, arrival_time, deleted };
@@ -268,12 +268,14 @@ impl Options {
                     force_null: self.force_null,
                 })
             }
-            "binary"
+            "binary" | "parquet" | "json"
                 if header != CopyHeader::Absent
                     || self.delimiter.is_some()
                     || self.null.is_some() =>
             {
-                Err(SqlError::syntax("cannot specify DELIMITER, NULL or HEADER in BINARY mode"))
+                let mode = format.to_uppercase();
+                let message = format!("cannot specify DELIMITER, NULL or HEADER in {mode} mode");
+                Err(SqlError::syntax(message))
             }
             "binary" => Ok(CopyFormat::Binary),
             "parquet" => Ok(CopyFormat::Parquet),

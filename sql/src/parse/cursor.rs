@@ -24,6 +24,10 @@ impl<'a> Cursor<'a> {
         self.tokens.get(self.at).map(|token| &token.token)
     }
 
+    pub fn peek_at(&self, n: usize) -> Option<&Token> {
+        self.tokens.get(self.at + n).map(|token| &token.token)
+    }
+
     pub fn is_end(&self) -> bool {
         self.at >= self.tokens.len()
     }

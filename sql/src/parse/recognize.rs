@@ -5,16 +5,16 @@
 
 use sqlparser::ast;
 use sqlparser::keywords::Keyword;
-use sqlparser::parser::{Parser, ParserError};
+use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use super::cursor::{Cursor, fold};
 use super::statement::{
-    AddColumn, CommentTarget, CreateView, CursorSource, Declare, Drop, Explain, ExplainStage,
-    FetchDirection, ObjectClass, Statement, TransactionModes,
+    CommentTarget, CreateSource, CreateView, CursorSource, Declare, Drop, Explain, ExplainStage,
+    FetchDirection, ObjectClass, Statement, StorageOptions, TransactionModes,
 };
 use super::subscribe::subscribe;
-use super::{copy, function, set};
+use super::{alter, copy, function, set};
 use crate::error::{SqlError, state};
 use crate::settings::parse_duration_ms;
 
@@ -59,7 +59,7 @@ fn by_word(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
                 "EXPLAIN" => explain(tokens),
                 "TRUNCATE" => truncate(tokens),
                 "DROP" => drop(tokens),
-                "ALTER" => alter(tokens),
+                "ALTER" => alter::statement(tokens),
                 "COMMENT" => comment(tokens),
                 "REFRESH" => refresh(tokens),
                 "LOCK" => lock(tokens),
@@ -134,6 +134,11 @@ fn create(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
         tokens.advance();
         return create_view(tokens);
     }
+    if tokens.has_word_at(1, "SOURCE") {
+        tokens.advance();
+        tokens.advance();
+        return create_source(tokens);
+    }
     if tokens.has_word_at(n, "FUNCTION") {
         (0..=n).for_each(|_| tokens.advance());
         return function::create(tokens, n > 1);
@@ -165,6 +170,16 @@ fn create(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     from_sqlparser(tokens.parse_rest(|parser| parser.parse_statement())?)
 }
 
+fn create_source(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    let if_not_exists = tokens.words(&["IF", "NOT", "EXISTS"]);
+    let name = tokens.object_name()?;
+    let options = match tokens.is_end() {
+        true => Vec::new(),
+        false => tokens.parse_rest(|parser| parser.parse_options(Keyword::WITH))?,
+    };
+    Ok(Statement::CreateSource(CreateSource { name, if_not_exists, options }))
+}
+
 fn create_view(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     let or_replace = tokens.words(&["OR", "REPLACE"]);
     let materialized = tokens.word("MATERIALIZED");
@@ -175,15 +190,22 @@ fn create_view(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
         Some(Token::LParen) => tokens.column_list()?,
         _ => Vec::new(),
     };
-    if tokens.word("WITH") {
-        return Err(SqlError::unsupported("options of views are not supported"));
+    let options = match tokens.word("WITH") {
+        true => storage_options(tokens)?,
+        false => vec![],
+    };
+    if let (false, Some(option)) = (materialized, options.first()) {
+        let message = format!("option {option} of a plain view is not supported");
+        return Err(SqlError::unsupported(message));
     }
+    let options = StorageOptions::Set(options);
     tokens.expect_word("AS")?;
     let with_data = !tokens.strip_suffix(&["WITH", "NO", "DATA"]);
     tokens.strip_suffix(&["WITH", "DATA"]);
     let body = tokens.rest_text().to_string();
     let query = tokens.query()?;
-    let view = CreateView { name, or_replace, if_not_exists, columns, query, body, with_data };
+    let view =
+        CreateView { name, or_replace, if_not_exists, columns, options, query, body, with_data };
     Ok(if materialized {
         Statement::CreateMaterializedView(view)
     } else {
@@ -429,14 +451,15 @@ fn truncate(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     Ok(Statement::Truncate { tables })
 }
 
-fn class(tokens: &mut Cursor<'_>) -> Result<ObjectClass, SqlError> {
+pub(super) fn class(tokens: &mut Cursor<'_>) -> Result<ObjectClass, SqlError> {
     if tokens.words(&["MATERIALIZED", "VIEW"]) {
         return Ok(ObjectClass::MaterializedView);
     }
-    let word = tokens.any_word(&["TABLE", "VIEW", "INDEX", "SCHEMA", "SEQUENCE", "TYPE"]);
+    let word = tokens.any_word(&["TABLE", "VIEW", "SOURCE", "INDEX", "SCHEMA", "SEQUENCE", "TYPE"]);
     match word {
         Some("TABLE") => Ok(ObjectClass::Table),
         Some("VIEW") => Ok(ObjectClass::View),
+        Some("SOURCE") => Ok(ObjectClass::Source),
         Some("INDEX") => Ok(ObjectClass::Index),
         Some("SCHEMA") => Ok(ObjectClass::Schema),
         Some("SEQUENCE") => Ok(ObjectClass::Sequence),
@@ -466,43 +489,10 @@ fn drop(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
     Ok(Statement::Drop(Drop { class, names, if_exists, cascade }))
 }
 
-fn alter(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
-    let kind = class(tokens)?;
-    let if_exists = tokens.words(&["IF", "EXISTS"]);
-    tokens.word("ONLY");
-    let name = tokens.object_name()?;
-    if tokens.words(&["RENAME", "TO"]) {
-        return Ok(Statement::AlterRename { kind, name, to: tokens.name()?, if_exists });
-    }
-    if kind == ObjectClass::Table && tokens.has_word("ADD") && !adds_constraint(tokens) {
-        let add = tokens.parse_rest(added_columns)?;
-        return Ok(Statement::AlterTable { name, if_exists, add });
-    }
-    if kind == ObjectClass::Table && tokens.words(&["CLOSE", "HISTORY"]) {
-        return Ok(Statement::CloseHistory { name });
-    }
-    let noun = kind.noun().to_uppercase();
-    let and = if kind == ObjectClass::Table { " and ADD COLUMN" } else { "" };
-    Err(SqlError::unsupported(format!("ALTER {noun} is supported with RENAME TO{and} only")))
-}
-
-fn adds_constraint(tokens: &Cursor<'_>) -> bool {
-    let words = ["CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "EXCLUDE"];
-    words.iter().any(|word| tokens.has_word_at(1, word))
-}
-
-/// `ADD [COLUMN] [IF NOT EXISTS] name type …, ADD …`
-fn added_columns(parser: &mut Parser<'_>) -> Result<Vec<AddColumn>, ParserError> {
-    let mut added = Vec::new();
-    loop {
-        parser.expect_keyword(Keyword::ADD)?;
-        let _ = parser.parse_keyword(Keyword::COLUMN);
-        let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
-        added.push(AddColumn { if_not_exists, column: parser.parse_column_def()? });
-        if !parser.consume_token(&Token::Comma) {
-            return Ok(added);
-        }
-    }
+/// `(name = value, …)`
+pub(super) fn storage_options(tokens: &mut Cursor<'_>) -> Result<Vec<ast::SqlOption>, SqlError> {
+    tokens.expect(&Token::LParen)?;
+    tokens.parse_to_closing(|parser| parser.parse_comma_separated(Parser::parse_sql_option))
 }
 
 fn comment(tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {

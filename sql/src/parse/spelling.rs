@@ -3,7 +3,10 @@
 //! - a keyword of other dialects is a plain name, so `SELECT top` is a column;
 //! - `EXCLUDE …` at the end of a frame becomes a call of [`FRAME_EXCLUDE`] that is partitioned by,
 //!   for sqlparser's frames have no place for it;
-//! - `tumble(TABLE t, …)` is `tumble(t, …)`.
+//! - `tumble(TABLE t, …)` is `tumble(t, …)`;
+//! - `ORDER BY x USING <` is ascending, `USING >` descending;
+//! - `ONLY t` is `t`, as no table has children;
+//! - `trim(BOTH FROM x)` trims blanks.
 //!
 //! Law: a text that sqlparser reads rightly is left as it is.
 
@@ -46,7 +49,11 @@ pub fn readable(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             word.keyword = Keyword::NoKeyword;
         }
     }
-    without_table_words(with_exclusions(tokens))
+    let mut tokens = without_table_words(with_exclusions(tokens));
+    order_by_operator(&mut tokens);
+    without_only(&mut tokens);
+    trim_blanks(&mut tokens);
+    tokens
 }
 
 /// Every EXCLUDE moved to the beginning of its window's PARTITION BY.
@@ -150,6 +157,47 @@ fn without_table_words(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         at += 1;
     }
     tokens
+}
+
+/// `USING <` and `USING >`, which only an order has.
+fn order_by_operator(tokens: &mut Vec<TokenWithSpan>) {
+    for at in (1..tokens.len()).rev() {
+        let direction = match tokens[at].token {
+            Token::Lt => word("ASC", Keyword::ASC),
+            Token::Gt => word("DESC", Keyword::DESC),
+            _ => continue,
+        };
+        if is_word(&tokens[at - 1], "USING") {
+            tokens[at].token = direction;
+            tokens.remove(at - 1);
+        }
+    }
+}
+
+/// The word ONLY before the name of a table.
+fn without_only(tokens: &mut Vec<TokenWithSpan>) {
+    for at in (1..tokens.len().saturating_sub(1)).rev() {
+        let before = ["FROM", "JOIN", "UPDATE"].iter().any(|w| is_word(&tokens[at - 1], w));
+        let named = matches!(tokens[at + 1].token, Token::Word(_));
+        if before && named && is_word(&tokens[at], "ONLY") {
+            tokens.remove(at);
+        }
+    }
+}
+
+/// What `trim(BOTH FROM x)` trims, which sqlparser wants to be said.
+fn trim_blanks(tokens: &mut Vec<TokenWithSpan>) {
+    for at in (3..tokens.len()).rev() {
+        let sided = ["BOTH", "LEADING", "TRAILING"].iter().any(|w| is_word(&tokens[at - 1], w));
+        let trim = sided
+            && tokens[at - 2].token == Token::LParen
+            && is_word(&tokens[at - 3], "TRIM")
+            && is_word(&tokens[at], "FROM");
+        if trim {
+            let (token, span) = (Token::SingleQuotedString(" ".to_owned()), tokens[at].span);
+            tokens.insert(at, TokenWithSpan { token, span });
+        }
+    }
 }
 
 fn word(value: &str, keyword: Keyword) -> Token {

@@ -27,6 +27,7 @@ pub enum Statement {
     },
     /// `query` is set for CREATE TABLE … AS. See [`crate::ddl::define_table`].
     CreateTable(Box<ast::CreateTable>),
+    CreateSource(CreateSource),
     CreateView(CreateView),
     CreateMaterializedView(CreateView),
     CreateFunction(Box<CreateFunction>),
@@ -43,12 +44,28 @@ pub enum Statement {
     AlterTable {
         name: ObjectName,
         if_exists: bool,
-        add: Vec<AddColumn>,
+        actions: Vec<TableAction>,
+    },
+    /// ALTER TABLE … RENAME COLUMN.
+    RenameColumn {
+        name: ObjectName,
+        if_exists: bool,
+        column: String,
+        to: String,
+    },
+    /// ALTER TABLE, ALTER MATERIALIZED VIEW … SET (…), RESET (…).
+    AlterOptions {
+        kind: ObjectClass,
+        name: ObjectName,
+        if_exists: bool,
+        options: StorageOptions,
     },
     /// ALTER TABLE … CLOSE HISTORY.
     CloseHistory {
         name: ObjectName,
     },
+    /// ALTER SYSTEM CONFIRM CLOCK: the wall clock is right, though it stepped (S2).
+    ConfirmClock,
     Comment {
         on: CommentTarget,
         comment: Option<String>,
@@ -141,6 +158,14 @@ pub enum Statement {
     },
 }
 
+/// `CREATE SOURCE [IF NOT EXISTS] name WITH (option = value, …)`.
+#[derive(Debug, Clone)]
+pub struct CreateSource {
+    pub name: ObjectName,
+    pub if_not_exists: bool,
+    pub options: Vec<ast::SqlOption>,
+}
+
 /// `CREATE [OR REPLACE] [MATERIALIZED] VIEW [IF NOT EXISTS] name [(columns)] AS query`.
 #[derive(Debug, Clone)]
 pub struct CreateView {
@@ -149,11 +174,21 @@ pub struct CreateView {
     pub if_not_exists: bool,
     /// Names for the first columns of the query.
     pub columns: Vec<Ident>,
+    /// WITH (…) of a materialized view.
+    pub options: StorageOptions,
     pub query: Box<ast::Query>,
     /// The query as the user wrote it.
     pub body: String,
     /// False for WITH NO DATA, which a maintained view ignores.
     pub with_data: bool,
+}
+
+/// What is said of how an object is kept.
+#[derive(Debug, Clone)]
+pub enum StorageOptions {
+    Set(Vec<ast::SqlOption>),
+    /// Folded names.
+    Reset(Vec<String>),
 }
 
 /// For what a function cannot do.
@@ -192,6 +227,24 @@ pub struct DroppedFunction {
     pub types: Option<Vec<ast::DataType>>,
 }
 
+/// A change of ALTER TABLE; names are folded.
+#[derive(Debug, Clone)]
+pub enum TableAction {
+    AddColumn(AddColumn),
+    DropColumn { column: String, if_exists: bool, cascade: bool },
+    AlterColumn { column: String, change: ColumnChange },
+    AddPrimaryKey { name: Option<String>, columns: Vec<String> },
+}
+
+/// What ALTER COLUMN changes.
+#[derive(Debug, Clone)]
+pub enum ColumnChange {
+    /// `None`: DROP DEFAULT.
+    Default(Option<Box<Expr>>),
+    NotNull(bool),
+    Type(ast::DataType),
+}
+
 /// ADD COLUMN [IF NOT EXISTS].
 #[derive(Debug, Clone)]
 pub struct AddColumn {
@@ -205,6 +258,7 @@ pub enum ObjectClass {
     Table,
     View,
     MaterializedView,
+    Source,
     Index,
     Schema,
     Sequence,
@@ -218,6 +272,7 @@ impl ObjectClass {
             ObjectClass::Table => "table",
             ObjectClass::View => "view",
             ObjectClass::MaterializedView => "materialized view",
+            ObjectClass::Source => "source",
             ObjectClass::Index => "index",
             ObjectClass::Schema => "schema",
             ObjectClass::Sequence => "sequence",
@@ -314,6 +369,7 @@ impl Statement {
                 | Statement::Truncate { .. }
                 | Statement::CreateSchema { .. }
                 | Statement::CreateTable(_)
+                | Statement::CreateSource(_)
                 | Statement::CreateView(_)
                 | Statement::CreateMaterializedView(_)
                 | Statement::CreateFunction(_)
@@ -322,6 +378,8 @@ impl Statement {
                 | Statement::Drop(_)
                 | Statement::AlterRename { .. }
                 | Statement::AlterTable { .. }
+                | Statement::AlterOptions { .. }
+                | Statement::RenameColumn { .. }
                 | Statement::CloseHistory { .. }
                 | Statement::Comment { .. }
                 | Statement::RefreshMaterializedView { .. }

@@ -16,8 +16,8 @@ use tidemark_catalog::PgType;
 use super::rows::{self, compare_rows, row_in_subquery, rows_in_list};
 use super::table_function::{SERIES, subscripts, table_function, unnamed, unnest};
 use super::{
-    argument, arrived_at, as_of, from, grouping, literal, named_arguments, point_in_time, ties,
-    time_window, using, values, version_clause, windows,
+    argument, arrived_at, as_of, from, grouping, hypothetical, interval_literal, literal,
+    named_arguments, point_in_time, ties, time_window, using, values, version_clause, windows,
 };
 use crate::error::{SqlError, state};
 use crate::function::like_escape;
@@ -146,6 +146,15 @@ fn parse_query(text: &str) -> Result<SetExpr, SqlError> {
 }
 
 fn select_clauses(select: &mut Select) -> Result<(), SqlError> {
+    rows::refuse_counted(select)?;
+    if let Some(having) = &mut select.having
+        && matches!(&select.group_by, ast::GroupByExpr::Expressions(keys, _) if keys.is_empty())
+    {
+        // One group, also where nothing else says so.
+        let all = call("count", vec![number(1)]);
+        let one = binary(all, BinaryOperator::GtEq, number(0));
+        *having = binary(Expr::Nested(Box::new(take(having))), BinaryOperator::And, one);
+    }
     if select.into.is_some() {
         return Err(SqlError::unsupported("SELECT INTO is not supported")
             .with_hint("use CREATE TABLE … AS"));
@@ -190,17 +199,7 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = rows_in_list(left, std::mem::take(list), *negated)?;
             Ok(())
         }
-        Expr::Collate { expr: inner, collation } => {
-            let name = collation.0.last().and_then(|part| part.as_ident());
-            let name = name.map(fold).unwrap_or_default();
-            if !matches!(name.as_str(), "default" | "C" | "POSIX" | "ucs_basic") {
-                let message =
-                    format!("collation {collation} is not supported: text compares by bytes");
-                return Err(SqlError::unsupported(message));
-            }
-            *expr = take(inner);
-            Ok(())
-        }
+        Expr::Collate { .. } => collate(expr),
         Expr::Cast { .. } => cast(expr),
         Expr::TypedString(typed) => {
             let value = Expr::Value(typed.value.clone());
@@ -209,33 +208,30 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             cast(expr)
         }
         Expr::Interval(interval) => {
-            *expr = interval_literal(interval)?;
+            *expr = interval_literal::read(interval)?;
             Ok(())
         }
         Expr::AtTimeZone { timestamp, time_zone } => {
+            if quoted(timestamp) {
+                let zone = ast::TimezoneInfo::WithTimeZone;
+                **timestamp = cast_to(take(timestamp), DataType::Timestamp(None, zone));
+            }
             *expr = call("timezone", vec![take(time_zone), take(timestamp)]);
             Ok(())
         }
         Expr::Array(array) => {
+            if array.elem.iter().any(is_array) {
+                let message = "multidimensional arrays are not supported";
+                return Err(SqlError::unsupported(message));
+            }
             *expr = call("make_array", std::mem::take(&mut array.elem));
             Ok(())
         }
-        Expr::AnyOp { left, compare_op, right, .. } if !matches!(**right, Expr::Subquery(_)) => {
-            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
-            *expr = call("compare_any", vec![op, take(left), take(right)]);
-            Ok(())
-        }
-        Expr::AllOp { left, compare_op, right } if !matches!(**right, Expr::Subquery(_)) => {
-            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
-            *expr = call("compare_all", vec![op, take(left), take(right)]);
-            Ok(())
-        }
-        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-            *expr = in_subquery(left, right, false);
-            Ok(())
-        }
-        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
-            *expr = in_subquery(left, right, true);
+        Expr::AnyOp { .. } | Expr::AllOp { .. } => quantified(expr),
+        Expr::Like { negated, expr: left, pattern, any, escape_char: None }
+            if *any || is_call(pattern, "all") =>
+        {
+            *expr = like_each(take(left), take(pattern), *any, *negated);
             Ok(())
         }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
@@ -280,13 +276,96 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             }
             Ok(())
         }
+        Expr::Function(call) if !call.within_group.is_empty() && hypothetical::is(call) => {
+            *expr = hypothetical::counted(call)?;
+            Ok(())
+        }
         Expr::Function(_) => function(expr),
+        Expr::Identifier(name) if name.quote_style.is_none() && fold(name) == "current_schema" => {
+            *expr = call("current_schema", vec![]);
+            Ok(())
+        }
         Expr::Value(_) => {
             literal::wrap(expr);
             Ok(())
         }
         _ => Ok(()),
     }
+}
+
+/// A comparison with each element of an array, or each row of a subquery.
+fn quantified(expr: &mut Expr) -> Result<(), SqlError> {
+    match expr {
+        Expr::AnyOp { left, compare_op, right, .. } if !matches!(**right, Expr::Subquery(_)) => {
+            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
+            *expr = call("compare_any", vec![op, take(left), take(right)]);
+            Ok(())
+        }
+        Expr::AllOp { left, compare_op, right } if !matches!(**right, Expr::Subquery(_)) => {
+            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
+            *expr = call("compare_all", vec![op, take(left), take(right)]);
+            Ok(())
+        }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            *expr = in_subquery(left, right, false);
+            Ok(())
+        }
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+            *expr = in_subquery(left, right, true);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Text compares by bytes, which some collations mean.
+fn collate(expr: &mut Expr) -> Result<(), SqlError> {
+    let Expr::Collate { expr: inner, collation } = expr else { return Ok(()) };
+    let name = collation.0.last().and_then(|part| part.as_ident());
+    let name = name.map(fold).unwrap_or_default();
+    if !matches!(name.as_str(), "default" | "C" | "POSIX" | "ucs_basic") {
+        let message = format!("collation {collation} is not supported: text compares by bytes");
+        return Err(SqlError::unsupported(message));
+    }
+    *expr = take(inner);
+    Ok(())
+}
+
+fn quoted(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)))
+}
+
+/// Whether an expression is a call of a function, by its plain name.
+fn is_call(expr: &Expr, name: &str) -> bool {
+    match expr {
+        Expr::Function(function) => {
+            function.name.0.last().and_then(|part| part.as_ident()).map(fold).as_deref()
+                == Some(name)
+        }
+        _ => false,
+    }
+}
+
+fn is_array(expr: &Expr) -> bool {
+    is_call(expr, "make_array")
+}
+
+/// `LIKE ANY (array)` and `LIKE ALL (array)`.
+fn like_each(left: Expr, pattern: Expr, any: bool, negated: bool) -> Expr {
+    let array = match pattern {
+        Expr::Function(Function { args: FunctionArguments::List(mut list), .. }) if !any => {
+            match list.args.pop() {
+                Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(array))) => array,
+                _ => Expr::value(Value::Null),
+            }
+        }
+        other => other,
+    };
+    let op = Expr::value(Value::SingleQuotedString("~~".to_owned()));
+    // What is like none of them is not like any.
+    let name = if any == negated { "compare_all" } else { "compare_any" };
+    let like = call(name, vec![op, left, array]);
+    if negated { not(like) } else { like }
 }
 
 /// The function behind a prefix operator that `SqlToRel` does not know.
@@ -403,6 +482,12 @@ fn cast(expr: &mut Expr) -> Result<(), SqlError> {
     if !matches!(kind, CastKind::Cast | CastKind::DoubleColon) {
         return Err(SqlError::unsupported("TRY_CAST is not supported"));
     }
+    if let DataType::Interval { .. } = data_type
+        && let Some(cut) = interval_literal::cut(inner, data_type)
+    {
+        *expr = cut;
+        return Ok(());
+    }
     let argument = argument::sql_name(data_type).map(str::to_owned);
     let (ty, typmod) = PgType::parse(&argument.unwrap_or_else(|| data_type.to_string()))
         .map_err(|error| SqlError::new(error.sqlstate(), error.to_string()))?;
@@ -475,29 +560,6 @@ fn print_reg(expr: &mut Expr) {
     }
 }
 
-fn interval_literal(interval: &ast::Interval) -> Result<Expr, SqlError> {
-    let unsupported = || SqlError::unsupported("INTERVAL with a range of fields is not supported");
-    if interval.last_field.is_some() || interval.leading_precision.is_some() {
-        return Err(unsupported());
-    }
-    let text = match literal::unwrapped(interval.value.as_ref()) {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => text.clone(),
-            Value::Number(number, _) => number.clone(),
-            _ => return Err(unsupported()),
-        },
-        _ => return Err(unsupported()),
-    };
-    let text = match &interval.leading_field {
-        // '5' MINUTE: the field is the unit of a bare number, and otherwise only limits the
-        // precision.
-        Some(field) if text.trim().parse::<f64>().is_ok() => format!("{text} {field}"),
-        _ => text,
-    };
-    let interval = DataType::Interval { fields: None, precision: None };
-    Ok(cast_to(Expr::value(Value::SingleQuotedString(text)), interval))
-}
-
 /// Calls: schema prefixes, the SQL-standard spellings of now(), ARRAY(SELECT …).
 fn function(expr: &mut Expr) -> Result<(), SqlError> {
     let Expr::Function(function) = expr else { return Ok(()) };
@@ -542,6 +604,25 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
         *expr = unnest(array);
         return Ok(());
     }
+    if let Some(getter) = path_getter(&name)
+        && let FunctionArguments::List(list) = &mut function.args
+        && list.args.len() > 1
+    {
+        let mut args = unnamed(std::mem::take(&mut list.args))?;
+        let keys = args.split_off(1).into_iter().map(|key| cast_to(key, DataType::Text));
+        let path = call("make_array", keys.collect());
+        *expr = call(getter, vec![args.remove(0), path]);
+        return Ok(());
+    }
+    if let Some(ty) = type_function(&name)
+        && let FunctionArguments::List(list) = &mut function.args
+        && list.args.len() == 1
+        && function.over.is_none()
+    {
+        let arg = unnamed(std::mem::take(&mut list.args))?.remove(0);
+        *expr = cast_to(arg, ty);
+        return Ok(());
+    }
     if name == "unnest"
         && let FunctionArguments::List(list) = &mut function.args
         && list.args.len() == 1
@@ -565,6 +646,32 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
         _ => {}
     }
     Ok(())
+}
+
+/// What takes a path of keys as an array, of the functions that take it as arguments.
+fn path_getter(name: &str) -> Option<&'static str> {
+    match name {
+        "jsonb_extract_path" | "json_extract_path" => Some("jsonb_get_path"),
+        "jsonb_extract_path_text" | "json_extract_path_text" => Some("jsonb_get_path_text"),
+        _ => None,
+    }
+}
+
+/// The type whose name a function has: a call of it is a cast.
+fn type_function(name: &str) -> Option<DataType> {
+    Some(match name {
+        "int2" => DataType::Int2(None),
+        "int4" => DataType::Int4(None),
+        "int8" => DataType::Int8(None),
+        "float4" => DataType::Float4,
+        "float8" => DataType::Float8,
+        "numeric" => DataType::Numeric(ast::ExactNumberInfo::None),
+        "text" => DataType::Text,
+        "bool" => DataType::Bool,
+        "date" => DataType::Date,
+        "timestamptz" => DataType::Timestamp(None, ast::TimezoneInfo::WithTimeZone),
+        _ => return None,
+    })
 }
 
 /// `ARRAY(SELECT x …)` as an aggregate over the query; an empty array for no rows.

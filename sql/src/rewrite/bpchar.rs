@@ -8,18 +8,18 @@
 use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::{DFSchema, ExprSchema, ScalarValue};
+use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue};
 use datafusion::functions::string::expr_fn::rtrim;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use std::sync::Arc;
-use tidemark_catalog::{Column, PgType};
+use tidemark_catalog::PgType;
 
 /// The metadata that says how many characters a column is padded to.
 const LENGTH: &str = "tidemark.char";
 
 /// A schema whose padded columns say so.
-pub fn marked(schema: SchemaRef, columns: &[Column]) -> SchemaRef {
-    let length = |column: &Column| match column.ty {
+pub fn marked(schema: SchemaRef, columns: &[tidemark_catalog::Column]) -> SchemaRef {
+    let length = |column: &tidemark_catalog::Column| match column.ty {
         PgType::Bpchar if column.typmod > 4 => Some(column.typmod - 4),
         _ => None,
     };
@@ -63,6 +63,25 @@ pub fn unpad(expr: &mut Expr, schema: &DFSchema) {
     if length(expr, schema).is_some() {
         *expr = rtrim(vec![std::mem::take(expr)]);
     }
+}
+
+/// The length of a padded column of a plan.
+pub fn column_length(plan: &LogicalPlan, column: usize) -> Option<usize> {
+    let field = plan.schema().field(column);
+    field.metadata().get(LENGTH)?.parse().ok()
+}
+
+/// A plan with one padded column as text.
+pub fn unpad_column(plan: LogicalPlan, column: usize) -> Result<LogicalPlan> {
+    let each = plan.schema().iter().enumerate().map(|(n, (qualifier, field))| {
+        let expr = Expr::Column(Column::from((qualifier, field)));
+        match n == column {
+            true => rtrim(vec![expr]).alias_qualified(qualifier.cloned(), field.name()),
+            false => expr,
+        }
+    });
+    let columns: Vec<Expr> = each.collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
 /// The characters that a column is padded to.

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
     Case, Distinct, Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, Union,
 };
 
+use super::bpchar;
 use super::types::{adopt, is_unknown, known_type};
 use crate::error::{SqlError, state};
 use crate::function::type_name;
@@ -73,6 +74,17 @@ pub fn unite_union(mut union: Union) -> Result<Union> {
             (*ty != DataType::Null && !is_literal(input, column)).then(|| ty.clone())
         };
         let Some(ty) = common("UNION", union.inputs.iter().map(known))? else { continue };
+        // Blanks at the end count beside text of another length.
+        let lengths = union.inputs.iter().map(|input| bpchar::column_length(input, column));
+        let lengths: Vec<Option<usize>> = lengths.collect();
+        if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
+            for (input, length) in union.inputs.iter_mut().zip(lengths) {
+                if length.is_some() {
+                    let plan = Arc::unwrap_or_clone(Arc::clone(input));
+                    *input = Arc::new(bpchar::unpad_column(plan, column)?);
+                }
+            }
+        }
         for input in &mut union.inputs {
             if is_literal(input, column)
                 && let LogicalPlan::Projection(projection) = Arc::make_mut(input)

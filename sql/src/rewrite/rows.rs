@@ -1,9 +1,12 @@
 //! Row expressions, column by column: `(a, b) = (c, d)`, `(a, b) IN (…)`.
 
 use sqlparser::ast::helpers::attached_token::AttachedToken;
+use std::ops::ControlFlow;
+
 use sqlparser::ast::{
-    self, BinaryOperator, Expr, Ident, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
-    Value,
+    self, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    JoinOperator, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, Value,
+    visit_expressions,
 };
 
 use super::ast::{binary, call, empty_query, not, number, take};
@@ -156,5 +159,34 @@ impl Rows {
             select.selection = Some(condition);
         }
         Expr::Exists { subquery: exists, negated: false }
+    }
+}
+
+/// `count(t.*)` counts rows of t, of which an outer join's filler is none: refused there, as it
+/// would
+/// count that as well.
+pub fn refuse_counted(select: &Select) -> Result<(), SqlError> {
+    let mut joins = select.from.iter().flat_map(|tables| &tables.joins);
+    let outer = joins.any(|join| {
+        !matches!(
+            join.join_operator,
+            JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_)
+        )
+    });
+    let of_table = |arg: &FunctionArg| {
+        matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(_)))
+    };
+    let found = visit_expressions(&select.projection, |expr| match expr {
+        Expr::Function(Function { args: FunctionArguments::List(list), .. })
+            if list.args.iter().any(of_table) =>
+        {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match outer && found.is_break() {
+        false => Ok(()),
+        true => Err(SqlError::unsupported("count(t.*) over an outer join is not supported")
+            .with_hint("Count a column of the table that is never NULL.")),
     }
 }

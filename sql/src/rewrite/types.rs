@@ -7,20 +7,25 @@
 
 use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, NullEquality, ScalarValue};
+use datafusion::common::{DFSchema, ExprSchema, NullEquality, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{Between, Case, Cast, InList, InSubquery};
+use datafusion::logical_expr::expr::{
+    Between, Case, Cast, InList, InSubquery, WindowFunctionParams,
+};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, WindowFrameBound,
+    WindowFrameUnits,
 };
 use sqlparser::ast;
 use std::sync::Arc;
+use tidemark_catalog::system::VECTOR;
+use tidemark_engine::decimal::QUOTIENT_PRECISION;
 
 use super::{bpchar, common_type};
 use crate::error::{SqlError, state};
 use crate::function::{self, type_name};
-use crate::text_io::{self, InputSettings};
+use crate::text_io;
 
 /// Rewrites every expression of a plan.
 pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -49,9 +54,18 @@ pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     match expr {
+        Expr::Cast(cast) if is_vector(&cast.expr, schema) && is_text(&cast) => {
+            let blank = Expr::Literal(ScalarValue::from(" "), None);
+            let join = function::scalar("array_to_string").expect("it is in the list");
+            Ok(join.call(vec![*cast.expr, blank]))
+        }
         Expr::Cast(mut cast) => {
             bpchar::unpad(&mut cast.expr, schema);
-            cast_literal(cast)
+            match numeric_cast(&cast, schema) {
+                Some(ty) if known_type(&cast.expr, schema).as_ref() == Some(&ty) => Ok(*cast.expr),
+                Some(ty) => Ok(Expr::Cast(Cast::new(cast.expr, ty))),
+                None => cast_literal(cast),
+            }
         }
         Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => {
             let literal = i32::try_from(n)
@@ -91,7 +105,33 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             }
             Ok(Expr::ScalarFunction(call))
         }
+        Expr::WindowFunction(mut call) => {
+            peers_of_any_type(&mut call.params, schema);
+            Ok(Expr::WindowFunction(call))
+        }
         expr => Ok(expr),
+    }
+}
+
+/// RANGE without an offset means peers, as GROUPS does, for which every type will do.
+fn peers_of_any_type(params: &mut WindowFunctionParams, schema: &DFSchema) {
+    let frame = &mut params.window_frame;
+    let offset = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::Preceding(value) | WindowFrameBound::Following(value) => !value.is_null(),
+        WindowFrameBound::CurrentRow => false,
+    };
+    let ranged = |ty: DataType| {
+        ty.is_numeric()
+            || matches!(ty, DataType::Utf8 | DataType::Boolean | DataType::Null)
+            || matches!(ty, DataType::Date32 | DataType::Timestamp(..))
+    };
+    let key = params.order_by.first().and_then(|key| key.expr.get_type(schema).ok());
+    if frame.units == WindowFrameUnits::Range
+        && !offset(&frame.start_bound)
+        && !offset(&frame.end_bound)
+        && key.is_some_and(|ty| !ranged(ty))
+    {
+        frame.units = WindowFrameUnits::Groups;
     }
 }
 
@@ -175,6 +215,34 @@ fn adopt_common(exprs: Vec<&mut Expr>, schema: &DFSchema) -> Result<()> {
     exprs.into_iter().try_for_each(|expr| adopt(expr, &ty))
 }
 
+/// Whether an expression is a system table's column of int2vector or oidvector.
+fn is_vector(expr: &Expr, schema: &DFSchema) -> bool {
+    match expr {
+        Expr::Column(column) => schema
+            .field_from_column(column)
+            .is_ok_and(|field| field.metadata().contains_key(VECTOR)),
+        _ => false,
+    }
+}
+
+fn is_text(cast: &Cast) -> bool {
+    *cast.field.data_type() == DataType::Utf8
+}
+
+/// What a cast to `numeric` without precision makes of a quotient, which stays one, and of a
+/// bigint,
+/// which has all of its digits.
+fn numeric_cast(cast: &Cast, schema: &DFSchema) -> Option<DataType> {
+    if *cast.field.data_type() != text_io::numeric::UNCONSTRAINED {
+        return None;
+    }
+    match known_type(&cast.expr, schema)? {
+        DataType::Int64 => Some(DataType::Decimal128(19, 0)),
+        ty @ DataType::Decimal128(QUOTIENT_PRECISION, _) => Some(ty),
+        _ => None,
+    }
+}
+
 /// A literal under a cast is read at once, by the type's input function.
 fn cast_literal(cast: Cast) -> Result<Expr> {
     let to = cast.field.data_type();
@@ -183,7 +251,7 @@ fn cast_literal(cast: Cast) -> Result<Expr> {
             Ok(Expr::Literal(ScalarValue::Int32(Some(*n)), metadata.clone()))
         }
         Expr::Literal(ScalarValue::Utf8(Some(text)), _) if *to != DataType::Utf8 => {
-            let value = text_io::parse_text(to, text, &InputSettings::default())?;
+            let value = text_io::parse_literal(to, text)?;
             Ok(Expr::Literal(value, None))
         }
         Expr::Literal(value, _) if *to == DataType::Float64 => {
@@ -241,6 +309,9 @@ fn operator(mut binary: BinaryExpr, schema: &DFSchema) -> Result<Expr> {
     if equals(binary.op) {
         json_keys(vec![&mut binary.left, &mut binary.right], schema);
     }
+    if matches!(binary.op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) {
+        interval_spans(vec![&mut binary.left, &mut binary.right], schema);
+    }
     // Before coercion, which would make two intervals of a date and a whole number, or text of two
     // dates.
     if let (Some(left), Some(right)) =
@@ -264,6 +335,19 @@ fn json_keys(exprs: Vec<&mut Expr>, schema: &DFSchema) {
         let key = function::scalar("jsonb_key").expect("it is in the list");
         for expr in exprs {
             *expr = key.call(vec![std::mem::take(expr)]);
+        }
+    }
+}
+
+/// Intervals that are compared by an operator which takes NULLs, as their whole length: a month is
+/// 30 days, a day 24 hours.
+fn interval_spans(exprs: Vec<&mut Expr>, schema: &DFSchema) {
+    let interval =
+        |expr: &&mut Expr| matches!(known_type(expr, schema), Some(DataType::Interval(_)));
+    if exprs.iter().all(interval) {
+        let span = function::scalar("interval_span").expect("it is in the list");
+        for expr in exprs {
+            *expr = span.call(vec![std::mem::take(expr)]);
         }
     }
 }
@@ -385,7 +469,7 @@ pub(super) fn adopt(expr: &mut Expr, ty: &DataType) -> Result<()> {
     }
     match expr {
         Expr::Literal(ScalarValue::Utf8(Some(text)), _) => {
-            let value = text_io::parse_text(literal_type(ty), text, &InputSettings::default())?;
+            let value = text_io::parse_literal(literal_type(ty), text)?;
             *expr = Expr::Literal(value, None);
         }
         Expr::Literal(ScalarValue::Utf8(None) | ScalarValue::Null, _) => {
@@ -399,9 +483,8 @@ pub(super) fn adopt(expr: &mut Expr, ty: &DataType) -> Result<()> {
 
 /// A literal beside a numeric is a numeric, whatever the precision and scale of its neighbour.
 fn literal_type(ty: &DataType) -> &DataType {
-    const NUMERIC: DataType = DataType::Decimal128(38, 15);
     match ty {
-        DataType::Decimal128(..) => &NUMERIC,
+        DataType::Decimal128(..) => &text_io::numeric::UNCONSTRAINED,
         other => other,
     }
 }

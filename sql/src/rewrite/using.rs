@@ -113,6 +113,7 @@ impl Visitor for Joins<'_> {
 }
 
 /// A merged column and what it is.
+#[derive(Clone)]
 struct Merged {
     name: String,
     ident: Ident,
@@ -148,6 +149,12 @@ fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
             }
             _ => continue,
         };
+        if let JoinConstraint::On(condition) = constraint
+            && outer
+        {
+            let mut qualifier = Qualifier { merged: merged.clone(), depth: 0 };
+            let _: ControlFlow<()> = condition.visit(&mut qualifier);
+        }
         let JoinConstraint::Using(columns) = constraint else { continue };
         let Some(right) = relation(&join.relation) else { continue };
         let ident = |column: &ObjectName| column.0.last()?.as_ident().map(fold);

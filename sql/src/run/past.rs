@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use tidemark_catalog::{CommitTime, VersionSelection};
 use tidemark_engine::Timestamp;
 
-use crate::context::PlanContext;
+use crate::context::{PlanContext, ReadView};
 use crate::error::{SqlError, state};
 use crate::maintain::{Replayed, explain_plan, plan_replayed};
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
@@ -20,13 +20,14 @@ use crate::rewrite;
 use crate::time_join::{Bound, Clock, Past, PointInTimeJoin, Replay, ReplayedSpan};
 use crate::version;
 
-/// The join with what it replays, for a statement that reads at `at`.
+/// The join with what it replays, for a statement that reads so.
 pub fn bind(
     ctx: &PlanContext,
     state: &SessionState,
     join: &PointInTimeJoin,
-    at: Timestamp,
+    read: &ReadView,
 ) -> Result<PointInTimeJoin> {
+    let at = read.at.min(read.now);
     let (name, id, _) = join.relation()?;
     let name = name.table().to_owned();
     let equalities = join.equalities();
@@ -71,6 +72,7 @@ pub fn bind(
         keys: by_key,
         history,
         at,
+        present: read.present,
         name,
         object: id,
         tell: ctx.tell.clone(),

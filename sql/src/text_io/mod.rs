@@ -5,7 +5,7 @@
 //! wire, COPY, parameters and casts all go through here, so a type has one spelling.
 //!
 //! Law: what is printed reads back as the same value; errors carry Postgres' words and SQLSTATE.
-//! One Arrow type is one Postgres type: `LargeUtf8` is jsonb, `Decimal128(38, 15)` is numeric
+//! One Arrow type is one Postgres type: `LargeUtf8` is jsonb, `Decimal128(38, 20)` is numeric
 //! without a type modifier, `Timestamp` with a zone is timestamptz, and so on.
 
 pub mod array;
@@ -42,6 +42,16 @@ pub fn parse_text(
     let mut parser = column_parser(ty, input, 1)?;
     parser.append(text)?;
     Ok(ScalarValue::try_from_array(&parser.finish(), 0)?)
+}
+
+/// Reads a literal that stands for one value: a number for `numeric` with the digits it is written
+/// with.
+pub fn parse_literal(ty: &DataType, text: &str) -> Result<ScalarValue, SqlError> {
+    let ty = match *ty == numeric::UNCONSTRAINED {
+        true => &numeric::type_of_literal(text),
+        false => ty,
+    };
+    parse_text(ty, text, &InputSettings::default())
 }
 
 /// What Postgres skips around a value.

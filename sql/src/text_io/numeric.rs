@@ -1,22 +1,31 @@
 //! `numeric` as text, and the exact arithmetic on its digits that input, casts and functions share.
 //!
 //! A numeric is `Decimal128(precision, scale)`: 38 digits at most. Law: rounding is half away from
-//! zero. `numeric` without a type modifier is `Decimal128(38, 15)` and is printed without trailing
-//! zeros; every other scale is printed in full. Not promised: NaN and infinities (0A000), and
-//! more digits than fit (22003).
+//! zero. `numeric` without a type modifier is `Decimal128(38, 20)` and is printed without trailing
+//! zeros; a quotient ([`tidemark_engine::decimal`]) with the digits that PostgreSQL gives it; every
+//! other scale is printed in full. Not promised: NaN and infinities (0A000), and more digits than
+//! fit (22003).
 
 use std::fmt::Write;
+
+use arrow::datatypes::DataType;
+use tidemark_catalog::pg_type::{NUMERIC_PLAIN_SCALE, NUMERIC_PRECISION_MAX};
+use tidemark_engine::decimal::{
+    QUOTIENT_PRECISION, QUOTIENT_SCALE, is_quotient, printed_digits, significant,
+};
 
 use crate::error::SqlError;
 
 use super::fault;
 
 /// Digits after the point of `numeric` without a type modifier.
-pub const SCALE_UNCONSTRAINED: i8 = 15;
-/// Digits after the point of a quotient or an average.
-pub const SCALE_QUOTIENT: i8 = 16;
+pub const SCALE_UNCONSTRAINED: i8 = NUMERIC_PLAIN_SCALE;
 /// Digits of the widest numeric.
-pub const PRECISION_MAX: u8 = 38;
+pub const PRECISION_MAX: u8 = NUMERIC_PRECISION_MAX;
+/// `numeric` without a type modifier.
+pub const UNCONSTRAINED: DataType = DataType::Decimal128(PRECISION_MAX, SCALE_UNCONSTRAINED);
+/// What a quotient of numerics is, an average, a root or a logarithm.
+pub const QUOTIENT: DataType = DataType::Decimal128(QUOTIENT_PRECISION, QUOTIENT_SCALE);
 
 /// 10 to the `exponent`, or None when that is more than 38 digits.
 pub fn power_of_ten(exponent: u32) -> Option<i128> {
@@ -45,6 +54,11 @@ pub fn divide_round(value: i128, divisor: i128) -> i128 {
     }
 }
 
+/// The digits that decimals of a type hold.
+pub fn digits_of(precision: u8, scale: i8) -> u8 {
+    if is_quotient(precision, scale) { PRECISION_MAX } else { precision }
+}
+
 /// Whether `value` has at most `precision` digits.
 pub fn fits(value: i128, precision: u8) -> bool {
     power_of_ten(u32::from(precision)).is_none_or(|limit| value.unsigned_abs() < limit as u128)
@@ -53,13 +67,13 @@ pub fn fits(value: i128, precision: u8) -> bool {
 /// `value` as a numeric of this precision and scale, else 22003.
 pub fn to_type(value: i128, from: i8, precision: u8, scale: i8) -> Result<i128, SqlError> {
     rescale(value, from, scale)
-        .filter(|v| fits(*v, precision))
+        .filter(|v| fits(*v, digits_of(precision, scale)))
         .ok_or_else(|| overflow(precision, scale))
 }
 
 /// The error for a value with too many digits.
 pub fn overflow(precision: u8, scale: i8) -> SqlError {
-    if precision == PRECISION_MAX {
+    if digits_of(precision, scale) == PRECISION_MAX {
         return fault::error("22003", "value overflows numeric format");
     }
     let mut error = fault::error("22003", "numeric field overflow");
@@ -132,10 +146,22 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Result<i128, SqlError> {
     if rounding.is_some_and(|digit| digit >= b'5') {
         value += 1;
     }
-    if !fits(value, precision) {
+    if !fits(value, digits_of(precision, scale)) {
         return Err(overflow(precision, scale));
     }
     Ok(if parts.negative { -value } else { value })
+}
+
+/// The type whose digits are those of a literal; `numeric` without modifier where there is none.
+pub fn type_of_literal(text: &str) -> DataType {
+    let Some(parts) = split(text.trim_matches(super::is_space)) else { return UNCONSTRAINED };
+    let scale = (parts.fraction.len() as i64 - i64::from(parts.exponent)).max(0);
+    let whole = (parts.whole.len() as i64 + i64::from(parts.exponent)).max(0);
+    match (whole + scale).max(1) {
+        // Not one of those that are printed in ways of their own.
+        digits @ 1..=36 => DataType::Decimal128(digits as u8, scale as i8),
+        _ => UNCONSTRAINED,
+    }
 }
 
 fn not_a_number(trimmed: &str, text: &str) -> SqlError {
@@ -148,14 +174,21 @@ fn not_a_number(trimmed: &str, text: &str) -> SqlError {
     }
 }
 
-/// Prints by the rule of the scale: see the head of this file.
-pub fn format(value: i128, scale: i8, out: &mut String) {
-    let start = out.len();
+/// The value with the digits that are printed, and their scale: see the head of this file.
+pub fn printed(value: i128, precision: u8, scale: i8) -> (i128, i8) {
+    let digits = match (precision, scale) {
+        (PRECISION_MAX, SCALE_UNCONSTRAINED) => significant(value, scale),
+        _ if is_quotient(precision, scale) => printed_digits(value, scale),
+        _ => return (value, scale),
+    };
+    // More digits are printed only of what is small or has nothing but zeros after its first.
+    rescale(value, scale, digits).map_or((value, scale), |value| (value, digits))
+}
+
+/// Prints by the rule of the type: see the head of this file.
+pub fn format(value: i128, precision: u8, scale: i8, out: &mut String) {
+    let (value, scale) = printed(value, precision, scale);
     format_full(value, scale, out);
-    if scale == SCALE_UNCONSTRAINED {
-        let kept = out[start..].trim_end_matches('0').trim_end_matches('.').len();
-        out.truncate(start + kept);
-    }
 }
 
 /// Prints with all `scale` digits after the point.

@@ -41,7 +41,7 @@ enum Kind<'a> {
     UInt64(&'a UInt64Array),
     Float4(&'a Float32Array),
     Float8(&'a Float64Array),
-    Numeric(&'a Decimal128Array, i8),
+    Numeric(&'a Decimal128Array, u8, i8),
     Text(&'a StringArray),
     TextView(&'a StringViewArray),
     Jsonb(&'a LargeStringArray),
@@ -68,7 +68,9 @@ impl<'a> TextColumn<'a> {
             DataType::UInt64 => Kind::UInt64(array.as_primitive()),
             DataType::Float32 => Kind::Float4(array.as_primitive()),
             DataType::Float64 => Kind::Float8(array.as_primitive()),
-            DataType::Decimal128(_, scale) => Kind::Numeric(array.as_primitive(), *scale),
+            DataType::Decimal128(precision, scale) => {
+                Kind::Numeric(array.as_primitive(), *precision, *scale)
+            }
             DataType::Utf8 => Kind::Text(array.as_string()),
             DataType::Utf8View => Kind::TextView(array.as_string_view()),
             DataType::LargeUtf8 => Kind::Jsonb(array.as_string()),
@@ -111,7 +113,9 @@ impl<'a> TextColumn<'a> {
             Kind::UInt64(a) => put(out, a.value(row)),
             Kind::Float4(a) => float::format_float4(a.value(row), out),
             Kind::Float8(a) => float::format_float8(a.value(row), out),
-            Kind::Numeric(a, scale) => numeric::format(a.value(row), *scale, out),
+            Kind::Numeric(a, precision, scale) => {
+                numeric::format(a.value(row), *precision, *scale, out);
+            }
             Kind::Text(a) => out.push_str(a.value(row)),
             Kind::TextView(a) => out.push_str(a.value(row)),
             Kind::Jsonb(a) => out.push_str(a.value(row)),

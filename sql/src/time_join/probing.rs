@@ -17,14 +17,14 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::PhysicalExpr;
 use tidemark_catalog::{CommitTime, VersionSelection};
-use tidemark_engine::Timestamp;
 use tidemark_engine::batch::evaluate;
 use tidemark_engine::plan::{ConstantPlan, Plan, ProjectPlan};
 use tidemark_engine::replay::{Watch, point_in_time};
+use tidemark_engine::{CollectionId, Timestamp};
 
 use super::Clock;
 use super::point_in_time::{Bound, PointInTimeJoin};
-use super::replay::Replay;
+use super::replay::{Replay, there_from};
 use super::whole::Whole;
 use crate::error::{Notice, SqlError, state};
 use crate::maintain::{Replayed, ReplayedColumns};
@@ -122,6 +122,9 @@ impl Whole for Probing {
             return Err(SqlError::internal("a point-in-time join has a left side").into());
         };
         let times = self.times(&left)?;
+        // Before it is found readable, so that it stays so.
+        let oldest = times.iter().copied().flatten().min().map(Timestamp);
+        let _held = oldest.map(|oldest| self.replay.history.engine.hold(oldest));
         self.tell_of(&times);
         let keys = self.keys.iter().map(|key| key.evaluate(&left)?.into_array(left.num_rows()));
         let keys = keys.collect::<Result<Vec<_>>>()?;
@@ -169,8 +172,8 @@ impl Probing {
     fn check_kept(&self, replayed: &Replayed, times: &[Option<u64>]) -> Result<()> {
         let replay = &self.replay;
         for table in replayed.plan.reads() {
-            let Some((oldest, created)) = replay.kept(table) else { continue };
-            let gone = |time: &u64| created.0 <= *time && *time < oldest.0;
+            let Some((oldest, there)) = replay.kept(table) else { continue };
+            let gone = |time: &u64| there.0 <= *time && *time < oldest.0;
             let gone = times.iter().copied().flatten().filter(gone);
             let (count, example) = gone.fold((0, u64::MAX), |(n, first), t| (n + 1, first.min(t)));
             if count > 0 {
@@ -206,8 +209,9 @@ impl Probing {
         let Some(object) = catalog.get(*object).filter(|object| object.table().is_some()) else {
             return;
         };
-        let created = catalog.created(object.id).unwrap_or(CommitTime(0));
-        let early = known().filter(|time| *time < created.0).count();
+        let Some(table) = history.engine.relation(CollectionId(object.id.0)) else { return };
+        let there = there_from(catalog, &table);
+        let early = known().filter(|time| *time < there.0).count();
         if early > 0 {
             let name = &object.name;
             let message = format!("table \"{name}\" did not exist yet at the time of {early} rows");

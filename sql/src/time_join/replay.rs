@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidemark_catalog::{Catalog, ObjectId};
 use tidemark_engine::replay::History;
-use tidemark_engine::{CollectionId, Engine, Spans, Timestamp};
+use tidemark_engine::{CollectionId, Engine, Relation, Spans, Timestamp};
 
 use super::Clock;
 use super::event_time;
@@ -23,6 +23,8 @@ pub struct Replay {
     pub history: Past,
     /// The statement's time: what comes after it is the future.
     pub at: Timestamp,
+    /// The present, from which retention counts back.
+    pub present: Timestamp,
     /// The relation as the query names it, and what it is.
     pub name: String,
     pub object: ObjectId,
@@ -75,16 +77,25 @@ impl History for Past {
     }
 }
 
+/// From when on a table was there: since it was made, or since older rows that were loaded into it
+/// (S20).
+pub fn there_from(catalog: &Catalog, table: &Relation) -> Timestamp {
+    let created = catalog.created(ObjectId(table.id().0)).map(|time| Timestamp(time.0));
+    created.into_iter().chain(table.first_row()).min().unwrap_or(Timestamp::MAX)
+}
+
 impl Replay {
-    /// The first time from which on a table's past is kept, and when the table came to be. By
-    /// event time all that is known may have happened at any time.
+    /// The first time from which on a table's past is kept, and from when on it was there. By event
+    /// time all that is known may have happened at any time.
     pub fn kept(&self, table: CollectionId) -> Option<(Timestamp, Timestamp)> {
         if self.history.clock == Clock::Event {
             return None;
         }
         let relation = self.history.engine.relation(table)?;
-        let created = self.history.catalog.created(ObjectId(table.0))?;
-        Some((relation.readable_from(), Timestamp(created.0)))
+        Some((
+            relation.readable_from_at(self.present),
+            there_from(&self.history.catalog, &relation),
+        ))
     }
 
     /// How the catalog calls a table.

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
 use futures::future::BoxFuture;
 use tidemark_catalog::{CommitTime, Object, ObjectId, VersionSelection};
-use tidemark_engine::Timestamp;
+use tidemark_engine::{ReadGuard, Timestamp};
 
 use super::log::{Log, Source, Stretch, Tables};
 use super::{TimeTravel, What, of, view_at};
@@ -28,7 +28,7 @@ use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::run::collect;
 use crate::text_io::Zone;
 use crate::text_io::datetime::format_timestamptz;
-use crate::time_join::{Clock, EventTimeRows};
+use crate::time_join::{Clock, EventTimeRows, there_from};
 use crate::{rewrite, run, version};
 
 /// What a statement reads, with `SET as_of` (S6): its time is that one.
@@ -159,16 +159,33 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Keeps a time readable for as long as what this gives lives.
+    fn hold(&self, at: Timestamp) -> Arc<ReadGuard> {
+        Arc::new(self.ctx.engine.hold(at))
+    }
+
+    /// What is read at this time.
+    fn read_at(&self, held: &Arc<ReadGuard>) -> ReadView {
+        ReadView {
+            told: self.read.told.clone(),
+            held: Some(Arc::clone(held)),
+            present: self.read.present,
+            ..ReadView::new(held.at)
+        }
+    }
+
     async fn relation(&self) -> Result<LogicalPlan, SqlError> {
         let (id, catalog) = (self.node.relation, &self.ctx.catalog);
+        // Before it is found readable, so that it stays so.
+        let held = self.hold(self.at);
         let object = catalog.get(id).ok_or_else(|| SqlError::undefined_table(&self.node.name))?;
         if self.node.clock == Clock::Event {
-            return self.by_event_time(object).await;
+            return self.by_event_time(object, &held).await;
         }
         if object.view().is_none() {
             self.tell(object, VersionSelection::Current, self.at);
             self.check_table(id, self.at)?;
-            return self.stored(id);
+            return self.stored(id, &held);
         }
         let at = CommitTime(self.at.0);
         let which = self.node.version.unwrap_or(VersionSelection::InForce(at));
@@ -178,15 +195,19 @@ impl Place<'_> {
         if is_materialized(catalog, id) && self.is_stored(id, number, self.at)? {
             let road = format!("{name} as of {}: stored changes", shown(self.at));
             self.read.told.road(road);
-            return self.stored(id);
+            return self.stored(id, &held);
         }
         let road = format!("{name} as of {}: evaluated by version {number}", shown(self.at));
         self.read.told.road(road);
-        self.evaluated(id, which, None).await
+        self.evaluated(id, which, None, &held).await
     }
 
     /// What had happened by the time, by the newest version of a view (S13).
-    async fn by_event_time(&self, object: &Object) -> Result<LogicalPlan, SqlError> {
+    async fn by_event_time(
+        &self,
+        object: &Object,
+        held: &Arc<ReadGuard>,
+    ) -> Result<LogicalPlan, SqlError> {
         let id = object.id;
         let known = self.read.at.min(self.read.now);
         let (name, at, known_at) = (&object.name, shown(self.at), shown(known));
@@ -206,7 +227,7 @@ impl Place<'_> {
             return self.scan(Arc::new(rows));
         }
         let which = self.node.version.unwrap_or(VersionSelection::Current);
-        self.evaluated(id, which, Some(known)).await
+        self.evaluated(id, which, Some(known), held).await
     }
 
     fn tell(&self, object: &Object, which: VersionSelection, from: Timestamp) {
@@ -224,7 +245,7 @@ impl Place<'_> {
         };
         let own_writes = run::is_overwritten(self.ctx, self.read, id);
         let in_force = present.number == number && present.from.0 <= at.0;
-        Ok(in_force && !own_writes && relation.readable_from() <= at)
+        Ok(in_force && !own_writes && relation.readable_from_at(self.read.present) <= at)
     }
 
     /// 22023 if a table's past does not reach the time; a notice if there was no table.
@@ -234,15 +255,11 @@ impl Place<'_> {
         let Some(relation) = self.ctx.engine.relation(self.ctx.collection(id)) else {
             return Ok(());
         };
-        let (name, oldest) = (&object.name, relation.readable_from());
-        let created = catalog.created(id).map_or(Timestamp::MAX, |time| Timestamp(time.0));
-        if at < created {
-            // Rows may have been loaded as older than the table.
-            if at < oldest || relation.count(at) == 0 {
-                let message = format!("table \"{name}\" did not exist at {}", shown(at));
-                let hint = "It is read as an empty table.".to_owned();
-                self.read.told.notice(Notice { hint: Some(hint), ..Notice::new(message) });
-            }
+        let (name, oldest) = (&object.name, relation.readable_from_at(self.read.present));
+        if at < there_from(catalog, &relation) {
+            let message = format!("table \"{name}\" did not exist at {}", shown(at));
+            let hint = "It is read as an empty table.".to_owned();
+            self.read.told.notice(Notice { hint: Some(hint), ..Notice::new(message) });
             return Ok(());
         }
         if at < oldest {
@@ -253,14 +270,29 @@ impl Place<'_> {
         Ok(())
     }
 
+    /// The same for a stretch of time: what there was in it must be kept from its beginning on.
+    fn check_range(&self, id: ObjectId, from: Timestamp, to: Timestamp) -> Result<(), SqlError> {
+        self.check_table(id, from)?;
+        let relation = self.ctx.engine.relation(self.ctx.collection(id));
+        let there = relation.map(|relation| there_from(&self.ctx.catalog, &relation));
+        match there {
+            Some(there) if from < there && there <= to => self.check_table(id, there),
+            _ => Ok(()),
+        }
+    }
+
     /// What it went through from a time, or from the oldest there is, to this one.
     fn log(&self, from: Option<Timestamp>) -> Result<LogicalPlan, SqlError> {
         let (id, catalog) = (self.node.relation, &self.ctx.catalog);
         let object = catalog.get(id).ok_or_else(|| SqlError::undefined_table(&self.node.name))?;
         let (with_first, to) = (from.is_none(), self.at);
+        // All of the past is held until it is known from when on it is wanted.
+        let everything = self.hold(Timestamp::MIN);
         let from = from.unwrap_or_else(|| self.oldest(id)).min(to);
+        let held = self.hold(from);
+        drop(everything);
         for table in base_tables(catalog, &[id].into()) {
-            self.check_table(table, from)?;
+            self.check_range(table, from, to)?;
         }
         let which = self.node.version.unwrap_or(VersionSelection::InForce(CommitTime(from.0)));
         if object.view().is_some() {
@@ -275,7 +307,7 @@ impl Place<'_> {
         let label = format!("LogExec: {what}, {road}");
         let schema = Arc::clone(self.node.schema.inner());
         let what = self.node.what;
-        self.scan(Arc::new(Log { what, with_first, from, to, source, label, schema }))
+        self.scan(Arc::new(Log { what, with_first, from, to, source, label, schema, held }))
     }
 
     fn source(
@@ -312,7 +344,7 @@ impl Place<'_> {
         let body = Resolver::new(self.ctx, self.session).expand_at(object.id, span.which)?;
         let body = rewrite::postgres_semantics(body, self.session.config_options())?;
         for table in base_tables(&self.ctx.catalog, &tables_of(&body)?) {
-            self.check_table(table, Timestamp(span.from.0))?;
+            self.check_range(table, Timestamp(span.from.0), Timestamp(span.until.0 - 1))?;
         }
         let refused = |detail: String| {
             let message = format!("view \"{}\" cannot be replayed", object.name);
@@ -333,20 +365,17 @@ impl Place<'_> {
         let catalog = &self.ctx.catalog;
         let tables = base_tables(catalog, &[id].into());
         let relation = |id: &ObjectId| self.ctx.engine.relation(self.ctx.collection(*id));
-        let readable = tables.iter().filter_map(relation).map(|table| table.readable_from());
-        let created = tables.iter().filter_map(|id| catalog.created(*id));
-        let loaded = tables.iter().filter_map(relation).flat_map(|table| {
-            let spans = table.spans(Timestamp(0), self.at).into_iter();
-            spans.filter_map(|spans| spans.begins.into_iter().min())
-        });
-        let first = created.map(|time| time.0).chain(loaded).min().unwrap_or(0);
-        readable.max().unwrap_or(Timestamp::MIN).max(Timestamp(first))
+        let relations: Vec<_> = tables.iter().filter_map(relation).collect();
+        let present = self.read.present;
+        let readable = relations.iter().map(|table| table.readable_from_at(present)).max();
+        let first = relations.iter().map(|table| there_from(catalog, table)).min();
+        readable.max(first).unwrap_or(Timestamp::MIN)
     }
 
     /// What the engine keeps of it.
-    fn stored(&self, id: ObjectId) -> Result<LogicalPlan, SqlError> {
+    fn stored(&self, id: ObjectId, held: &Arc<ReadGuard>) -> Result<LogicalPlan, SqlError> {
         let schema = Arc::clone(self.node.schema.inner());
-        let read = ReadView { told: self.read.told.clone(), ..ReadView::new(self.at) };
+        let read = self.read_at(held);
         let collection = self.ctx.collection(id);
         let provider = RelationProvider {
             with_arrivals: self.node.with_arrivals,
@@ -372,6 +401,7 @@ impl Place<'_> {
         id: ObjectId,
         which: VersionSelection,
         known: Option<Timestamp>,
+        held: &Arc<ReadGuard>,
     ) -> Result<LogicalPlan, SqlError> {
         let body = Resolver::new(self.ctx, self.session).expand_at(id, which)?;
         let body = rewrite::postgres_semantics(body, self.session.config_options())?;
@@ -381,7 +411,7 @@ impl Place<'_> {
                 self.check_table(table, self.at)?;
             }
         }
-        let read = ReadView { known, told: self.read.told.clone(), ..ReadView::new(self.at) };
+        let read = ReadView { known, ..self.read_at(held) };
         let body = travel(self.ctx, self.session, body, &read, &[]).await?;
         let body = run::bound_relations(self.ctx, self.session, body, &read)?;
         let schema = Arc::clone(self.node.schema.inner());

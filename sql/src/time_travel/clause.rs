@@ -9,7 +9,9 @@ use datafusion::error::Result;
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, TableSource};
+use datafusion::logical_expr::{
+    Expr, Extension, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableSource,
+};
 use sqlparser::ast::{
     self, Expr as AstExpr, FunctionArg, FunctionArgExpr, Ident, TableAlias, TableFactor,
     TableVersion,
@@ -224,6 +226,26 @@ fn traveled(
         };
         let node = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(Transformed::yes(node))
+    })?;
+    with_log_columns(plan.data)
+}
+
+/// What stands between a log and its name lets the log's own two columns pass.
+fn with_log_columns(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_up(|node| match node {
+        LogicalPlan::Projection(Projection { mut expr, input, .. }) => {
+            if let Some(log) = super::of(&input).filter(|log| log.what != What::State) {
+                let columns = log.schema.columns();
+                expr.extend(columns[columns.len() - 2..].iter().cloned().map(Expr::Column));
+            }
+            let projection = Projection::try_new(expr, input)?;
+            Ok(Transformed::yes(LogicalPlan::Projection(projection)))
+        }
+        LogicalPlan::SubqueryAlias(SubqueryAlias { input, alias, .. }) => {
+            let renamed = SubqueryAlias::try_new(input, alias)?;
+            Ok(Transformed::yes(LogicalPlan::SubqueryAlias(renamed)))
+        }
+        node => Ok(Transformed::no(node)),
     })?;
     Ok(plan.data)
 }

@@ -25,7 +25,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use tidemark_engine::replay::{History, Watch, replay};
-use tidemark_engine::{CollectionId, Engine, Plan, Relation, Spans, Timestamp, Updates};
+use tidemark_engine::{CollectionId, Engine, Plan, ReadGuard, Relation, Spans, Timestamp, Updates};
 
 use super::What;
 use crate::by_operators::with_types;
@@ -43,6 +43,9 @@ pub struct Log {
     pub label: String,
     /// The relation's columns, and the two of the log.
     pub schema: SchemaRef,
+    /// Keeps all of it readable.
+    #[expect(dead_code, reason = "it holds a time by being there")]
+    pub held: Arc<ReadGuard>,
 }
 
 #[derive(Debug, Clone)]

@@ -33,6 +33,7 @@ fn view(sql: &str, columns: &[&str], name: &str, reads: ObjectId, width: usize) 
         time_zone: "UTC".to_owned(),
         bindings: BTreeMap::from([(name.to_owned(), reads)]),
         widths: BTreeMap::from([(reads, width)]),
+        names: BTreeMap::new(),
     }
 }
 
@@ -44,13 +45,7 @@ fn object(id: ObjectId, name: &str, kind: ObjectKind) -> Object {
 /// columns, again since 50.
 fn fixture() -> Fixture {
     let columns = vec![Column::new("a", PgType::Int4), Column::new("b", PgType::Int4)];
-    let t = Table {
-        columns,
-        primary_key: vec![],
-        primary_key_name: None,
-        append_only: false,
-        event_time: None,
-    };
+    let t = Table::new(columns);
     let v1 = ObjectKind::MaterializedView(view("SELECT a FROM t", &["a"], "t", T, 2));
     let v2 = view("SELECT a + b AS a, b FROM t", &["a", "b"], "t", T, 2);
     let v2 = ObjectKind::MaterializedView(View { collection: Some(ObjectId(4)), ..v2 });

@@ -7,7 +7,7 @@ use crate::catalog::PG_CATALOG;
 use crate::object::Oid;
 use crate::pg_type::PgType;
 use crate::system::SystemTable;
-use crate::system::column::{Column, Value, build, column, describe, fixed, null};
+use crate::system::column::{Column, Value, build, column, describe, fixed, null, optional};
 use crate::system::relation::{OWNER, Relation, relations};
 
 pub(in crate::system) const TABLE: SystemTable = SystemTable {
@@ -55,7 +55,11 @@ const COLUMNS: &[Column<Relation>] = &[
     fixed("relfrozenxid", PgType::Xid, Value::Oid(Oid::NONE)),
     fixed("relminmxid", PgType::Xid, Value::Oid(Oid::NONE)),
     null("relacl", PgType::Array(&PgType::Aclitem)),
-    null("reloptions", PgType::Array(&PgType::Text)),
+    optional("reloptions", PgType::Array(&PgType::Text), |relation| {
+        Value::or_null(
+            (!relation.options.is_empty()).then(|| Value::Texts(relation.options.clone())),
+        )
+    }),
     null("relpartbound", PgType::PgNodeTree),
 ];
 

@@ -2,9 +2,11 @@
 //!
 //! `upper`, `lag` and `next_expiry` are of the version in force of a materialized view, NULL
 //! elsewhere and where the context has no progress. An `upper` of NULL beside a `lag_ms` means that
-//! nothing can change the view any more.
+//! nothing can change the view any more. `readable_from` is since when its own changes are stored:
+//! for earlier times its definition is evaluated over the tables as they were.
 
 use crate::catalog::{TIDEMARK, Version};
+use crate::length::Length;
 use crate::object::{CommitTime, ObjectId, ObjectKind, Oid};
 use crate::pg_type::PgType;
 use crate::system::column::{Column, Value, build, column, describe, optional};
@@ -32,6 +34,8 @@ const COLUMNS: &[Column<Row>] = &[
     optional("next_expiry", PgType::Timestamptz, |row| {
         Value::or_null(row.progress.and_then(|p| p.next_expiry))
     }),
+    optional("history_retention", PgType::Interval, |row| Value::or_null(row.history_retention)),
+    optional("readable_from", PgType::Timestamptz, |row| Value::or_null(row.readable_from)),
     column("definition", PgType::Text, |row| (&row.definition).into()),
 ];
 
@@ -45,6 +49,8 @@ struct Row {
     from: Option<CommitTime>,
     until: Option<CommitTime>,
     progress: Option<ViewProgress>,
+    history_retention: Option<Length>,
+    readable_from: Option<CommitTime>,
     definition: String,
 }
 
@@ -58,6 +64,7 @@ fn row(context: &SystemContext, version: &Version<'_>) -> Row {
     let object = version.object;
     let now = context.catalog.get(object.id).unwrap_or(object);
     let committed = |time: CommitTime| Some(time).filter(|time| *time != CommitTime::STAGED);
+    let past = context.past_of(object.id).filter(|_| version.until.is_none());
     let progress = context.views.iter().find(|progress| progress.id == object.id).copied();
     Row {
         id: object.id,
@@ -68,6 +75,8 @@ fn row(context: &SystemContext, version: &Version<'_>) -> Row {
         from: committed(version.from),
         until: version.until.and_then(committed),
         progress: progress.filter(|_| version.until.is_none()),
+        history_retention: now.history_retention,
+        readable_from: past.and_then(|past| past.readable_from),
         definition: object.view().map(|view| view.sql.clone()).unwrap_or_default(),
     }
 }

@@ -19,7 +19,7 @@ fn part(events: &[Event]) -> LoadPart {
 }
 
 fn load(table: CollectionId, parts: Vec<LoadPart>) -> Change {
-    Change { loads: vec![TableLoad { table, parts }], ..Change::default() }
+    Change { loads: vec![TableLoad { table, parts, append_only: false }], ..Change::default() }
 }
 
 fn at(events: &[Event], time: u64) -> BTreeMap<i64, i64> {

@@ -74,3 +74,35 @@ fn rows_go_in_their_order_whatever_else_happens() {
         }
     }
 }
+
+#[test]
+fn another_ttl_holds_for_rows_that_are_there() {
+    another_ttl_holds(with_mortals(fresh()));
+    another_ttl_holds(with_mortals(fresh_sealing()));
+}
+
+fn another_ttl_holds(running: Running) {
+    let ttl = |running: &Running, ttl: Option<Duration>| {
+        let change = Change { ttls: vec![(MORTAL, ttl)], ..Change::default() };
+        running.commit(move |_| Ok(change)).expect("it exists").0
+    };
+    let put = |running: &Running, key: i64| {
+        let change = writes(vec![insert(MORTAL, &[(key, 1)])]);
+        running.commit(move |_| Ok(change)).expect("a new key").0
+    };
+    let first = put(&running, 1);
+    ttl(&running, None);
+    let running = running.crash();
+    running.wall.set_wall(Timestamp(first + 5_000));
+    let second = put(&running, 2);
+    assert_eq!(keys(&running, second), [1, 2]);
+    // What is over goes with the change, the rest at its time.
+    let change = ttl(&running, Some(TTL * 2));
+    assert_eq!(keys(&running, change - 1), [1, 2]);
+    assert_eq!(keys(&running, change), [2]);
+    running.wall.set_wall(Timestamp(second + 2_000));
+    running.commit(|_| Ok(Change::default())).expect("nothing to refuse");
+    let running = running.crash();
+    assert_eq!(keys(&running, second + 999), [2]);
+    assert_eq!(keys(&running, second + 1_000), [0; 0]);
+}

@@ -155,7 +155,8 @@ impl Sealing {
 /// Whether a record says nothing but how late it is.
 fn is_plain(record: &Record) -> bool {
     let Record::Group(group) = record else { return true };
-    let Group { ddl, creates, writes, drops, retentions, loads, closes, added, .. } = group;
+    let Group { ddl, creates, writes, drops, loads, closes, .. } = group;
+    let Group { retentions, ttls, added, keys, sources, advances, .. } = group;
     ddl.is_empty()
         && creates.is_empty()
         && writes.is_empty()
@@ -164,15 +165,14 @@ fn is_plain(record: &Record) -> bool {
         && loads.is_empty()
         && closes.is_empty()
         && added.is_empty()
+        && sources.is_empty()
+        && advances.is_empty()
+        && ttls.is_empty()
+        && keys.is_empty()
 }
 
 fn without_rows(group: &ReplayGroup<'_>) -> Group {
     let extension = &group.extension;
-    let mut creates = group.creates.clone();
-    for table in &mut creates {
-        let ttl = extension.ttls.iter().find(|(id, _)| *id == table.id);
-        table.ttl = ttl.map(|(_, ttl)| *ttl);
-    }
     let load = |load: &ReplayLoad<'_>| {
         let (table, until, first) = (load.table, load.until, load.first);
         GroupLoad { table, until, first, ..GroupLoad::default() }
@@ -181,13 +181,17 @@ fn without_rows(group: &ReplayGroup<'_>) -> Group {
         time: group.time,
         reserved: group.reserved,
         ddl: group.ddl.iter().map(|record| record.to_vec()).collect(),
-        creates,
+        creates: group.creates.clone(),
         writes: vec![],
         drops: group.drops.clone(),
         retentions: extension.retentions.clone(),
+        ttls: extension.ttls.clone(),
         loads: extension.loads.iter().map(load).collect(),
         closes: extension.closes.clone(),
         added: extension.added.clone(),
+        sources: extension.sources.clone(),
+        advances: extension.advances.clone(),
+        keys: extension.keys.clone(),
     }
 }
 

@@ -271,7 +271,7 @@ fn comes_back(ty: &DataType) -> bool {
 }
 
 /// Whether any of the columns of a row is NULL.
-fn null_keys(columns: &[ArrayRef], rows: usize) -> Vec<bool> {
+pub(super) fn null_keys(columns: &[ArrayRef], rows: usize) -> Vec<bool> {
     let mut null = vec![false; rows];
     for nulls in columns.iter().filter_map(|column| column.logical_nulls()) {
         for (row, null) in null.iter_mut().enumerate() {

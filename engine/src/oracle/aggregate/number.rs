@@ -5,6 +5,8 @@ use datafusion::common::ScalarValue;
 use num_bigint::{BigInt, BigUint};
 use num_traits::{Signed, ToPrimitive, Zero};
 
+use crate::decimal::quotient_digits;
+
 pub(super) fn sum(values: &[ScalarValue], null: &ScalarValue) -> Result<ScalarValue, String> {
     match null {
         ScalarValue::Float64(_) => Ok(ScalarValue::Float64(Some(float_sum(values, 53)))),
@@ -33,10 +35,18 @@ pub(super) fn average(values: &[ScalarValue], null: &ScalarValue) -> Result<Scal
         return Ok(ScalarValue::Float64(Some(average)));
     };
     let sum = big_sum(values);
-    decimal(&sum)?;
-    let scaled: BigInt = sum * BigInt::from(10).pow((scale - scale_of(&values[0])) as u32);
-    decimal(&half_away(&scaled, &count))
-        .map(|v| ScalarValue::Decimal128(Some(v), *precision, *scale))
+    let total = decimal(&sum)?;
+    let own = scale_of(&values[0]);
+    let digits = quotient_digits((total.unsigned_abs(), own), (values.len() as u128, 0));
+    let average = rounded(&sum, &count, own, digits.min(*scale), *scale);
+    decimal(&average).map(|v| ScalarValue::Decimal128(Some(v), *precision, *scale))
+}
+
+/// A quotient of units of `own` digits rounded to `digits` digits, in units of `scale` digits.
+pub(super) fn rounded(above: &BigInt, below: &BigInt, own: i8, digits: i8, scale: i8) -> BigInt {
+    let power = |digits: i8| BigInt::from(10).pow(u32::from(digits.max(0) as u8));
+    let quotient = half_away(&(above * power(digits - own)), &(below * power(own - digits)));
+    quotient * power(scale - digits)
 }
 
 /// The quotient, rounded half away from zero: half of the divisor on the magnitude, then cut.

@@ -4,7 +4,8 @@ use datafusion::common::ScalarValue;
 use num_bigint::BigInt;
 
 use super::super::Row;
-use super::number::{decimal, exact_sum, float, half_away, integer, nearest, scale_of, units_of};
+use super::number::{decimal, exact_sum, float, integer, nearest, rounded, scale_of, units_of};
+use crate::decimal::quotient_digits;
 
 /// The pairs (y, x) without a NULL.
 pub(super) fn pairs(tuples: &[Row]) -> Vec<(f64, f64)> {
@@ -27,13 +28,16 @@ pub(super) fn variance(
             let whole: Vec<BigInt> = values.iter().map(integer).collect();
             let above = deviations(&whole, &whole);
             let below = divisor * whole.len();
-            let (own, scale_digits) = (i64::from(scale_of(&values[0])), i64::from(scale));
+            let own = scale_of(&values[0]);
+            let digits = quotient_digits(leading(&above, 2 * own), leading(&below, 0)).min(scale);
+            let variance = rounded(&above, &below, 2 * own, digits, digits);
             let result = match root {
-                false => quotient(above, below, scale_digits - 2 * own),
+                false => rounded(&variance, &BigInt::from(1), digits, digits, scale),
                 true => {
-                    // The root of the quotient in quarters of a square unit, cut, is in halves.
-                    let quarters = above * BigInt::from(10).pow(2 * (scale_digits - own) as u32);
-                    (BigInt::sqrt(&(quarters * 4 / below)) + 1) / 2
+                    // The root in quarters of a square unit, cut, is in halves.
+                    let quarters: BigInt = variance * BigInt::from(10).pow(digits as u32) * 4;
+                    let root = (quarters.sqrt() + 1) / 2;
+                    rounded(&root, &BigInt::from(1), digits, digits, scale)
                 }
             };
             decimal(&result).map(|v| ScalarValue::Decimal128(Some(v), precision, scale))
@@ -54,12 +58,11 @@ fn overflow() -> String {
     "value out of range: overflow".to_string()
 }
 
-fn quotient(above: BigInt, below: BigInt, digits: i64) -> BigInt {
-    let power = BigInt::from(10).pow(digits.unsigned_abs() as u32);
-    match digits >= 0 {
-        true => half_away(&(above * power), &below),
-        false => half_away(&above, &(below * power)),
-    }
+/// The first 30 digits, and their scale.
+fn leading(value: &BigInt, scale: i8) -> (u128, i8) {
+    let text = value.to_string();
+    let cut = text.len().saturating_sub(30);
+    (text[..text.len() - cut].parse().expect("30 digits"), scale - cut as i8)
 }
 
 /// n · Σ(a − ā)(b − b̄), summed deviation by deviation, each n times too long.

@@ -21,7 +21,7 @@ pub(super) fn random_aggregate(random: &mut StdRng, depth: u32, scale: Scale) ->
 }
 
 /// An aggregate over `input`.
-pub(super) fn aggregate_of(random: &mut StdRng, mut input: Plan, scale: Scale) -> Plan {
+pub(crate) fn aggregate_of(random: &mut StdRng, mut input: Plan, scale: Scale) -> Plan {
     let own = input.schema().fields().len();
     if random.random_bool(0.6) {
         input = widened(random, input, scale);

@@ -9,9 +9,14 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::{Scale, column, columns_where, pick, random_plan, random_predicate};
+use super::{Scale, column, columns_where, pick, random_plan, random_predicate, table_schema};
 use crate::expression::Expr;
-use crate::plan::{JoinKind, JoinPlan, Plan, schema_of};
+use crate::plan::{
+    Bound, Edge, InputPlan, JoinKind, JoinPlan, NowSide, Plan, TemporalMode, TemporalPlan,
+    VersionJoinPlan, schema_of,
+};
+use crate::store::with_versions;
+use crate::time::CollectionId;
 
 const KINDS: [JoinKind; 6] = [
     JoinKind::Inner,
@@ -57,6 +62,51 @@ pub(super) fn random_join(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
         kind,
         schema,
     }))
+}
+
+/// Rows of a plan that are not dated in the future beside the versions of table 3.
+pub(crate) fn random_version_join(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+    let left = random_plan(random, depth - 1, scale);
+    let left_schema = left.schema();
+    let stamps = columns_where(&left_schema, |ty| matches!(ty, DataType::Timestamp(..)));
+    let Some(time) = pick(random, &stamps) else { return left };
+    let bound = Bound {
+        edge: Edge::From,
+        strict: random.random_bool(0.3),
+        now: NowSide::Offset(0),
+        value: column(&left_schema, time),
+    };
+    let (bounds, mode) = (vec![bound], TemporalMode::Filter);
+    let left = Plan::Temporal(Box::new(TemporalPlan { input: left, bounds, mode }));
+    let own = table_schema(3);
+    let right = Plan::Input(InputPlan {
+        id: CollectionId(3),
+        schema: with_versions(&own),
+        append_only: false,
+        arrived_at: false,
+        versions: true,
+    });
+    let (mut left_keys, mut right_keys) = (vec![], vec![]);
+    for r in 0..own.fields().len() {
+        let same = of_type(&left_schema, own.field(r).data_type());
+        if let Some(l) = pick(random, &same)
+            && random.random_bool(0.6)
+        {
+            left_keys.push(l);
+            right_keys.push(r);
+        }
+    }
+    let right_schema = right.schema();
+    let fields = left_schema.fields().iter().chain(right_schema.fields());
+    let fields = fields.take(left_schema.fields().len() + right_schema.fields().len() - 1);
+    let schema = schema_of(fields.map(|field| (field.name().as_str(), field.data_type().clone())));
+    let condition = random
+        .random_bool(0.4)
+        .then(|| random_condition(random, &schema, left_schema.fields().len(), scale));
+    let outer = random.random_bool(0.5);
+    let plan =
+        VersionJoinPlan { left, right, left_keys, right_keys, time, condition, outer, schema };
+    Plan::VersionJoin(Box::new(plan))
 }
 
 /// Over the columns of both sides, of which the first `left` are the left one's.

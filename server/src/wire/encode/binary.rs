@@ -26,7 +26,7 @@ use arrow::datatypes::{
 use bytes::{BufMut, BytesMut};
 use tidemark_catalog::PgType;
 use tidemark_sql::error::SqlError;
-use tidemark_sql::text_io::numeric::SCALE_UNCONSTRAINED;
+use tidemark_sql::text_io;
 
 use super::description::no_type;
 use super::{ColumnEncoder, Encode, numeric};
@@ -69,7 +69,7 @@ pub fn encoder(array: &ArrayRef) -> Result<Encode<'_>, SqlError> {
                 out.put_i32(interval.months);
             })
         }
-        DataType::Decimal128(_, scale) => decimal(array, *scale),
+        DataType::Decimal128(precision, scale) => decimal(array, *precision, *scale),
         DataType::Utf8 => {
             let array = array.as_string::<i32>();
             Box::new(move |row, out| out.put_slice(array.value(row).as_bytes()))
@@ -118,21 +118,11 @@ fn primitive<'a, T: ArrowPrimitiveType>(
     Box::new(move |row, out| put(array.value(row), out))
 }
 
-/// `numeric` without a scale of its own is sent without trailing zeros, as it is printed.
-fn decimal(array: &ArrayRef, scale: i8) -> Encode<'_> {
+/// A numeric is sent with the digits that are printed.
+fn decimal(array: &ArrayRef, precision: u8, scale: i8) -> Encode<'_> {
     let array = array.as_primitive::<Decimal128Type>();
-    if scale != SCALE_UNCONSTRAINED {
-        return Box::new(move |row, out| numeric::send(array.value(row), scale, out));
-    }
     Box::new(move |row, out| {
-        let (mut value, mut scale) = (array.value(row), scale);
-        for step in [8u8, 4, 2, 1] {
-            let unit = numeric::power_of_ten(step.into());
-            while scale >= step as i8 && value % unit == 0 {
-                value /= unit;
-                scale -= step as i8;
-            }
-        }
+        let (value, scale) = text_io::numeric::printed(array.value(row), precision, scale);
         numeric::send(value, scale, out);
     })
 }

@@ -128,7 +128,7 @@ fn decimal(data_type: &DataType, precision: u8, scale: i8) -> Box<dyn ColumnInpu
             NumericError::Malformed => malformed(),
             NumericError::OutOfRange => text_io::numeric::overflow(precision, scale),
         })?;
-        if text_io::numeric::fits(value, precision) {
+        if text_io::numeric::fits(value, text_io::numeric::digits_of(precision, scale)) {
             Ok(value)
         } else {
             Err(text_io::numeric::overflow(precision, scale))
@@ -137,11 +137,15 @@ fn decimal(data_type: &DataType, precision: u8, scale: i8) -> Box<dyn ColumnInpu
     Box::new(Primitives::<Decimal128Type, _>::new(data_type, read))
 }
 
-/// The JSON of a jsonb in binary format.
+/// The JSON of a jsonb in binary format; that of a json, which is stored alike, is the text alone.
 pub fn jsonb_text(bytes: &[u8]) -> Result<&str, SqlError> {
     match bytes.split_first() {
         None => Err(insufficient()),
         Some((&JSONB_VERSION, text)) => valid_text(text),
+        // No JSON begins with a byte below the blank but these.
+        Some((first, _)) if *first >= b' ' || matches!(first, b'\t' | b'\n' | b'\r') => {
+            valid_text(bytes)
+        }
         Some((version, _)) => {
             Err(SqlError::internal(format!("unsupported jsonb version number {version}")))
         }

@@ -22,6 +22,7 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use tidemark_engine::aggregate::{
     Accumulator, AggregateFunction, Run, RunRows, SweepInput, aggregate_function,
 };
+use tidemark_engine::decimal::QUOTIENT_PRECISION;
 
 use crate::error::SqlError;
 
@@ -37,6 +38,7 @@ pub fn part_type(
         (_, DataType::Int16 | DataType::Int32 | DataType::Int64) => {
             Some(DataType::Decimal128(38, 0))
         }
+        (_, quotient @ DataType::Decimal128(QUOTIENT_PRECISION, _)) => Some(quotient.clone()),
         (_, DataType::Decimal128(_, scale)) => Some(DataType::Decimal128(38, *scale)),
         (_, other) => Some(other.clone()),
     }
@@ -47,6 +49,8 @@ pub struct Groups {
     returns: DataType,
     /// None for count.
     part: Option<DataType>,
+    /// The decimal type that an average is one over, as its digits go by the argument's.
+    averaged: Option<DataType>,
     /// Sums, or extrema, of the parts' type; none for count.
     values: Option<Box<dyn Accumulator>>,
     /// Values that were not NULL, by group still here.
@@ -80,7 +84,12 @@ impl Groups {
         let values =
             part.as_ref().map(|part| adder(function).accumulator(std::slice::from_ref(part)));
         let returns = returns.clone();
-        Ok(Groups { function, returns, part, values, counts: Vec::new(), emitted: 0 })
+        let averaged = match types.first() {
+            Some(DataType::Int16 | DataType::Int32) => Some(DataType::Decimal128(10, 0)),
+            Some(DataType::Int64) => Some(DataType::Decimal128(19, 0)),
+            other => other.cloned(),
+        };
+        Ok(Groups { function, returns, part, averaged, values, counts: Vec::new(), emitted: 0 })
     }
 
     fn resize(&mut self, groups: usize) {
@@ -175,10 +184,10 @@ impl Groups {
 
     /// An average by the engine's formula, over the parts of the sums.
     fn average(&mut self, count: usize) -> Result<ArrayRef, SqlError> {
-        let part = self.part.clone().expect("not count");
+        let averaged = self.averaged.clone().expect("not count");
         let (parts, groups) = self.parts(count)?;
         self.put_back(&parts, &groups)?;
-        let mut averages = self.function.accumulator(std::slice::from_ref(&part));
+        let mut averages = self.function.accumulator(std::slice::from_ref(&averaged));
         averages.resize(count);
         let (values, groups, diffs) = self.as_rows(parts, groups, count)?;
         let (order, runs) = runs(&groups, 0);
@@ -190,7 +199,7 @@ impl Groups {
             rows: RunRows::Sorted(&order),
         };
         averages.sweep(&input, &runs);
-        let result = read(averages.as_mut(), &part, 0, count)?;
+        let result = read(averages.as_mut(), &averaged, 0, count)?;
         cast_array(&result, &self.returns)
     }
 

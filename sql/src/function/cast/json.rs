@@ -22,7 +22,7 @@ pub fn from_jsonb(array: &LargeStringArray, to: &DataType) -> Result<ArrayRef, S
             Ok(Arc::new(booleans.collect::<Result<BooleanArray, SqlError>>()?))
         }
         DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(..) => {
-            // By way of numeric, so that 1.5 rounds as it does there.
+            // By way of a numeric that holds every bigint, so that 1.5 rounds as it does there.
             let wide = match to {
                 DataType::Decimal128(..) => to.clone(),
                 _ => DataType::Decimal128(38, 15),

@@ -82,8 +82,8 @@ impl Asker {
     }
 }
 
-/// numeric has 15 digits after the point here, printed without trailing zeros when it has no type
-/// modifier; quotients, averages, roots, powers and logarithms have 16.
+/// numeric without a type modifier has 20 digits after the point here, printed without trailing
+/// zeros; roots, powers and logarithms have those of a float.
 const SCALE: &str = "the scale of numeric";
 
 /// S8.
@@ -91,26 +91,12 @@ const EXACT: &str = "a float sum is exact, rounded once";
 
 /// Where the answer is ours on purpose: expression, answer, reason.
 const DIFFERENT: &[(&str, &str, &str)] = &[
-    ("1 / 3.0", "0.3333333333333333", SCALE),
-    ("2.0 / 3", "0.6666666666666667", SCALE),
     ("1.10::numeric::text", "1.1", SCALE),
     ("array[1.5,2]", "{1.5,2.0}", SCALE),
     ("to_jsonb(1.50::numeric)", "1.5", SCALE),
     ("('{\"price\": 12.5}'::jsonb ->> 'price')::numeric * 2", "25", SCALE),
     ("extract(julian from '2026-06-10 12:00'::timestamp)", "2461202.5", SCALE),
     ("power(2, 0.5)", "1.4142135623730951", SCALE),
-    (
-        "sum(x), avg(x) FROM (VALUES (9223372036854775807),(1::bigint)) t(x)",
-        "9223372036854775808|4611686018427387904.0000000000000000",
-        SCALE,
-    ),
-    (
-        "x, sum(x) OVER (ORDER BY x), avg(x) OVER (ORDER BY x ROWS BETWEEN 1 PRECEDING AND \
-         CURRENT ROW) FROM (VALUES (1),(2),(3),(4)) t(x) ORDER BY x",
-        "1|1|1.0000000000000000/2|3|1.5000000000000000/3|6|2.5000000000000000/\
-         4|10|3.5000000000000000",
-        SCALE,
-    ),
     (
         "sum(x) FROM (VALUES ('1e308'::float8),('1e308'::float8),('-1e308'::float8)) t(x)",
         "1e+308",

@@ -6,6 +6,10 @@
 pub mod number;
 pub mod template;
 
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::rc::Rc;
+
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlError;
@@ -73,10 +77,28 @@ fn timestamp_in(micros: i64, template: &str, zone: &str) -> Result<String, SqlEr
     print(&civil(micros), template, zone, false)
 }
 
+/// A template taken apart.
+type Parsed = (String, Rc<[Token]>);
+
+thread_local! {
+    /// The last template: nearly always the same for all rows.
+    static LAST: RefCell<Parsed> = RefCell::new((String::new(), Rc::default()));
+}
+
+fn parsed(template: &str) -> Rc<[Token]> {
+    LAST.with_borrow_mut(|(last, parsed)| {
+        if last != template {
+            *parsed = tokens(template).into();
+            template.clone_into(last);
+        }
+        Rc::clone(parsed)
+    })
+}
+
 fn print(at: &Civil, template: &str, zone: &str, span: bool) -> Result<String, SqlError> {
     let mut out = String::with_capacity(template.len() * 2);
-    for token in tokens(template) {
-        match token {
+    for token in parsed(template).iter() {
+        match *token {
             Token::Literal(c) => out.push(c),
             Token::Pattern { pattern, fill, ordinal } => {
                 let start = out.len();
@@ -106,8 +128,10 @@ fn push_ordinal(start: usize, case: Case, out: &mut String) {
 /// A number with at least `width` digits, unless filling is off.
 fn push(out: &mut String, value: i64, width: usize, fill: bool) {
     let width = if fill { width } else { 0 };
-    let sign = if value < 0 { "-" } else { "" };
-    out.push_str(&format!("{sign}{:0width$}", value.unsigned_abs()));
+    if value < 0 {
+        out.push('-');
+    }
+    write!(out, "{:0width$}", value.unsigned_abs()).expect("writing to a string");
 }
 
 /// A name, padded to nine characters as Postgres does, unless filling is off.

@@ -16,6 +16,7 @@ use super::null_of;
 use crate::error::SqlError;
 use crate::maintain::fallible::is_fallible;
 use crate::maintain::pushdown::{equality, is_not_distinct};
+use crate::maintain::refuse;
 use crate::maintain::rel::{
     Aggregate, Filter, Join, On, Project, Recursive, Rel, Scan, ScopeId, Session, SetOperation,
     TopK, Union, Unnest, Window, as_outer, column, is_half, joined, outer_references, shift,
@@ -68,6 +69,7 @@ impl Push {
             Rel::Project(project) => self.project(project),
             Rel::Filter(filter) => self.filter(filter),
             Rel::Join(join) => self.join(join),
+            Rel::VersionJoin(_) => Err(refuse::point_in_time()),
             Rel::Aggregate(aggregate) if aggregate.keys.is_empty() => self.global(aggregate),
             Rel::Aggregate(aggregate) => self.aggregate(aggregate),
             Rel::Union(union) => {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use arrow::datatypes::Schema;
 use datafusion::logical_expr::Expr;
 
-use super::{Join, Rel, Window, joined, named};
+use super::{Join, Rel, VersionJoin, Window, joined, named};
 use tidemark_engine::plan::{JoinKind, SortKey};
 
 impl Rel {
@@ -36,6 +36,7 @@ impl Rel {
                 format!("Filter {}", list(&filter.predicates, &filter.input.schema()))
             }
             Rel::Join(join) => of_join(join),
+            Rel::VersionJoin(join) => of_version_join(join),
             Rel::Aggregate(aggregate) => {
                 let fields = aggregate.schema.fields().iter();
                 let names: Vec<_> = fields.map(|field| field.name().clone()).collect();
@@ -89,6 +90,20 @@ fn of_join(join: &Join) -> String {
     let mut line = format!("{kind} {}", on.join(", "));
     if !join.condition.is_empty() {
         line += &format!(" if {}", list(&join.condition, &joined(&left, &right)));
+    }
+    line
+}
+
+fn of_version_join(join: &VersionJoin) -> String {
+    let (left, right) = (join.input.schema(), &join.versions.schema);
+    let on = join.on.iter();
+    let on = on.map(|on| format!("{} = {}", named(&on.left, &left), named(&on.right, right)));
+    let on = on.collect::<Vec<_>>().join(", ");
+    let kind = if join.outer { "Left Version Join" } else { "Version Join" };
+    let (name, time) = (&join.versions.name, named(&join.time, &left));
+    let mut line = format!("{kind} {name} as of {time} {on}");
+    if !join.condition.is_empty() {
+        line += &format!(" if {}", list(&join.condition, &joined(&left, right)));
     }
     line
 }

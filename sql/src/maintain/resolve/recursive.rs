@@ -30,6 +30,7 @@ impl Working {
             types: vec![],
             append_only: false,
             arrived_at: false,
+            versions: false,
             key: None,
         }
     }
@@ -54,6 +55,10 @@ impl Resolver<'_> {
         match references(&step, itself) {
             0 | 1 => {}
             _ => return Err(refuse::recursive("the recursive term refers to itself twice")),
+        }
+        let joins_versions = |rel: &Rel| rel.any(&|rel| matches!(rel, Rel::VersionJoin(_)));
+        if joins_versions(&base) || joins_versions(&step) {
+            return Err(refuse::recursive("a join as of a column in a recursive query"));
         }
         monotone(&step, itself)?;
         let distinct = query.is_distinct;
@@ -84,6 +89,7 @@ fn monotone(rel: &Rel, itself: CollectionId) -> Result<(), SqlError> {
     let refused = match rel {
         Rel::Scan(_) | Rel::Constant(_) => None,
         Rel::Project(_) | Rel::Filter(_) | Rel::Union(_) | Rel::Unnest(_) => None,
+        Rel::VersionJoin(_) => None,
         Rel::Join(join) if is_linear(join, itself) => None,
         Rel::Join(_) => Some("an outer join, IN or EXISTS of its own rows in the recursive term"),
         Rel::Aggregate(_) => Some("an aggregate or DISTINCT in the recursive term"),

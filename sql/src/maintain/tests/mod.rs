@@ -32,14 +32,7 @@ fn columns(of: &[(&str, PgType)]) -> Vec<Column> {
 fn table(of: &[(&str, PgType)], primary_key: &[usize]) -> ObjectKind {
     let mut columns = columns(of);
     primary_key.iter().for_each(|&column| columns[column].not_null = true);
-    let primary_key = primary_key.to_vec();
-    ObjectKind::Table(Table {
-        columns,
-        primary_key,
-        primary_key_name: None,
-        append_only: false,
-        event_time: None,
-    })
+    ObjectKind::Table(Table { primary_key: primary_key.to_vec(), ..Table::new(columns) })
 }
 
 fn view(sql: &str, of: &[(&str, PgType)], key: Option<Vec<usize>>) -> View {
@@ -53,6 +46,7 @@ fn view(sql: &str, of: &[(&str, PgType)], key: Option<Vec<usize>>) -> View {
         version: 1,
         collection: None,
         widths: std::collections::BTreeMap::new(),
+        names: std::collections::BTreeMap::new(),
         search_path: vec!["public".to_owned()],
         time_zone: "UTC".to_owned(),
         bindings: Default::default(),

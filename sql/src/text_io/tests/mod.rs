@@ -59,10 +59,10 @@ fn agrees_with_postgres() {
 
 #[test]
 fn numeric_without_modifier_drops_zeros_and_quotients_keep_them() {
-    assert_eq!(answer(&DataType::Decimal128(38, 15), "1.500"), "1.5");
-    assert_eq!(answer(&DataType::Decimal128(38, 15), "100"), "100");
-    assert_eq!(answer(&DataType::Decimal128(38, 15), "-0.000000000000001"), "-0.000000000000001");
-    assert_eq!(answer(&DataType::Decimal128(38, 16), "2.5"), "2.5000000000000000");
+    assert_eq!(answer(&DataType::Decimal128(38, 20), "1.500"), "1.5");
+    assert_eq!(answer(&DataType::Decimal128(38, 20), "100"), "100");
+    assert_eq!(answer(&DataType::Decimal128(38, 20), "-0.000000000000001"), "-0.000000000000001");
+    assert_eq!(answer(&DataType::Decimal128(37, 20), "2.5"), "2.5000000000000000");
 }
 
 #[test]
