@@ -55,29 +55,14 @@ impl TableOptions {
 /// Errors: 22023; 0A000 for what only CREATE TABLE can say.
 pub fn alter_table_options(table: &mut Table, options: &StorageOptions) -> Result<(), SqlError> {
     table.had_ttl |= table.ttl.is_some();
-    match options {
-        StorageOptions::Set(options) => {
-            for option in options {
-                let (name, value) = name_and_value(option)?;
-                match name.as_str() {
-                    "retention" => table.retention = Some(length(&name, value)?),
-                    "ttl" => table.ttl = Some(length(&name, value)?),
-                    name if is_storage(name) => {}
-                    "append_only" | "event_time" => return Err(once(&name)),
-                    _ => return Err(unrecognized_of_table(&name)),
-                }
-            }
-        }
-        StorageOptions::Reset(names) => {
-            for name in names {
-                match name.as_str() {
-                    "retention" => table.retention = None,
-                    "ttl" => table.ttl = None,
-                    name if is_storage(name) => {}
-                    "append_only" | "event_time" => return Err(once(name)),
-                    _ => return Err(unrecognized_of_table(name)),
-                }
-            }
+    for (name, said) in said(options)? {
+        let length = || said.map(|value| length(&name, value)).transpose();
+        match name.as_str() {
+            "retention" => table.retention = length()?,
+            "ttl" => table.ttl = length()?,
+            name if is_storage(name) => {}
+            "append_only" | "event_time" => return Err(once(&name)),
+            _ => return Err(unrecognized_of_table(&name)),
         }
     }
     Ok(())
@@ -87,29 +72,30 @@ pub fn alter_table_options(table: &mut Table, options: &StorageOptions) -> Resul
 ///
 /// `None`: nothing is said; `Some(None)`: as long as by itself.
 pub fn history_retention(options: &StorageOptions) -> Result<Option<Option<Length>>, SqlError> {
-    let mut said = None;
-    match options {
-        StorageOptions::Set(options) => {
-            for option in options {
-                let (name, value) = name_and_value(option)?;
-                match name.as_str() {
-                    "history_retention" => said = Some(Some(length(&name, value)?)),
-                    name if is_storage(name) => {}
-                    _ => return Err(unrecognized_of_view(&name)),
-                }
+    let mut kept = None;
+    for (name, said) in said(options)? {
+        match name.as_str() {
+            "history_retention" => {
+                kept = Some(said.map(|value| length(&name, value)).transpose()?);
             }
-        }
-        StorageOptions::Reset(names) => {
-            for name in names {
-                match name.as_str() {
-                    "history_retention" => said = Some(None),
-                    name if is_storage(name) => {}
-                    _ => return Err(unrecognized_of_view(name)),
-                }
-            }
+            name if is_storage(name) => {}
+            _ => return Err(unrecognized_of_view(&name)),
         }
     }
-    Ok(said)
+    Ok(kept)
+}
+
+/// An option, and the value that SET gives it; `None` where it is RESET.
+type Said<'a> = (String, Option<Option<&'a ast::Expr>>);
+
+fn said(options: &StorageOptions) -> Result<Vec<Said<'_>>, SqlError> {
+    match options {
+        StorageOptions::Set(options) => {
+            let set = |option| name_and_value(option).map(|(name, value)| (name, Some(value)));
+            options.iter().map(set).collect()
+        }
+        StorageOptions::Reset(names) => Ok(names.iter().map(|name| (name.clone(), None)).collect()),
+    }
 }
 
 /// Storage parameters of PostgreSQL that mean nothing here.
