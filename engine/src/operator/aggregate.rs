@@ -178,7 +178,7 @@ pub(crate) struct Aggregate {
     index: KeyIndex,
     /// Rows of each group; the group is there while it is not 0.
     counts: Vec<i64>,
-    /// For [`Aggregate::by_group`]; [`NONE`] for every group between its calls.
+    /// For [`Aggregate::numbered`]; [`NONE`] for every group between its calls.
     places: Vec<u32>,
     accumulators: Vec<Box<dyn Accumulator>>,
     /// The one group of an aggregate without keys still has to be made, on this worker.
@@ -268,26 +268,21 @@ impl Aggregate {
 
     /// A run a group, in the order of their first rows.
     fn runs_of_one_time(&mut self, groups: &[u32], diffs: &[i64]) -> Runs {
-        let keyless = self.keys.is_empty();
-        let (mut runs, mut before) = (Vec::<Run>::new(), Vec::new());
-        self.places.resize(self.counts.len(), NONE);
-        let mut numbers = Vec::with_capacity(groups.len());
-        for ((row, &group), diff) in (0..).zip(groups).zip(diffs) {
-            let place = &mut self.places[group as usize];
-            let count = &mut self.counts[group as usize];
-            if *place == NONE {
-                *place = runs.len() as u32;
-                runs.push(Run { group, start: row, end: row });
-                before.push(keyless || *count != 0);
-            }
-            *count += diff;
-            numbers.push(*place);
+        let (numbers, firsts) = self.numbered(groups);
+        let mut changes = vec![0; firsts.len()];
+        for (&number, diff) in numbers.iter().zip(diffs) {
+            changes[number as usize] += diff;
         }
-        let after = |run: &Run| {
-            self.places[run.group as usize] = NONE;
-            keyless || self.counts[run.group as usize] != 0
-        };
-        let after = runs.iter().map(after).collect();
+        let run = |&row: &u32| Run { group: groups[row as usize], start: row, end: row };
+        let runs: Vec<Run> = firsts.iter().map(run).collect();
+        let there = |count: i64| self.keys.is_empty() || count != 0;
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (run, change) in runs.iter().zip(changes) {
+            let count = &mut self.counts[run.group as usize];
+            before.push(there(*count));
+            *count += change;
+            after.push(there(*count));
+        }
         Runs { rows: RowsOfRuns::Numbered(numbers), runs, before, after }
     }
 
@@ -316,19 +311,9 @@ impl Aggregate {
     /// The numbers of rows, those of a group side by side and as they stand, groups in the order of
     /// their first rows: what is counted needs no comparison.
     fn by_group(&mut self, groups: &[u32]) -> Vec<u32> {
-        self.places.resize(self.counts.len(), NONE);
-        let mut ends: Vec<u32> = Vec::new();
-        let mut numbers = Vec::with_capacity(groups.len());
-        for &group in groups {
-            let place = &mut self.places[group as usize];
-            if *place == NONE {
-                *place = ends.len() as u32;
-                ends.push(0);
-            }
-            ends[*place as usize] += 1;
-            numbers.push(*place);
-        }
-        groups.iter().for_each(|&group| self.places[group as usize] = NONE);
+        let (numbers, firsts) = self.numbered(groups);
+        let mut ends = vec![0; firsts.len()];
+        numbers.iter().for_each(|&number| ends[number as usize] += 1);
         let mut start = 0;
         for end in &mut ends {
             // From here on where the next row of the group goes.
@@ -341,6 +326,22 @@ impl Aggregate {
             *place += 1;
         }
         order
+    }
+
+    /// Numbers groups in the order of their first rows: each row's number, and the first rows.
+    fn numbered(&mut self, groups: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        self.places.resize(self.counts.len(), NONE);
+        let (mut numbers, mut firsts) = (Vec::with_capacity(groups.len()), Vec::new());
+        for (row, &group) in (0..).zip(groups) {
+            let place = &mut self.places[group as usize];
+            if *place == NONE {
+                *place = firsts.len() as u32;
+                firsts.push(row);
+            }
+            numbers.push(*place);
+        }
+        firsts.iter().for_each(|&row| self.places[groups[row as usize] as usize] = NONE);
+        (numbers, firsts)
     }
 
     fn sweep(
