@@ -188,10 +188,7 @@ impl Maintenance {
     }
 
     pub fn views_that_can_fail(&self, tables: &[CollectionId]) -> Vec<CollectionId> {
-        let state = self.lock();
-        let reached =
-            |view: &View| view.can_fail && tables.iter().any(|table| view.tables.contains(table));
-        state.views.iter().filter(|(_, view)| reached(view)).map(|(id, _)| *id).collect()
+        self.reached(tables, |view| view.can_fail)
     }
 
     /// The plan of a view and what its operators have done, by their places in it.
@@ -208,8 +205,14 @@ impl Maintenance {
 
     /// The views that changes of these tables reach.
     pub fn views_over(&self, tables: &[CollectionId]) -> Vec<CollectionId> {
+        self.reached(tables, |_| true)
+    }
+
+    /// Those of these views that changes of these tables reach.
+    fn reached(&self, tables: &[CollectionId], of: impl Fn(&View) -> bool) -> Vec<CollectionId> {
+        let reached =
+            |view: &View| of(view) && tables.iter().any(|table| view.tables.contains(table));
         let state = self.lock();
-        let reached = |view: &View| tables.iter().any(|table| view.tables.contains(table));
         state.views.iter().filter(|(_, view)| reached(view)).map(|(id, _)| *id).collect()
     }
 
