@@ -197,27 +197,8 @@ impl WorkerState {
         let mut table_sources = Vec::new();
         for (input, source) in sources {
             match create.tables.get(&input.id) {
-                Some(table) if input.versions => {
-                    // Exchanged by key: it does not matter who reads it.
-                    if index == 0 {
-                        backfill_versions(table, &input, create.hold.at, &source);
-                    }
-                    source.borrow_mut().advance(create.hold.at.0 + 1);
-                    table_sources.push((input, source));
-                }
                 Some(table) => {
-                    let (at, peers) = (create.hold.at, worker.peers());
-                    if let Some(share) = table.scan_share(at, input.arrived_at, index, peers) {
-                        backfill_all(share, at, &source);
-                        table_sources.push((input, source));
-                        continue;
-                    }
-                    let scan = match create.open_tables.get(&input.id) {
-                        Some(rows) => rows.clone(),
-                        None if input.arrived_at => table.scan_arrived(create.hold.at),
-                        None => table.scan(create.hold.at),
-                    };
-                    backfill(worker, scan, create.hold.at, &source);
+                    backfill(worker, create, table, &input, &source);
                     table_sources.push((input, source));
                 }
                 None => self.import(input.id, index, &source),
@@ -283,40 +264,53 @@ fn on_sink_advance(
     })
 }
 
-/// Gives `source` rows that are this worker's.
-fn backfill_all(batches: Vec<RecordBatch>, as_of: Timestamp, source: &Source) {
+/// Gives `source` this worker's part of what a table holds as the view begins.
+fn backfill(
+    worker: &Worker,
+    create: &CreateView,
+    table: &Relation,
+    input: &InputPlan,
+    source: &Source,
+) {
+    let (at, index, peers) = (create.hold.at, worker.index(), worker.peers());
+    let part = if input.versions {
+        // Exchanged by key: it does not matter who reads them.
+        if index == 0 { versions_of(table, input, at) } else { vec![] }
+    } else if let Some(share) = table.scan_share(at, input.arrived_at, index, peers) {
+        share
+    } else {
+        let scan = match create.open_tables.get(&input.id) {
+            Some(rows) => rows.clone(),
+            None if input.arrived_at => table.scan_arrived(at),
+            None => table.scan(at),
+        };
+        scan.into_iter().map(|rows| rows_of_worker(rows, index, peers)).collect()
+    };
     let mut source = source.borrow_mut();
-    batches.into_iter().for_each(|batch| source.push(Updates::at(batch, as_of.0, 1)));
-    source.advance(as_of.0 + 1);
+    part.into_iter().for_each(|batch| source.push(Updates::at(batch, at.0, 1)));
+    source.advance(at.0 + 1);
 }
 
-/// Gives `source` this worker's part of the table as it stood at `as_of`: the rows of some ids.
-/// Every worker looks at a moment of its own, and the store may have put its chunks together
-/// differently in between; only the ids stay.
-fn backfill(worker: &Worker, scan: Vec<Rows>, as_of: Timestamp, source: &Source) {
-    let mut source = source.borrow_mut();
-    let is_mine = |id: u64| (id >> BACKFILL_BLOCK_BITS) as usize % worker.peers() == worker.index();
-    for rows in scan {
-        let ids = rows.ids.values();
-        let mine: Vec<u32> =
-            (0..ids.len() as u32).filter(|&row| is_mine(ids[row as usize])).collect();
-        let batch =
-            if mine.len() == ids.len() { rows.batch } else { take_rows(&rows.batch, &mine) };
-        source.push(Updates::at(batch, as_of.0, 1));
-    }
-    source.advance(as_of.0 + 1);
+/// A worker's part of some rows of a table: those of some ids. Every worker looks at a moment of
+/// its own, and the store may have put its chunks together differently in between; only the ids
+/// stay.
+fn rows_of_worker(rows: Rows, worker: usize, peers: usize) -> RecordBatch {
+    let ids = rows.ids.values();
+    let is_mine = |id: u64| (id >> BACKFILL_BLOCK_BITS) as usize % peers == worker;
+    let mine: Vec<u32> = (0..ids.len() as u32).filter(|&row| is_mine(ids[row as usize])).collect();
+    if mine.len() == ids.len() { rows.batch } else { take_rows(&rows.batch, &mine) }
 }
 
-/// Gives `source` the versions that a table had had by `as_of`.
-fn backfill_versions(table: &Relation, input: &InputPlan, as_of: Timestamp, source: &Source) {
-    for spans in table.spans(Timestamp::MIN, as_of) {
-        for part in spans.versions(&input.schema, as_of) {
-            let there = |&row: &u32| part.ends[row as usize] > as_of.0;
-            let rows: Vec<u32> = (0..part.ends.len() as u32).filter(there).collect();
-            let updates = Updates::at(take_rows(&part.batch, &rows), as_of.0, 1);
-            source.borrow_mut().push(updates);
-        }
-    }
+/// The versions that a table had had by `at`.
+fn versions_of(table: &Relation, input: &InputPlan, at: Timestamp) -> Vec<RecordBatch> {
+    let spans = table.spans(Timestamp::MIN, at);
+    let parts = spans.iter().flat_map(|spans| spans.versions(&input.schema, at));
+    let there = parts.map(|part| {
+        let there = |&row: &u32| part.ends[row as usize] > at.0;
+        let rows: Vec<u32> = (0..part.ends.len() as u32).filter(there).collect();
+        take_rows(&part.batch, &rows)
+    });
+    there.collect()
 }
 
 /// This worker's rows of a table's change: any split will do, as stateful operators exchange.
