@@ -215,6 +215,13 @@ struct Change {
     row: u32,
 }
 
+impl Change {
+    /// Of the row at a place: of which batch, and which of it.
+    fn of((batch, row): (u32, u32), time: u64, diff: i64, id: u64) -> Change {
+        Change { time, diff, id, batch, row }
+    }
+}
+
 impl TableChanges {
     fn new(schema: &SchemaRef) -> Result<TableChanges, String> {
         let (schema, rows) = (Arc::clone(schema), RowsBuilder::new(schema)?);
@@ -223,25 +230,14 @@ impl TableChanges {
 
     fn write(&mut self, time: u64, write: ReplayWrite<'_>) -> Result<(), String> {
         let inserted = self.read(write.inserted)?;
-        self.list.extend(inserted.zip(write.first.0..).map(|((batch, row), id)| Change {
-            time,
-            diff: 1,
-            id,
-            batch,
-            row,
-        }));
+        let came = inserted.zip(write.first.0..).map(|(place, id)| Change::of(place, time, 1, id));
+        self.list.extend(came);
         let deleted = self.read(write.deleted)?;
         if deleted.len() != write.deleted_ids.len() {
             return Err("there is not an id for each deleted row".to_owned());
         }
         let ids = write.deleted_ids.iter().map(|id| id.0);
-        self.list.extend(deleted.zip(ids).map(|((batch, row), id)| Change {
-            time,
-            diff: -1,
-            id,
-            batch,
-            row,
-        }));
+        self.list.extend(deleted.zip(ids).map(|(place, id)| Change::of(place, time, -1, id)));
         Ok(())
     }
 
@@ -253,13 +249,7 @@ impl TableChanges {
             return Err("there is not a time for each row".to_owned());
         }
         let rows = rows.zip(first..).zip(load.begins.iter());
-        self.list.extend(rows.map(|(((batch, row), id), time)| Change {
-            time,
-            diff: 1,
-            id,
-            batch,
-            row,
-        }));
+        self.list.extend(rows.map(|((place, id), time)| Change::of(place, time, 1, id)));
         let end = self.list.len();
         let mut before: Vec<(u64, u64)> = vec![];
         for (id, time) in load.ended.iter().zip(load.ends.iter()) {
@@ -276,13 +266,8 @@ impl TableChanges {
         if gone.len() != before.len() {
             return Err("not every row that a load ended is there".to_owned());
         }
-        self.list.extend(gone.zip(before).map(|((batch, row), (id, time))| Change {
-            time,
-            diff: -1,
-            id,
-            batch,
-            row,
-        }));
+        self.list
+            .extend(gone.zip(before).map(|(place, (id, time))| Change::of(place, time, -1, id)));
         Ok(())
     }
 
