@@ -307,7 +307,7 @@ impl Place<'_> {
         let label = format!("LogExec: {what}, {road}");
         let schema = Arc::clone(self.node.schema.inner());
         let what = self.node.what;
-        self.scan(Arc::new(Log { what, with_first, from, to, source, label, schema, held }))
+        self.scan(Arc::new(Log { what, from: held, with_first, to, source, label, schema }))
     }
 
     fn source(

@@ -35,17 +35,15 @@ use crate::time_join::{Whole, WholeExec};
 #[derive(Debug, Clone)]
 pub struct Log {
     pub what: What,
+    /// Holds the time from which on it is told, so that all of it stays readable.
+    pub from: Arc<ReadGuard>,
     /// Whether what is there at `from` counts as a change at `from`.
     pub with_first: bool,
-    pub from: Timestamp,
     pub to: Timestamp,
     pub source: Source,
     pub label: String,
     /// The relation's columns, and the two of the log.
     pub schema: SchemaRef,
-    /// Keeps all of it readable.
-    #[expect(dead_code, reason = "it holds a time by being there")]
-    pub held: Arc<ReadGuard>,
 }
 
 #[derive(Debug, Clone)]
@@ -130,7 +128,7 @@ impl Whole for Step {
         let rows = match log.what {
             What::History => history(&updates)?,
             What::State | What::Changes => {
-                changes(&updates, |time| log.with_first || time > log.from.0)?
+                changes(&updates, |time| log.with_first || time > log.from.at.0)?
             }
         };
         let names = log.schema.fields().iter().map(|field| field.name());
@@ -148,9 +146,10 @@ impl Log {
         match &self.source {
             Source::Stored(relation) => {
                 let schema = relation.schema();
-                let first = relation.scan(self.from).into_iter();
-                let first = first.map(|rows| Updates::at(rows.batch, self.from.0, 1));
-                let after = relation.changes(self.from, self.to);
+                let from = self.from.at;
+                let first = relation.scan(from).into_iter();
+                let first = first.map(|rows| Updates::at(rows.batch, from.0, 1));
+                let after = relation.changes(from, self.to);
                 Ok(Updates::concat(&schema, first.chain([after]).collect()))
             }
             Source::Replayed(stretches, tables) => replayed(stretches, tables, cancelled),
