@@ -4,7 +4,8 @@
 //!          a point may differ beyond the ninth digit, as DataFusion's averages are floats
 //!
 //! A text beside a query, `qN.datafusion.sql`, says the same in DataFusion's words: it has no time
-//! windows, and ties are ordered by the rest of the row (S9).
+//! windows, and ties are ordered by the rest of the row (S9). Where only the templates of to_char
+//! have other words there, these are put in their place.
 
 use std::sync::Arc;
 
@@ -40,14 +41,14 @@ pub const QUERIES: &[Query] = &[
     query!("q7", Some(include_str!("q7.datafusion.sql"))),
     query!("q8", Some(include_str!("q8.datafusion.sql"))),
     query!("q9", Some(include_str!("q9.datafusion.sql"))),
-    query!("q10", Some(include_str!("q10.datafusion.sql"))),
+    query!("q10", None),
     query!("q11", Some(include_str!("q11.datafusion.sql"))),
     query!("q12", Some(include_str!("q12.datafusion.sql"))),
     query!("q13", None),
     query!("q14", None),
-    query!("q15", Some(include_str!("q15.datafusion.sql"))),
-    query!("q16", Some(include_str!("q16.datafusion.sql"))),
-    query!("q17", Some(include_str!("q17.datafusion.sql"))),
+    query!("q15", None),
+    query!("q16", None),
+    query!("q17", None),
     query!("q18", Some(include_str!("q18.datafusion.sql"))),
     query!("q19", Some(include_str!("q19.datafusion.sql"))),
     query!("q20", None),
@@ -56,20 +57,24 @@ pub const QUERIES: &[Query] = &[
     query!("keyed", None),
 ];
 
+/// Templates of to_char, and what DataFusion calls them.
+const TEMPLATES: &[(&str, &str)] = &[("'YYYY-MM-DD'", "'%Y-%m-%d'"), ("'HH24:MI'", "'%H:%M'")];
+
 /// The table that q13 joins.
 pub const SIDE_INPUT: &str = "CREATE TABLE side_input (key bigint PRIMARY KEY, value text);
     INSERT INTO side_input SELECT a, 'value ' || a FROM generate_series(0, 9999) AS g(a)";
 
 impl Query {
     /// The query in DataFusion's words.
-    fn reference(&self) -> &str {
+    fn reference(&self) -> String {
         let select = || self.view.split_once(" AS\n").expect("a view has a query").1;
-        self.reference.unwrap_or_else(select).trim_end().trim_end_matches(';')
+        let text = self.reference.unwrap_or_else(select).trim_end().trim_end_matches(';');
+        TEMPLATES.iter().fold(text.to_owned(), |text, (ours, theirs)| text.replace(ours, theirs))
     }
 
     /// DataFusion's answer, as [`normal`] rows, sorted.
     pub async fn expected(&self, events: &SessionContext) -> Vec<String> {
-        let frame = events.sql(self.reference()).await.expect(self.name);
+        let frame = events.sql(&self.reference()).await.expect(self.name);
         let batches = frame.collect().await.expect(self.name);
         let mut rows: Vec<String> = batches.iter().flat_map(text).collect();
         rows.sort_unstable();
