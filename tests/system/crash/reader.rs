@@ -36,7 +36,8 @@ impl Reader {
         loop {
             let relation = self.relation();
             let sql = format!(
-                "SELECT now()::text, (extract(epoch FROM now()) * 1000000)::bigint, {} FROM {relation}",
+                "SELECT now()::text, (extract(epoch FROM now()) * 1000000)::bigint, {} \
+                 FROM {relation}",
                 digest(&relation)
             );
             match client.query_one(&sql, &[]).await {
