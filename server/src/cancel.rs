@@ -154,11 +154,14 @@ fn error(reason: Reason) -> SqlError {
             SqlError::new(state::QUERY_CANCELED, "canceling statement due to statement timeout")
         }
         Reason::ClientGone => SqlError::new("08006", "the client has gone"),
-        Reason::Shutdown => SqlError::new(
-            state::ADMIN_SHUTDOWN,
-            "terminating connection due to administrator command",
-        ),
+        Reason::Shutdown => shutting_down(),
     }
+}
+
+/// What a statement is told that the server no longer has time for.
+pub fn shutting_down() -> SqlError {
+    let message = "terminating connection due to administrator command";
+    SqlError::new(state::ADMIN_SHUTDOWN, message)
 }
 
 #[cfg(test)]
