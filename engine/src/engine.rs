@@ -123,9 +123,9 @@ impl Engine {
         Ok((Arc::new(engine), Recovered { ddl }))
     }
 
-    /// Queues a commit, which waits while the views over the tables that it `writes` to are behind.
-    /// `evaluate` runs on the committer's thread, in order of time; `done` is told the commit's time
-    /// once it is durable and may be read.
+    /// Queues a commit, which waits while the views over the tables that it `writes` to are
+    /// behind. `evaluate` runs on the committer's thread, in order of time; `done` is told the
+    /// commit's time once it is durable and may be read.
     pub fn submit(&self, writes: Vec<CollectionId>, evaluate: Evaluate, done: Done) {
         self.committer.submit(writes, evaluate, done);
     }
