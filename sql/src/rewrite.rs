@@ -8,6 +8,7 @@
 //! (operators and literals as PostgreSQL resolves them), then DataFusion's own coercion, then
 //! `casts` (casts and arithmetic by PostgreSQL's rules).
 
+mod absent_row;
 pub(crate) mod argument;
 mod array_comparison;
 mod array_or_empty;
@@ -48,6 +49,7 @@ mod values;
 pub mod version_clause;
 mod windows;
 
+pub use absent_row::absent_rows;
 pub use checked::check_overflow;
 pub use complete_order::complete_order;
 pub use float_zero::one_zero;

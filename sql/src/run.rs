@@ -5,6 +5,7 @@
 //! transaction has written is expanded like a plain view, so that it shows the transaction's own
 //! writes (S4).
 
+mod filter_pushdown;
 mod outer_constants;
 mod past;
 
@@ -38,6 +39,7 @@ use crate::session_state::{session_state, set_parallelism};
 use crate::subquery;
 use crate::time_join::{EventTimeRows, PointInTimeJoin};
 use crate::time_travel;
+pub(crate) use filter_pushdown::FilterPushdown;
 pub(crate) use outer_constants::OuterConstants;
 
 /// Rows of a query as of `read`. The stream's errors turn into [`SqlError`] by `SqlError::from`.
@@ -141,7 +143,7 @@ fn optimize(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
         let plan = rewrite::exclude::refuse(rewrite::ties::refuse(plan)?)?;
         let plan = rewrite::complete_order(rewrite::keep_count(plan)?)?;
         let plan = rewrite::one_zero(rewrite::check_overflow(plan)?)?;
-        let plan = subquery::refuse(plan)?;
+        let plan = rewrite::absent_rows(subquery::refuse(plan)?)?;
         state.optimize(&plan)
     })
 }

@@ -16,7 +16,7 @@ use datafusion::prelude::SessionConfig;
 use crate::context::PlanContext;
 use crate::function::{self, SessionInfo};
 use crate::rewrite;
-use crate::run::OuterConstants;
+use crate::run::{FilterPushdown, OuterConstants};
 use crate::time_join::Planner;
 
 /// Rows of input above which a query is run on every core.
@@ -63,10 +63,14 @@ fn base() -> SessionState {
 }
 
 /// DataFusion's rules without the one that takes DISTINCT out of aggregates: ours do it themselves,
-/// and their types differ from what it builds.
+/// and their types differ from what it builds. Filters are pushed down by [`FilterPushdown`].
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+    let pushdown: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(FilterPushdown::default());
+    for rule in rules.iter_mut().filter(|rule| rule.name() == pushdown.name()) {
+        *rule = Arc::clone(&pushdown);
+    }
     rules
 }
 
