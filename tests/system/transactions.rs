@@ -79,6 +79,23 @@ async fn writers_of_one_table_wait_and_deadlocks_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn for_update_keeps_others_from_changing_a_table() {
+    let server = server().await;
+    let (a, b) = (server.client().await, server.client().await);
+    a.batch_execute("CREATE TABLE t (k int PRIMARY KEY, n int)").await.unwrap();
+    a.batch_execute("INSERT INTO t VALUES (1, 1)").await.unwrap();
+    a.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(value(&a, "SELECT n FROM t WHERE k = 1 FOR UPDATE").await, "1");
+    let waiting = b.batch_execute("UPDATE t SET n = n * 10");
+    assert!(timeout(Duration::from_millis(300), waiting).await.is_err());
+    a.batch_execute("UPDATE t SET n = 2; COMMIT").await.unwrap();
+    // Its answer was not waited for, but the statement ran.
+    assert_eq!(value(&b, "SELECT n FROM t").await, "20");
+    assert_eq!(value(&a, "SELECT n FROM t FOR UPDATE").await, "20");
+    assert_eq!(failure(&a, "SELECT n FROM t FOR UPDATE SKIP LOCKED").await.0, "0A000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn autocommit_never_loses_an_update() {
     let server = server().await;
     let setup = server.client().await;

@@ -14,7 +14,7 @@ use tidemark_engine::{CollectionId, ReadGuard, Timestamp};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{PlanContext, QueryPlan, ReadView};
 
-use super::{Outcome, set};
+use super::{Outcome, dml, set};
 use crate::rows::Rows;
 use crate::session::{CachedPlan, Prepared, Session};
 
@@ -33,7 +33,33 @@ pub async fn run(
         Some(prepared) => plan_again(&ctx, query, &prepared, session.has_own_names())?,
         None => Arc::new(plan(&ctx, query, Vec::new())?),
     };
+    lock_for_update(session, &ctx, query, &plan).await?;
     Ok(Outcome::Rows(rows(session, &ctx, &plan, parameters).await?))
+}
+
+/// FOR UPDATE in a transaction: nobody else changes the tables before it ends. Alone it has nothing
+/// to keep, and FOR SHARE needs no lock: what a transaction has read is validated at its commit.
+async fn lock_for_update(
+    session: &mut Session,
+    ctx: &PlanContext,
+    query: &ast::Query,
+    plan: &QueryPlan,
+) -> Result<(), SqlError> {
+    if let Some(how) = query.locks.iter().find_map(|lock| lock.nonblock.as_ref()) {
+        let message = format!("FOR UPDATE {how} is not supported: tables are locked, not rows");
+        return Err(SqlError::unsupported(message).with_hint("Use SET lock_timeout."));
+    }
+    let updates = |lock: &ast::LockClause| lock.lock_type == ast::LockType::Update;
+    if !session.in_block() || !query.locks.iter().any(updates) {
+        return Ok(());
+    }
+    let is_table = |id: &ObjectId| ctx.catalog.get(*id).is_some_and(|it| it.table().is_some());
+    let tables: Vec<ObjectId> = plan.reads.iter().copied().filter(is_table).collect();
+    dml::lock_for_write(session, &tables).await?;
+    match session.plan_context().catalog.version() == ctx.catalog.version() {
+        true => Ok(()),
+        false => Err(session.planned_too_early()),
+    }
 }
 
 /// Plans a query whose parameters have the given types, as far as they are known.

@@ -112,7 +112,7 @@ fn query_clauses(query: &mut Query) -> Result<(), SqlError> {
         let clause = ast::LimitClause::LimitOffset { limit: Some(limit), offset, limit_by: vec![] };
         query.limit_clause = Some(clause);
     }
-    // Readers never wait and nothing they read changes under them: FOR UPDATE has nothing to lock.
+    // Whoever runs the statement has locked what FOR UPDATE names; to read it means nothing.
     query.locks.clear();
     set_operands(&mut query.body)
 }
