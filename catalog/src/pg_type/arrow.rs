@@ -102,7 +102,7 @@ impl PgType {
             DataType::Decimal128(precision, scale) => {
                 return Some((PgType::Numeric, typmod_of_decimal(*precision, *scale)));
             }
-            DataType::Utf8 | DataType::Utf8View | DataType::Null => PgType::Text,
+            DataType::Utf8 | DataType::Null => PgType::Text,
             DataType::LargeUtf8 => PgType::Jsonb,
             DataType::Binary => PgType::Bytea,
             DataType::Date32 => PgType::Date,

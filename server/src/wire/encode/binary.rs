@@ -74,10 +74,6 @@ pub fn encoder(array: &ArrayRef) -> Result<Encode<'_>, SqlError> {
             let array = array.as_string::<i32>();
             Box::new(move |row, out| out.put_slice(array.value(row).as_bytes()))
         }
-        DataType::Utf8View => {
-            let array = array.as_string_view();
-            Box::new(move |row, out| out.put_slice(array.value(row).as_bytes()))
-        }
         DataType::LargeUtf8 => {
             let array = array.as_string::<i64>();
             Box::new(move |row, out| {
