@@ -21,7 +21,6 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod time_clause;
-mod with_changes;
 
 pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;

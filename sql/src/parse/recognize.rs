@@ -14,7 +14,7 @@ use super::statement::{
     FetchDirection, ObjectClass, Statement, StorageOptions, TransactionModes,
 };
 use super::subscribe::subscribe;
-use super::{alter, copy, function, set, with_changes};
+use super::{alter, copy, function, set};
 use crate::error::{SqlError, state};
 use crate::settings::parse_duration_ms;
 
@@ -90,7 +90,17 @@ fn data_statement(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlE
         "INSERT" | "UPDATE" | "DELETE" => {
             from_sqlparser(tokens.parse_rest(|parser| parser.parse_statement())?)
         }
-        _ => with_changes::statement(tokens.query()?),
+        _ => {
+            let query = tokens.query()?;
+            // WITH … INSERT: sqlparser makes a query of it whose body is the statement.
+            match query.body.as_ref() {
+                ast::SetExpr::Insert(_) | ast::SetExpr::Update(_) | ast::SetExpr::Delete(_) => Err(
+                    SqlError::unsupported("WITH before INSERT, UPDATE or DELETE is not supported")
+                        .with_hint("put the WITH into the statement's query"),
+                ),
+                _ => Ok(Statement::Query(query)),
+            }
+        }
     }
 }
 
