@@ -179,8 +179,9 @@ fn to_rel_once(
     };
     rewrite::natural::expand(&mut query, &columns)?;
     rewrite::derived::hoist(&mut query);
-    rewrite::outer_aggregate::lift(&mut query);
+    rewrite::outer_aggregate::lift(&mut query, &columns);
     rewrite::names::name_columns(&mut query, mark_all);
+    rewrite::whole_row::spell(&mut query, &columns)?;
     rewrite::shadow::rename(&mut query);
     rewrite::functions::inline(&mut query, resolver)?;
     rewrite::arrived_at::mark(&mut query, resolver);

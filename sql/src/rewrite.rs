@@ -21,6 +21,7 @@ mod checked;
 mod common_type;
 mod complete_order;
 pub mod derived;
+mod distinct_on;
 pub mod exclude;
 mod float_zero;
 mod from;
@@ -29,17 +30,21 @@ mod grouping;
 mod hypothetical;
 mod interval_literal;
 mod literal;
+pub mod misplaced;
 mod named_arguments;
 pub mod names;
 pub mod natural;
 pub mod now;
+mod operators;
 pub mod outer_aggregate;
 pub mod parameters;
 mod point_in_time;
 mod reg;
 mod rows;
+pub mod scope;
 mod set_all;
 pub mod shadow;
+mod sort_keys;
 mod table_function;
 pub mod ties;
 mod time_window;
@@ -47,6 +52,7 @@ mod types;
 pub mod using;
 mod values;
 pub mod version_clause;
+pub mod whole_row;
 mod windows;
 
 pub use absent_row::absent_rows;
@@ -73,6 +79,7 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 /// maintained plans share this one pass; its result needs no further type coercion. `config` is the
 /// planning session's.
 pub fn postgres_semantics(plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+    let plan = sort_keys::without_subqueries(plan)?;
     let plan = grouping_by_name(types::resolve(plan)?)?;
     let plan = ResolveGroupingFunction::new().analyze(plan, config)?;
     let plan = TypeCoercion::new().analyze(plan, config)?;

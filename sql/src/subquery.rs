@@ -10,6 +10,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, Operator, Subquery};
 
 use crate::error::SqlError;
+use crate::maintain::can_fail;
 
 /// The plan, if DataFusion joins all of its subqueries rightly.
 pub fn refuse(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -25,7 +26,7 @@ fn joins_all(plan: &LogicalPlan) -> Result<bool> {
         let conjuncts = matches!(node, LogicalPlan::Filter(_));
         let projects = conjuncts || matches!(node, LogicalPlan::Projection(_));
         node.apply_expressions(|expr| {
-            joined &= joins(expr, conjuncts, projects)?;
+            joined &= joins(expr, conjuncts, projects, false)?;
             Ok(TreeNodeRecursion::Continue)
         })?;
         if let LogicalPlan::Join(join) = node {
@@ -37,14 +38,15 @@ fn joins_all(plan: &LogicalPlan) -> Result<bool> {
 }
 
 /// `conjunct`: the expression is a conjunct of WHERE. `projects`: its node is one of which scalar
-/// subqueries are joined.
-fn joins(expr: &Expr, conjunct: bool, projects: bool) -> Result<bool> {
+/// subqueries are joined. `guarded`: it may be that a CASE, AND or OR does not ask for it (S10).
+fn joins(expr: &Expr, conjunct: bool, projects: bool, guarded: bool) -> Result<bool> {
     match expr {
         Expr::BinaryExpr(binary) if conjunct && binary.op == Operator::And => {
-            Ok(joins(&binary.left, true, projects)? && joins(&binary.right, true, projects)?)
+            Ok(joins(&binary.left, true, projects, guarded)?
+                && joins(&binary.right, true, projects, guarded)?)
         }
         Expr::Not(inner) if conjunct && matches!(**inner, Expr::Exists(_)) => {
-            joins(inner, true, projects)
+            joins(inner, true, projects, guarded)
         }
         Expr::Exists(exists) => Ok(conjunct && joins_by_filters(&exists.subquery)?),
         Expr::InSubquery(of) => {
@@ -53,20 +55,26 @@ fn joins(expr: &Expr, conjunct: bool, projects: bool) -> Result<bool> {
         }
         Expr::ScalarSubquery(subquery) => {
             let plan = &subquery.subquery;
-            let known =
-                subquery.outer_ref_columns.is_empty() || (projects && is_plain_aggregate(plan)?);
+            let known = subquery.outer_ref_columns.is_empty()
+                || (projects && is_plain_aggregate(plan)? && !(guarded && can_fail(plan)?));
             Ok(known && joins_all(plan)?)
         }
         Expr::SetComparison(_) => Ok(false),
         expr => {
             let mut joined = true;
+            let guards = guarded || matches!(expr, Expr::Case(_)) || is_logical(expr);
             expr.apply_children(|child| {
-                joined &= joins(child, false, projects)?;
+                joined &= joins(child, false, projects, guards)?;
                 Ok(TreeNodeRecursion::Continue)
             })?;
             Ok(joined)
         }
     }
+}
+
+fn is_logical(expr: &Expr) -> bool {
+    let Expr::BinaryExpr(binary) = expr else { return false };
+    matches!(binary.op, Operator::And | Operator::Or)
 }
 
 fn joins_by_filters(subquery: &Subquery) -> Result<bool> {

@@ -14,6 +14,7 @@
 //! | `oid`, `reg*`, `xid` | `UInt32` |
 //! | arrays, vectors | `List`, field `item`, nullable |
 //! | `void`, `unknown` | `Null` |
+//! | `record` of a result; no column of a table | `Struct` |
 
 use std::sync::Arc;
 
@@ -89,7 +90,7 @@ impl PgType {
     }
 
     /// The type and typmod an Arrow column is described with; `Null`, a bare `NULL` in a select
-    /// list, is described as text as Postgres does. `None` for Arrow types no column may have.
+    /// list, is described as text as Postgres does. `None` for Arrow types no result may have.
     pub fn from_arrow(data_type: &DataType) -> Option<(PgType, i32)> {
         let ty = match data_type {
             DataType::Boolean => PgType::Bool,
@@ -111,6 +112,7 @@ impl PgType {
             DataType::Interval(IntervalUnit::MonthDayNano) => PgType::Interval,
             DataType::FixedSizeBinary(16) => PgType::Uuid,
             DataType::UInt32 => PgType::Oid,
+            DataType::Struct(_) => PgType::Record,
             DataType::List(item) => {
                 let (element, typmod) = PgType::from_arrow(item.data_type())?;
                 return Some((element.array()?, typmod));

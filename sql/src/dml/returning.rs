@@ -16,6 +16,7 @@ use crate::error::SqlError;
 use crate::plan::{finish, shown_schema, to_rel};
 use crate::resolve::Resolver;
 use crate::rewrite::ast::empty_query;
+use crate::rewrite::misplaced;
 use crate::run;
 use crate::session_state::session_state;
 
@@ -26,6 +27,7 @@ pub fn plan(
     items: &[SelectItem],
     param_types: &mut Vec<Option<DataType>>,
 ) -> Result<LogicalPlan, SqlError> {
+    misplaced::refuse(&items.to_vec(), "RETURNING")?;
     let mut query = empty_query();
     if let SetExpr::Select(select) = query.body.as_mut() {
         select.projection = items.iter().flat_map(|item| without_dropped(target, item)).collect();

@@ -13,6 +13,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlError;
+use crate::rewrite::names;
 use crate::text_io::jsonb::{Canonicalizer, quote};
 use crate::text_io::{OutputSettings, TextColumn};
 
@@ -37,6 +38,8 @@ enum Kind<'a> {
     /// Date and time parted by a `T`.
     Timestamp,
     List(Box<JsonColumn<'a>>),
+    /// The fields with their names.
+    Record(Vec<(&'a str, JsonColumn<'a>)>),
 }
 
 impl<'a> JsonColumn<'a> {
@@ -54,6 +57,13 @@ impl<'a> JsonColumn<'a> {
             DataType::List(_) => {
                 let values = array.as_list::<i32>().values();
                 Kind::List(Box::new(JsonColumn::new(values.as_ref())?))
+            }
+            DataType::Struct(fields) => {
+                let columns = array.as_struct().columns().iter();
+                let fields = fields.iter().zip(columns).map(|(field, column)| {
+                    Ok((names::shown(field.name()), JsonColumn::new(column.as_ref())?))
+                });
+                Kind::Record(fields.collect::<Result<_, SqlError>>()?)
             }
             _ => Kind::Quoted,
         };
@@ -76,6 +86,18 @@ impl<'a> JsonColumn<'a> {
                 elements.write(at as usize, scratch, out);
             }
             return out.push(']');
+        }
+        if let Kind::Record(fields) = &self.kind {
+            out.push('{');
+            for (i, (name, value)) in fields.iter().enumerate() {
+                if i > 0 {
+                    out.push_str(", ");
+                }
+                quote(name, out);
+                out.push_str(": ");
+                value.write(row, scratch, out);
+            }
+            return out.push('}');
         }
         if matches!(self.kind, Kind::Bare | Kind::Boolean) {
             self.text.write_cast(row, out);
@@ -221,6 +243,7 @@ pub fn functions() -> Vec<ScalarUDF> {
     vec![
         Scalar::new("to_jsonb")
             .alias("to_json")
+            .alias("row_to_json")
             .overload(columns(&[Ty::Any], jsonb, to_jsonb))
             .udf(),
         Scalar::new("jsonb_build_object")

@@ -223,6 +223,20 @@ pub fn planner() -> Arc<dyn ExprPlanner> {
     Arc::new(PostgresPlanner)
 }
 
+/// Two arrays, one of which may be a quoted literal of the other's type.
+fn one_array_type(left: Expr, right: Expr, schema: &DFSchema) -> Vec<Expr> {
+    let array = |expr: &Expr| match expr.get_type(schema) {
+        Ok(ty @ DataType::List(_)) => Some(ty),
+        _ => None,
+    };
+    let like = |expr: Expr, other: Option<DataType>| match other {
+        Some(ty) if is_untyped(&expr) => Expr::Cast(Cast::new(Box::new(expr), ty)),
+        _ => expr,
+    };
+    let (left_type, right_type) = (array(&left), array(&right));
+    vec![like(left, right_type), like(right, left_type)]
+}
+
 #[derive(Debug)]
 struct PostgresPlanner;
 
@@ -237,7 +251,7 @@ impl ExprPlanner for PostgresPlanner {
                 return planned("starts_with", vec![expr.left, expr.right]);
             }
             BinaryOperator::PGOverlap => {
-                return planned("array_overlap", vec![expr.left, expr.right]);
+                return planned("array_overlap", one_array_type(expr.left, expr.right, schema));
             }
             _ => {}
         }

@@ -52,10 +52,7 @@ pub(super) fn output_columns(rel: &Rel, names: &[String]) -> Result<Vec<Column>,
         let data_type = field.data_type();
         let known = origin(rel, i).filter(|(ty, typmod)| ty.to_arrow(*typmod) == *data_type);
         let known = known.or_else(|| column_type(data_type));
-        let (ty, typmod) = known.ok_or_else(|| {
-            let message = format!("column \"{name}\" has the pseudo-type {data_type}");
-            SqlError::new(state::INVALID_TABLE_DEFINITION, message)
-        })?;
+        let (ty, typmod) = known.ok_or_else(|| pseudo_type(name, data_type))?;
         Ok(Column { typmod, ..Column::new(name, ty) })
     });
     columns.collect()
@@ -66,11 +63,19 @@ pub(super) fn output_columns(rel: &Rel, names: &[String]) -> Result<Vec<Column>,
 pub fn column_type(data_type: &DataType) -> Option<(PgType, i32)> {
     let (ty, typmod) = PgType::from_arrow(data_type)?;
     match data_type {
+        _ if matches!(ty, PgType::Record | PgType::Array(PgType::Record)) => None,
         DataType::Decimal128(precision, scale) if ty.to_arrow(typmod) != *data_type => {
             Some((ty, PgType::numeric_typmod(*precision, *scale)?))
         }
         _ => Some((ty, typmod)),
     }
+}
+
+/// The error for a column whose type only results have.
+pub fn pseudo_type(name: &str, data_type: &DataType) -> SqlError {
+    let ty = crate::function::type_name(data_type);
+    let message = format!("column \"{name}\" has pseudo-type {ty}");
+    SqlError::new(state::INVALID_TABLE_DEFINITION, message)
 }
 
 /// The type and typmod of the stored column that a column is a copy of.

@@ -49,7 +49,7 @@ use crate::plan::plan_query;
 use crate::resolve::{RelationSource, Resolver, ScannedRelation, relation_schema};
 use crate::rewrite::postgres_semantics;
 use crate::session_state::session_state;
-pub use columns::column_type;
+pub use columns::{column_type, pseudo_type};
 pub(crate) use fallible::{can_fail, expression_can_fail};
 use rel::Scan;
 pub(crate) use replayed::{Replayed, ReplayedColumns, plan_replayed};

@@ -264,7 +264,7 @@ impl Resolver<'_> {
             let index = scope.names.maybe_index_of_column(named)?;
             Some(outer(scope.id, index, data_type.clone()))
         });
-        found.ok_or_else(|| SqlError::internal(format!("no query around has {named}")))
+        found.ok_or_else(refuse::subquery)
     }
 }
 

@@ -6,7 +6,10 @@
 //! - `tumble(TABLE t, …)` is `tumble(t, …)`;
 //! - `ORDER BY x USING <` is ascending, `USING >` descending;
 //! - `ONLY t` is `t`, as no table has children;
-//! - `trim(BOTH FROM x)` trims blanks.
+//! - `trim(BOTH FROM x)` trims blanks;
+//! - `INTERVAL(2) '…'` is `'…'::INTERVAL(2)`;
+//! - `'1 day'::interval PRECEDING` is `INTERVAL '1 day' PRECEDING`;
+//! - `= ANY (VALUES …)` is `= ANY (SELECT * FROM (VALUES …) AS values)`.
 //!
 //! Law: a text that sqlparser reads rightly is left as it is.
 
@@ -53,6 +56,9 @@ pub fn readable(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     order_by_operator(&mut tokens);
     without_only(&mut tokens);
     trim_blanks(&mut tokens);
+    frame_intervals(&mut tokens);
+    precise_intervals(&mut tokens);
+    any_of_values(&mut tokens);
     tokens
 }
 
@@ -198,6 +204,78 @@ fn trim_blanks(tokens: &mut Vec<TokenWithSpan>) {
             tokens.insert(at, TokenWithSpan { token, span });
         }
     }
+}
+
+/// Offsets of frames that are cast to intervals: sqlparser ends them at the text.
+fn frame_intervals(tokens: &mut Vec<TokenWithSpan>) {
+    for at in (3..tokens.len()).rev() {
+        let bound = ["PRECEDING", "FOLLOWING"].iter().any(|w| is_word(&tokens[at], w));
+        let cast = bound
+            && is_word(&tokens[at - 1], "INTERVAL")
+            && tokens[at - 2].token == Token::DoubleColon
+            && matches!(tokens[at - 3].token, Token::SingleQuotedString(_));
+        if cast {
+            let interval = tokens[at - 1].clone();
+            tokens.drain(at - 2..at);
+            tokens.insert(at - 3, interval);
+        }
+    }
+}
+
+/// The precision of an interval before its text, which sqlparser reads and forgets.
+fn precise_intervals(tokens: &mut Vec<TokenWithSpan>) {
+    for at in (4..tokens.len()).rev() {
+        let precise = is_word(&tokens[at - 4], "INTERVAL")
+            && tokens[at - 3].token == Token::LParen
+            && matches!(tokens[at - 2].token, Token::Number(..))
+            && tokens[at - 1].token == Token::RParen
+            && matches!(tokens[at].token, Token::SingleQuotedString(_));
+        if precise {
+            let (text, span) = (tokens.remove(at), tokens[at - 4].span);
+            let cast = TokenWithSpan { token: Token::DoubleColon, span };
+            tokens.splice(at - 4..at - 4, [text, cast]);
+        }
+    }
+}
+
+/// VALUES behind ANY, SOME and ALL, where sqlparser knows SELECT only.
+fn any_of_values(tokens: &mut Vec<TokenWithSpan>) {
+    for at in (2..tokens.len()).rev() {
+        let quantified = ["ANY", "SOME", "ALL"].iter().any(|w| is_word(&tokens[at - 2], w))
+            && tokens[at - 1].token == Token::LParen;
+        if !quantified || !is_word(&tokens[at], "VALUES") {
+            continue;
+        }
+        let mut depth = 1;
+        let closed = tokens[at..].iter().position(|token| {
+            match token.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        });
+        let Some(close) = closed.map(|length| at + length) else { return };
+        let with_span = |token| TokenWithSpan { token, span: tokens[at].span };
+        let after = [Token::RParen, word("AS", Keyword::AS), quoted_word("values")];
+        let before = [
+            word("SELECT", Keyword::SELECT),
+            Token::Mul,
+            word("FROM", Keyword::FROM),
+            Token::LParen,
+        ];
+        let (after, before) = (after.map(with_span), before.map(with_span));
+        tokens.splice(close..close, after);
+        tokens.splice(at..at, before);
+    }
+}
+
+fn quoted_word(value: &str) -> Token {
+    Token::Word(Word {
+        value: value.to_owned(),
+        quote_style: Some('"'),
+        keyword: Keyword::NoKeyword,
+    })
 }
 
 fn word(value: &str, keyword: Keyword) -> Token {

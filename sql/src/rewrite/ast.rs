@@ -13,11 +13,13 @@ use sqlparser::ast::{
 use sqlparser::parser::Parser;
 use tidemark_catalog::PgType;
 
-use super::rows::{self, compare_rows, row_in_subquery, rows_in_list};
+use super::operators::{like_each, named_operator, quantified};
+use super::rows::{self, compare_rows, rows_in_list};
 use super::table_function::{SERIES, subscripts, table_function, unnamed, unnest};
 use super::{
-    argument, arrived_at, as_of, from, grouping, hypothetical, interval_literal, literal,
-    named_arguments, point_in_time, ties, time_window, using, values, version_clause, windows,
+    argument, arrived_at, as_of, distinct_on, from, grouping, hypothetical, interval_literal,
+    literal, misplaced, named_arguments, point_in_time, ties, time_window, using, values,
+    version_clause, windows,
 };
 use crate::error::{SqlError, state};
 use crate::function::like_escape;
@@ -39,9 +41,13 @@ impl VisitorMut for Rewriter {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        if let SetExpr::Values(values) = query.body.as_ref() {
+            done(misplaced::refuse(&values.rows, "VALUES"))?;
+        }
         let windows = windows::resolve(query);
         values::without_subqueries(&mut query.body);
-        done(windows.and_then(|()| query_clauses(query)))
+        let distinct = windows.and_then(|()| distinct_on::spell(query));
+        done(distinct.and_then(|()| query_clauses(query)))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
@@ -186,19 +192,23 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             if let BinaryOperator::PGCustomBinaryOperator(parts) = op {
                 *op = named_operator(parts)?;
             }
-            if let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_mut(), right.as_mut()) {
-                if *op == BinaryOperator::Overlaps {
-                    *expr = rows::overlaps(std::mem::take(left), std::mem::take(right))?;
-                    return Ok(());
-                }
-                *expr = compare_rows(std::mem::take(left), op, std::mem::take(right))?;
+            if let (Some(left), Some(right)) = (rows::fields(left), rows::fields(right)) {
+                *expr = match op {
+                    BinaryOperator::Overlaps => rows::overlaps(left, right)?,
+                    op => compare_rows(left, op, right)?,
+                };
             }
             Ok(())
         }
-        Expr::InList { expr: left, list, negated } if matches!(**left, Expr::Tuple(_)) => {
-            *expr = rows_in_list(left, std::mem::take(list), *negated)?;
+        Expr::InList { expr: left, list, negated } if let Some(row) = rows::fields(left) => {
+            *expr = rows_in_list(&row, std::mem::take(list), *negated)?;
             Ok(())
         }
+        Expr::IsNull(row) | Expr::IsNotNull(row) if let Some(fields) = rows::fields(row) => {
+            *expr = rows::all_null(fields, matches!(expr, Expr::IsNull(_)));
+            Ok(())
+        }
+        Expr::Case { .. } => misplaced::refuse_rows(expr, "CASE"),
         Expr::Collate { .. } => collate(expr),
         Expr::Cast { .. } => cast(expr),
         Expr::TypedString(typed) => {
@@ -227,7 +237,12 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = call("make_array", std::mem::take(&mut array.elem));
             Ok(())
         }
-        Expr::AnyOp { .. } | Expr::AllOp { .. } => quantified(expr),
+        Expr::InSubquery { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+            match rows::compare_with_subquery(expr)? {
+                true => Ok(()),
+                false => quantified(expr),
+            }
+        }
         Expr::Like { negated, expr: left, pattern, any, escape_char: None }
             if *any || is_call(pattern, "all") =>
         {
@@ -260,11 +275,6 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             }
             Ok(())
         }
-        Expr::InSubquery { expr: left, subquery, negated } if matches!(**left, Expr::Tuple(_)) => {
-            let found = row_in_subquery(left, subquery)?;
-            *expr = if *negated { not(found) } else { found };
-            Ok(())
-        }
         Expr::SimilarTo { negated, expr: left, pattern, escape_char: None } => {
             let similar = call("similar_to", vec![take(left), take(pattern)]);
             *expr = if *negated { not(similar) } else { similar };
@@ -280,38 +290,18 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = hypothetical::counted(call)?;
             Ok(())
         }
-        Expr::Function(_) => function(expr),
+        Expr::Function(_) => {
+            if is_call(expr, "coalesce") {
+                misplaced::refuse_rows(expr, "COALESCE")?;
+            }
+            function(expr)
+        }
         Expr::Identifier(name) if name.quote_style.is_none() && fold(name) == "current_schema" => {
             *expr = call("current_schema", vec![]);
             Ok(())
         }
         Expr::Value(_) => {
             literal::wrap(expr);
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A comparison with each element of an array, or each row of a subquery.
-fn quantified(expr: &mut Expr) -> Result<(), SqlError> {
-    match expr {
-        Expr::AnyOp { left, compare_op, right, .. } if !matches!(**right, Expr::Subquery(_)) => {
-            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
-            *expr = call("compare_any", vec![op, take(left), take(right)]);
-            Ok(())
-        }
-        Expr::AllOp { left, compare_op, right } if !matches!(**right, Expr::Subquery(_)) => {
-            let op = Expr::value(Value::SingleQuotedString(comparison(compare_op)?));
-            *expr = call("compare_all", vec![op, take(left), take(right)]);
-            Ok(())
-        }
-        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-            *expr = in_subquery(left, right, false);
-            Ok(())
-        }
-        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
-            *expr = in_subquery(left, right, true);
             Ok(())
         }
         _ => Ok(()),
@@ -350,24 +340,6 @@ fn is_array(expr: &Expr) -> bool {
     is_call(expr, "make_array")
 }
 
-/// `LIKE ANY (array)` and `LIKE ALL (array)`.
-fn like_each(left: Expr, pattern: Expr, any: bool, negated: bool) -> Expr {
-    let array = match pattern {
-        Expr::Function(Function { args: FunctionArguments::List(mut list), .. }) if !any => {
-            match list.args.pop() {
-                Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(array))) => array,
-                _ => Expr::value(Value::Null),
-            }
-        }
-        other => other,
-    };
-    let op = Expr::value(Value::SingleQuotedString("~~".to_owned()));
-    // What is like none of them is not like any.
-    let name = if any == negated { "compare_all" } else { "compare_any" };
-    let like = call(name, vec![op, left, array]);
-    if negated { not(like) } else { like }
-}
-
 /// The function behind a prefix operator that `SqlToRel` does not know.
 fn prefix_function(op: &ast::UnaryOperator) -> Option<&'static str> {
     match op {
@@ -376,16 +348,6 @@ fn prefix_function(op: &ast::UnaryOperator) -> Option<&'static str> {
         ast::UnaryOperator::PGAbs => Some("abs"),
         ast::UnaryOperator::BitwiseNot => Some("bit_not"),
         _ => None,
-    }
-}
-
-/// `= ANY (SELECT …)` is IN, `<> ALL (SELECT …)` NOT IN.
-fn in_subquery(left: &mut Expr, right: &mut Expr, negated: bool) -> Expr {
-    match take(right) {
-        Expr::Subquery(subquery) => {
-            Expr::InSubquery { expr: Box::new(take(left)), subquery, negated }
-        }
-        other => other,
     }
 }
 
@@ -423,61 +385,8 @@ fn field_of(root: &mut Expr, chain: &[AccessExpr]) -> Expr {
     })
 }
 
-/// The operator of `OPERATOR(pg_catalog.~)`.
-fn named_operator(parts: &[String]) -> Result<BinaryOperator, SqlError> {
-    let symbol = parts.last().map(String::as_str).unwrap_or_default();
-    Ok(match symbol {
-        "=" => BinaryOperator::Eq,
-        "<>" | "!=" => BinaryOperator::NotEq,
-        "<" => BinaryOperator::Lt,
-        ">" => BinaryOperator::Gt,
-        "<=" => BinaryOperator::LtEq,
-        ">=" => BinaryOperator::GtEq,
-        "+" => BinaryOperator::Plus,
-        "-" => BinaryOperator::Minus,
-        "*" => BinaryOperator::Multiply,
-        "/" => BinaryOperator::Divide,
-        "%" => BinaryOperator::Modulo,
-        "||" => BinaryOperator::StringConcat,
-        "~" => BinaryOperator::PGRegexMatch,
-        "~*" => BinaryOperator::PGRegexIMatch,
-        "!~" => BinaryOperator::PGRegexNotMatch,
-        "!~*" => BinaryOperator::PGRegexNotIMatch,
-        "~~" => BinaryOperator::PGLikeMatch,
-        "~~*" => BinaryOperator::PGILikeMatch,
-        "!~~" => BinaryOperator::PGNotLikeMatch,
-        "!~~*" => BinaryOperator::PGNotILikeMatch,
-        "->" => BinaryOperator::Arrow,
-        "->>" => BinaryOperator::LongArrow,
-        _ => {
-            let message = format!("operator does not exist: {}", parts.join("."));
-            return Err(SqlError::new(state::UNDEFINED_FUNCTION, message));
-        }
-    })
-}
-
-fn comparison(op: &BinaryOperator) -> Result<String, SqlError> {
-    let op = match op {
-        BinaryOperator::PGCustomBinaryOperator(parts) => named_operator(parts)?,
-        other => other.clone(),
-    };
-    match op {
-        BinaryOperator::Eq
-        | BinaryOperator::NotEq
-        | BinaryOperator::Lt
-        | BinaryOperator::LtEq
-        | BinaryOperator::Gt
-        | BinaryOperator::GtEq
-        | BinaryOperator::PGLikeMatch
-        | BinaryOperator::PGRegexMatch => Ok(op.to_string()),
-        other => {
-            Err(SqlError::unsupported(format!("{other} ANY/ALL over arrays is not supported")))
-        }
-    }
-}
-
 /// Casts with a meaning beyond their Arrow type: reg* types, and lengths of text.
-fn cast(expr: &mut Expr) -> Result<(), SqlError> {
+pub(super) fn cast(expr: &mut Expr) -> Result<(), SqlError> {
     let Expr::Cast { kind, expr: inner, data_type, .. } = expr else { return Ok(()) };
     if !matches!(kind, CastKind::Cast | CastKind::DoubleColon) {
         return Err(SqlError::unsupported("TRY_CAST is not supported"));
@@ -576,6 +485,13 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
             return Err(SqlError::new(state::UNDEFINED_FUNCTION, message).at(position));
         }
         function.name = ObjectName(vec![ObjectNamePart::Identifier((*last).clone())]);
+    }
+    if function.filter.is_some()
+        && function.over.is_none()
+        && crate::function::scalar(&name).is_some()
+    {
+        let message = format!("FILTER specified, but {name} is not an aggregate function");
+        return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message).at(position));
     }
     if function.parameters != FunctionArguments::None {
         return Err(SqlError::unsupported(format!("parameters of {name} are not supported")));

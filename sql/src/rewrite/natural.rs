@@ -6,24 +6,20 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Cte, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
-    SetExpr, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
-    WildcardAdditionalOptions, With, helpers::attached_token::AttachedToken,
+    Cte, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, TableFactor,
+    TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use super::ast::empty_query;
+use super::scope::{Columns, Scope};
 use crate::error::{SqlError, state};
 use crate::parse::fold;
-
-/// Gives the names of a query's columns.
-pub type Columns<'a> = &'a dyn Fn(&Query) -> Result<Vec<String>, SqlError>;
 
 /// Puts USING in the place of NATURAL, in the FROM items that have such a join.
 pub fn expand(query: &mut Query, columns: Columns<'_>) -> Result<(), SqlError> {
     if Visit::visit(query, &mut Finder).is_continue() {
         return Ok(());
     }
-    match VisitMut::visit(query, &mut Expander { scope: vec![], recursive: false, columns }) {
+    match VisitMut::visit(query, &mut Expander { scope: Scope::new(columns) }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -53,11 +49,7 @@ fn needs_names(tables: &TableWithJoins) -> bool {
 }
 
 struct Expander<'a> {
-    /// The CTEs in sight, outermost first.
-    scope: Vec<Vec<Cte>>,
-    /// One of their WITHs is recursive.
-    recursive: bool,
-    columns: Columns<'a>,
+    scope: Scope<'a>,
 }
 
 impl VisitorMut for Expander<'_> {
@@ -65,22 +57,18 @@ impl VisitorMut for Expander<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         let mut seen: Vec<Cte> = Vec::new();
-        self.recursive |= query.with.as_ref().is_some_and(|with| with.recursive);
         for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             // Those before it are in its sight. Nothing is left to do when it is visited again.
-            let mut scope = self.scope.clone();
-            scope.push(seen.clone());
-            let recursive = self.recursive;
-            let mut inner = Expander { scope, recursive, columns: self.columns };
+            let mut inner = Expander { scope: self.scope.with(seen.clone()) };
             VisitMut::visit(&mut cte.query, &mut inner)?;
             seen.push(cte.clone());
         }
-        self.scope.push(seen);
+        self.scope.enter(query);
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<SqlError> {
-        self.scope.pop();
+        self.scope.leave();
         ControlFlow::Continue(())
     }
 
@@ -99,12 +87,12 @@ impl Expander<'_> {
         if let TableFactor::NestedJoin { table_with_joins, .. } = &mut tables.relation {
             self.named(table_with_joins)?;
         }
-        let mut left = self.columns_of(&tables.relation)?;
+        let mut left = self.scope.columns_of(&tables.relation)?;
         for join in &mut tables.joins {
             if let TableFactor::NestedJoin { table_with_joins, .. } = &mut join.relation {
                 self.named(table_with_joins)?;
             }
-            let right = self.columns_of(&join.relation)?;
+            let right = self.scope.columns_of(&join.relation)?;
             let Some(constraint) = constraint_mut(join) else {
                 left.extend(right);
                 continue;
@@ -122,20 +110,6 @@ impl Expander<'_> {
             left.extend(right.into_iter().filter(|name| !merged.contains(name)));
         }
         Ok(())
-    }
-
-    fn columns_of(&self, factor: &TableFactor) -> Result<Vec<String>, SqlError> {
-        let mut query = empty_query();
-        let cte_tables: Vec<Cte> = self.scope.iter().flatten().cloned().collect();
-        if !cte_tables.is_empty() {
-            let (with_token, recursive) = (AttachedToken::empty(), self.recursive);
-            query.with = Some(With { with_token, recursive, cte_tables });
-        }
-        if let SetExpr::Select(select) = query.body.as_mut() {
-            select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
-            select.from = vec![TableWithJoins { relation: factor.clone(), joins: vec![] }];
-        }
-        (self.columns)(&query)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Row expressions, column by column: `(a, b) = (c, d)`, `(a, b) IN (…)`.
+//! Row expressions, column by column: `(a, b) = (c, d)`, `(a, b) IN (…)`, `(a, b) < ANY (…)`.
 
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use std::ops::ControlFlow;
@@ -9,7 +9,7 @@ use sqlparser::ast::{
     visit_expressions,
 };
 
-use super::ast::{binary, call, empty_query, not, number, take};
+use super::ast::{binary, call, empty_query, not, number};
 use crate::error::SqlError;
 
 /// `(a, b) = (c, d)` column by column; only (in)equality, whose meaning is a conjunction.
@@ -35,6 +35,17 @@ pub fn compare_rows(
             Err(SqlError::unsupported(format!("operator {other} between rows is not supported")))
         }
     }
+}
+
+/// `(a, b) IS NULL`: every field is; IS NOT NULL: none is.
+pub fn all_null(fields: Vec<Expr>, null: bool) -> Expr {
+    let test = |field: Expr| match null {
+        true => Expr::IsNull(Box::new(field)),
+        false => Expr::IsNotNull(Box::new(field)),
+    };
+    let all = fields.into_iter().map(test);
+    let all = all.reduce(|a, b| binary(a, BinaryOperator::And, b));
+    Expr::Nested(Box::new(all.unwrap_or_else(|| Expr::value(Value::Boolean(true)))))
 }
 
 /// `(a, b) OVERLAPS (c, d)`.
@@ -64,16 +75,31 @@ fn row_order(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Expr {
     binary(binary(l, strict, r), BinaryOperator::Or, Expr::Nested(Box::new(tie)))
 }
 
-pub fn rows_in_list(left: &mut Expr, list: Vec<Expr>, negated: bool) -> Result<Expr, SqlError> {
-    let Expr::Tuple(left) = left else {
-        return Err(SqlError::internal("not a row expression"));
-    };
+/// The fields of `(a, b)` or `ROW(a, b)`, if an expression is one of them.
+pub fn fields(expr: &Expr) -> Option<Vec<Expr>> {
+    match expr {
+        Expr::Tuple(fields) => Some(fields.clone()),
+        Expr::Nested(inner) => fields(inner),
+        Expr::Function(Function { name, args: FunctionArguments::List(list), .. })
+            if list.clauses.is_empty() && name.to_string().eq_ignore_ascii_case("row") =>
+        {
+            let field = |arg: &FunctionArg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(field)) => Some(field.clone()),
+                _ => None,
+            };
+            list.args.iter().map(field).collect()
+        }
+        _ => None,
+    }
+}
+
+pub fn rows_in_list(left: &[Expr], list: Vec<Expr>, negated: bool) -> Result<Expr, SqlError> {
     let mut any: Option<Expr> = None;
     for row in list {
-        let Expr::Tuple(row) = row else {
+        let Some(row) = fields(&row) else {
             return Err(SqlError::syntax("a list of rows must consist of rows"));
         };
-        let equal = compare_rows(left.clone(), &BinaryOperator::Eq, row)?;
+        let equal = compare_rows(left.to_vec(), &BinaryOperator::Eq, row)?;
         any = Some(match any {
             Some(any) => binary(any, BinaryOperator::Or, equal),
             None => equal,
@@ -95,48 +121,89 @@ fn in_conjunct(expr: &mut Expr) -> Result<(), SqlError> {
             in_conjunct(left)?;
             in_conjunct(right)
         }
-        Expr::InSubquery { expr: left, subquery, negated } if matches!(**left, Expr::Tuple(_)) => {
-            let rows = Rows::new(left, std::mem::replace(subquery, empty_query()))?;
-            let negated = *negated;
-            *expr = match negated {
-                false => rows.exists(rows.equal.clone()),
-                true => not(rows.exists(Expr::IsNotFalse(Box::new(rows.equal.clone())))),
+        _ => {
+            let Some(mut sought) = sought(expr) else { return Ok(()) };
+            let rows = Rows::new(&mut sought)?;
+            *expr = match sought.all {
+                false => rows.exists(rows.holds.clone()),
+                true => not(rows.exists(Expr::IsNotTrue(Box::new(rows.holds.clone())))),
             };
             Ok(())
         }
-        _ => Ok(()),
     }
 }
 
-/// `(a, b) IN (SELECT …)`: true if some row is equal, else unknown if that is unknown of some.
-pub fn row_in_subquery(left: &mut Expr, subquery: &mut Box<Query>) -> Result<Expr, SqlError> {
-    let rows = Rows::new(left, std::mem::replace(subquery, empty_query()))?;
-    let equal = rows.exists(rows.equal.clone());
-    let unknown = rows.exists(Expr::IsNull(Box::new(rows.equal.clone())));
+/// A row that is compared with those of a subquery.
+struct Sought {
+    row: Vec<Expr>,
+    op: BinaryOperator,
+    subquery: Box<Query>,
+    /// With all of them, rather than any.
+    all: bool,
+}
+
+/// `(a, b) IN (SELECT …)` and `(a, b) < ANY (SELECT …)`, if an expression is one of them.
+fn sought(expr: &mut Expr) -> Option<Sought> {
+    let (left, op, subquery, all) = match expr {
+        Expr::InSubquery { expr: left, subquery, negated } => {
+            let op = if *negated { BinaryOperator::NotEq } else { BinaryOperator::Eq };
+            (left, op, subquery, *negated)
+        }
+        Expr::AnyOp { left, compare_op, right, .. } => {
+            (left, compare_op.clone(), in_parentheses(right)?, false)
+        }
+        Expr::AllOp { left, compare_op, right } => {
+            (left, compare_op.clone(), in_parentheses(right)?, true)
+        }
+        _ => return None,
+    };
+    let row = fields(left)?;
+    Some(Sought { row, op, subquery: std::mem::replace(subquery, empty_query()), all })
+}
+
+fn in_parentheses(right: &mut Expr) -> Option<&mut Box<Query>> {
+    match right {
+        Expr::Subquery(query) => Some(query),
+        _ => None,
+    }
+}
+
+/// A comparison of a row with those of a subquery: true if it holds for some row, else unknown if
+/// that is unknown of some; or false if it does not hold for some, else unknown. Whether the
+/// expression was one.
+pub fn compare_with_subquery(expr: &mut Expr) -> Result<bool, SqlError> {
+    let Some(mut sought) = sought(expr) else { return Ok(false) };
+    let rows = Rows::new(&mut sought)?;
+    let decisive = match sought.all {
+        false => rows.holds.clone(),
+        true => Expr::IsFalse(Box::new(rows.holds.clone())),
+    };
+    let decided = rows.exists(decisive);
+    let unknown = rows.exists(Expr::IsNull(Box::new(rows.holds.clone())));
     let when =
         |condition: Expr, value: Value| ast::CaseWhen { condition, result: Expr::value(value) };
-    let unknown = when(unknown, Value::Null);
-    Ok(Expr::Case {
+    let (decided, unknown) =
+        (when(decided, Value::Boolean(!sought.all)), when(unknown, Value::Null));
+    *expr = Expr::Case {
         case_token: AttachedToken::empty(),
         end_token: AttachedToken::empty(),
         operand: None,
-        conditions: vec![when(equal, Value::Boolean(true)), unknown],
-        else_result: Some(Box::new(Expr::value(Value::Boolean(false)))),
-    })
+        conditions: vec![decided, unknown],
+        else_result: Some(Box::new(Expr::value(Value::Boolean(sought.all)))),
+    };
+    Ok(true)
 }
 
 /// The rows of a subquery with names for its columns.
 struct Rows {
     relation: TableFactor,
-    /// A row that is sought against one of them.
-    equal: Expr,
+    /// The comparison with one of them.
+    holds: Expr,
 }
 
 impl Rows {
-    fn new(left: &mut Expr, subquery: Box<Query>) -> Result<Self, SqlError> {
-        let Expr::Tuple(row) = take(left) else {
-            return Err(SqlError::internal("not a row expression"));
-        };
+    fn new(sought: &mut Sought) -> Result<Self, SqlError> {
+        let row = std::mem::take(&mut sought.row);
         let name = |n: usize| Ident::with_quote('"', format!("\u{2}row{n}"));
         let columns = (0..row.len())
             .map(|n| ast::TableAliasColumnDef { name: name(n), data_type: None })
@@ -144,9 +211,10 @@ impl Rows {
         let alias = Ident::with_quote('"', "\u{2}rows");
         let alias = Some(TableAlias { explicit: true, name: alias, columns, at: None });
         let names = (0..row.len()).map(|n| Expr::Identifier(name(n))).collect();
-        let equal = compare_rows(row, &BinaryOperator::Eq, names)?;
+        let holds = compare_rows(row, &sought.op, names)?;
+        let subquery = std::mem::replace(&mut sought.subquery, empty_query());
         let relation = TableFactor::Derived { lateral: false, subquery, alias, sample: None };
-        Ok(Rows { relation, equal })
+        Ok(Rows { relation, holds })
     }
 
     /// Whether there is a row for which a condition is true.

@@ -5,11 +5,11 @@
 //! others are called like the alias or the function.
 
 use sqlparser::ast::{
-    self, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, SelectItem, SetExpr, TableAlias,
-    TableFactor,
+    self, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, SelectItem, SetExpr,
+    TableAlias, TableFactor,
 };
 
-use super::ast::{call, cast_to, empty_query, number};
+use super::ast::{binary, call, cast, cast_to, empty_query, number};
 use crate::error::SqlError;
 use crate::parse::fold;
 use crate::time_travel;
@@ -48,6 +48,8 @@ pub fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
         "jsonb_each_text" | "json_each_text" => {
             each(args, "jsonb_each_values_text", alias.take(), ordinality)
         }
+        "jsonb_to_record" | "json_to_record" => record(args, alias.take(), ordinality)?,
+        "jsonb_to_recordset" | "json_to_recordset" => records(args, alias.take(), ordinality)?,
         name => match SERIES.iter().find(|(series, _)| *series == name) {
             Some((_, array)) => {
                 let column = if array.starts_with("jsonb_elements") { "value" } else { name };
@@ -93,6 +95,89 @@ fn each(args: Vec<Expr>, values: &str, alias: Option<TableAlias>, ordinality: bo
         *alias = Ident::with_quote('"', "value");
     }
     factor
+}
+
+/// `jsonb_to_record(x) AS r(a integer, …)`: the members of an object as columns.
+fn record(
+    args: Vec<Expr>,
+    alias: Option<TableAlias>,
+    ordinality: bool,
+) -> Result<TableFactor, SqlError> {
+    let object = only(args)?;
+    let mut alias = defined(alias)?;
+    let mut members = members(&object, &mut alias)?;
+    if ordinality {
+        members.push(cast_to(number(1), DataType::BigInt(None)));
+    }
+    let mut subquery = empty_query();
+    if let SetExpr::Select(select) = subquery.body.as_mut() {
+        select.projection = members.into_iter().map(SelectItem::UnnamedExpr).collect();
+        super::names::name_items(&mut select.projection, false);
+    }
+    Ok(TableFactor::Derived { lateral: true, subquery, alias: Some(alias), sample: None })
+}
+
+/// `jsonb_to_recordset(x) AS r(a integer, …)`: the same of each object of an array.
+fn records(
+    args: Vec<Expr>,
+    alias: Option<TableAlias>,
+    ordinality: bool,
+) -> Result<TableFactor, SqlError> {
+    let array = vec![call("jsonb_elements", vec![only(args)?])];
+    let mut alias = defined(alias)?;
+    let ident = |name: &str| Ident::with_quote('"', name);
+    let column = |name| ast::TableAliasColumnDef { name, data_type: None };
+    let mut columns = vec![column(ident("value"))];
+    columns.extend(ordinality.then(|| column(ident("ordinality"))));
+    let elements = TableAlias { explicit: true, name: ident("elements"), columns, at: None };
+    let elements = derived_function("value", array, Some(elements), Some(ordinality));
+    let mut members = members(&Expr::Identifier(ident("value")), &mut alias)?;
+    members.extend(ordinality.then(|| Expr::Identifier(ident("ordinality"))));
+    let mut subquery = empty_query();
+    if let SetExpr::Select(select) = subquery.body.as_mut() {
+        select.projection = members.into_iter().map(SelectItem::UnnamedExpr).collect();
+        super::names::name_items(&mut select.projection, false);
+        select.from = vec![ast::TableWithJoins { relation: elements, joins: vec![] }];
+    }
+    Ok(TableFactor::Derived { lateral: true, subquery, alias: Some(alias), sample: None })
+}
+
+fn only(mut args: Vec<Expr>) -> Result<Expr, SqlError> {
+    match args.len() {
+        1 => Ok(cast_to(args.remove(0), DataType::JSONB)),
+        _ => Err(SqlError::syntax("a record is made of one argument")),
+    }
+}
+
+/// The alias of a record, which says what its columns are.
+fn defined(alias: Option<TableAlias>) -> Result<TableAlias, SqlError> {
+    let typed = |alias: &TableAlias| {
+        !alias.columns.is_empty() && alias.columns.iter().all(|column| column.data_type.is_some())
+    };
+    alias.filter(typed).ok_or_else(|| {
+        let message = "a column definition list is required for functions returning \"record\"";
+        SqlError::syntax(message)
+    })
+}
+
+/// The members of an object as an alias defines them, which keeps their names alone.
+fn members(object: &Expr, alias: &mut TableAlias) -> Result<Vec<Expr>, SqlError> {
+    let member = |column: &mut ast::TableAliasColumnDef| {
+        let name = Expr::value(ast::Value::SingleQuotedString(fold(&column.name)));
+        let of_object = |op| binary(object.clone(), op, name.clone());
+        let ty = column.data_type.take().unwrap_or(DataType::Text);
+        let value = match &ty {
+            DataType::JSON | DataType::JSONB => return Ok(of_object(BinaryOperator::Arrow)),
+            DataType::Array(_) => {
+                call("jsonb_elements_text", vec![of_object(BinaryOperator::Arrow)])
+            }
+            _ => of_object(BinaryOperator::LongArrow),
+        };
+        let mut value = cast_to(value, ty);
+        cast(&mut value)?;
+        Ok(value)
+    };
+    alias.columns.iter_mut().map(member).collect()
 }
 
 /// The alias of a function whose result column has a name of its own, which an alias of the table

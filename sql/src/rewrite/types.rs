@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema, NullEquality, ScalarValue};
 use datafusion::error::Result;
+use datafusion::functions::core::named_struct;
 use datafusion::logical_expr::expr::{
     Between, Case, Cast, InList, InSubquery, WindowFunctionParams,
 };
@@ -86,6 +87,7 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         Expr::ScalarFunction(call) if super::reg::name(call.name()).is_some() => {
             super::reg::read(call, schema)
         }
+        Expr::ScalarFunction(call) if call.name() == "struct" => Ok(record(call.args)),
         Expr::ScalarFunction(mut call) => {
             match call.name() {
                 "compare_any" | "compare_all" if call.args.len() == 3 => {
@@ -111,6 +113,13 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         }
         expr => Ok(expr),
     }
+}
+
+/// `ROW(…)`, whose fields are f1, f2 and so on.
+fn record(fields: Vec<Expr>) -> Expr {
+    let name = |n: usize| Expr::Literal(ScalarValue::from(format!("f{n}")), None);
+    let named = fields.into_iter().enumerate().flat_map(|(n, field)| [name(n + 1), field]);
+    named_struct().call(named.collect())
 }
 
 /// RANGE without an offset means peers, as GROUPS does, for which every type will do.

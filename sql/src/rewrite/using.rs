@@ -21,17 +21,18 @@ use crate::parse::fold;
 
 /// Qualifies merged columns in one SELECT.
 pub fn qualify(select: &mut Select) {
-    let mut merged = Vec::new();
+    let mut items = Vec::new();
     let mut outer = false;
     for tables in &mut select.from {
+        let mut merged = Vec::new();
         outer |= collect(tables, &mut merged);
+        items.push(merged);
     }
-    if merged.is_empty() {
+    if items.iter().all(Vec::is_empty) {
         return;
     }
-    if let [tables] = select.from.as_slice() {
-        select.projection = expand(std::mem::take(&mut select.projection), tables, &merged);
-    }
+    select.projection = expand(std::mem::take(&mut select.projection), &select.from, &items);
+    let merged = items.concat();
     let mut qualifier = Qualifier { merged, depth: 0 };
     let mut visit = |expr: &mut Expr| {
         let _: ControlFlow<()> = expr.visit(&mut qualifier);
@@ -203,32 +204,43 @@ fn collect(tables: &mut TableWithJoins, merged: &mut Vec<Merged>) -> bool {
     outer
 }
 
-/// `*` as the merged columns and what else the tables have.
-fn expand(items: Vec<SelectItem>, tables: &TableWithJoins, merged: &[Merged]) -> Vec<SelectItem> {
-    let Some(relations) = relations(tables) else { return items };
+/// `*` as, of each item of FROM, the merged columns and what else its tables have.
+fn expand(
+    items: Vec<SelectItem>,
+    from: &[TableWithJoins],
+    merged: &[Vec<Merged>],
+) -> Vec<SelectItem> {
+    let relations: Option<Vec<Vec<Ident>>> = from.iter().map(relations).collect();
+    let Some(relations) = relations else { return items };
     let mut expanded = Vec::new();
     for item in items {
         if !matches!(item, SelectItem::Wildcard(_)) {
             expanded.push(item);
             continue;
         }
-        for column in merged {
-            let (expr, alias) = (column.expr.clone(), column.ident.clone());
-            expanded.push(SelectItem::ExprWithAlias { expr, alias });
-        }
-        for relation in &relations {
-            let names = merged.iter().map(|column| ObjectName::from(vec![column.ident.clone()]));
-            let options = WildcardAdditionalOptions {
-                wildcard_token: AttachedToken::empty(),
-                opt_exclude: Some(ExcludeSelectItem::Multiple(names.collect())),
-                ..WildcardAdditionalOptions::default()
-            };
-            let name = ObjectName(vec![ObjectNamePart::Identifier(relation.clone())]);
-            let kind = SelectItemQualifiedWildcardKind::ObjectName(name);
-            expanded.push(SelectItem::QualifiedWildcard(kind, options));
+        for (relations, merged) in relations.iter().zip(merged) {
+            for column in merged {
+                let (expr, alias) = (column.expr.clone(), column.ident.clone());
+                expanded.push(SelectItem::ExprWithAlias { expr, alias });
+            }
+            expanded.extend(relations.iter().map(|relation| all_but(relation, merged)));
         }
     }
     expanded
+}
+
+/// `relation.*` without the columns that are merged.
+fn all_but(relation: &Ident, merged: &[Merged]) -> SelectItem {
+    let names = merged.iter().map(|column| ObjectName::from(vec![column.ident.clone()]));
+    let options = WildcardAdditionalOptions {
+        wildcard_token: AttachedToken::empty(),
+        opt_exclude: Some(ExcludeSelectItem::Multiple(names.collect()))
+            .filter(|_| !merged.is_empty()),
+        ..WildcardAdditionalOptions::default()
+    };
+    let name = ObjectName(vec![ObjectNamePart::Identifier(relation.clone())]);
+    let kind = SelectItemQualifiedWildcardKind::ObjectName(name);
+    SelectItem::QualifiedWildcard(kind, options)
 }
 
 /// The names of all tables, in order.

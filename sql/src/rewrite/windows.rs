@@ -1,15 +1,17 @@
-//! Windows with names: each use of one gets what the name stands for.
+//! Windows with names: each use of one gets what the name stands for. Frames, as `SqlToRel` reads
+//! them.
 //!
 //! Law: `OVER w` is the window as defined; `(w …)` has its PARTITION BY and ORDER BY, may add an
 //! ORDER BY if it has none, and a frame of its own (42P20 otherwise). A name is known to its own
-//! SELECT only, in the select list and in ORDER BY (42704).
+//! SELECT only, in the select list and in ORDER BY (42704). A frame does not end before it starts
+//! (42P20), and its offsets are constants, whatever they are cast to.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Expr, Ident, NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, SetExpr,
-    VisitMut, VisitorMut, WindowSpec, WindowType,
+    Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use crate::error::{SqlError, state};
@@ -134,19 +136,59 @@ impl VisitorMut for Uses<'_> {
         if self.depth > 0 {
             return ControlFlow::Continue(());
         }
-        let window = match &function.over {
-            Some(WindowType::NamedWindow(name)) => found(name, self.windows).cloned(),
-            Some(WindowType::WindowSpec(window)) if window.window_name.is_some() => {
-                extended(window.clone(), self.windows)
-            }
-            _ => return ControlFlow::Continue(()),
+        let window = match function.over.take() {
+            Some(WindowType::NamedWindow(name)) => found(&name, self.windows).cloned(),
+            Some(WindowType::WindowSpec(window)) => extended(window, self.windows),
+            None => return ControlFlow::Continue(()),
         };
-        match window {
+        match window.and_then(framed) {
             Ok(window) => {
                 function.over = Some(WindowType::WindowSpec(window));
                 ControlFlow::Continue(())
             }
             Err(error) => ControlFlow::Break(error),
         }
+    }
+}
+
+/// A window whose frame is a frame, with plain offsets.
+fn framed(mut window: WindowSpec) -> Result<WindowSpec, SqlError> {
+    use WindowFrameBound::{CurrentRow, Following, Preceding};
+    let Some(frame) = &mut window.window_frame else { return Ok(window) };
+    let wrong = match (&frame.start_bound, &frame.end_bound) {
+        (Following(None), _) => Some("frame start cannot be UNBOUNDED FOLLOWING"),
+        (_, Some(Preceding(None))) => Some("frame end cannot be UNBOUNDED PRECEDING"),
+        (CurrentRow, Some(Preceding(_))) => {
+            Some("frame starting from current row cannot have preceding rows")
+        }
+        (Following(_), Some(Preceding(_) | CurrentRow)) => {
+            Some("frame starting from following row cannot have preceding rows")
+        }
+        (Following(_), None) => {
+            Some("frame starting from following row cannot end with current row")
+        }
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        return Err(SqlError::new(state::WINDOWING_ERROR, wrong));
+    }
+    for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten() {
+        if let Preceding(Some(offset)) | Following(Some(offset)) = bound {
+            plain_number(offset);
+        }
+    }
+    Ok(window)
+}
+
+/// A number without the casts around it: offsets are taken as the type of the order wants them.
+fn plain_number(offset: &mut Expr) {
+    let mut inner = &*offset;
+    while let Expr::Cast { expr, .. } | Expr::Nested(expr) = inner {
+        inner = expr;
+    }
+    if let Expr::Value(value) = inner
+        && matches!(value.value, Value::Number(..))
+    {
+        *offset = inner.clone();
     }
 }

@@ -20,6 +20,7 @@ pub mod interval;
 pub mod jsonb;
 pub mod numeric;
 mod output;
+mod record;
 #[cfg(test)]
 mod tests;
 pub mod uuid;

@@ -15,7 +15,7 @@ use std::fmt::Write;
 use crate::error::SqlError;
 
 use super::datetime::{self, Zone};
-use super::{array, boolean, bytea, fault, float, interval, numeric, uuid};
+use super::{array, boolean, bytea, fault, float, interval, numeric, record, uuid};
 
 /// What printing depends on beside the value.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +53,7 @@ enum Kind<'a> {
     Timestamptz(&'a TimestampMicrosecondArray),
     Interval(&'a IntervalMonthDayNanoArray),
     List(&'a ListArray, Box<TextColumn<'a>>),
+    Record(Vec<TextColumn<'a>>),
 }
 
 impl<'a> TextColumn<'a> {
@@ -89,6 +90,11 @@ impl<'a> TextColumn<'a> {
                 let list = array.as_list::<i32>();
                 let elements = TextColumn::new(list.values().as_ref(), settings)?;
                 Kind::List(list, Box::new(elements))
+            }
+            DataType::Struct(_) => {
+                let fields = array.as_struct().columns().iter();
+                let fields = fields.map(|field| TextColumn::new(field.as_ref(), settings));
+                Kind::Record(fields.collect::<Result<_, SqlError>>()?)
             }
             other => {
                 let message = format!("type {other} cannot be printed as text");
@@ -127,6 +133,7 @@ impl<'a> TextColumn<'a> {
             Kind::Timestamptz(a) => datetime::format_timestamptz(a.value(row), &self.zone, out),
             Kind::Interval(a) => interval::format(a.value(row), out),
             Kind::List(list, elements) => write_list(list, elements, row, out),
+            Kind::Record(fields) => write_record(fields, row, out),
         }
         true
     }
@@ -163,6 +170,21 @@ fn write_list(list: &ListArray, elements: &TextColumn<'_>, row: usize, out: &mut
         }
     }
     out.push('}');
+}
+
+/// `(1,,"a b")`: NULL is nothing, and what could be taken for something else stands in quotes.
+fn write_record(fields: &[TextColumn<'_>], row: usize, out: &mut String) {
+    out.push('(');
+    for (i, field) in fields.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        let start = out.len();
+        if field.write(row, out) {
+            record::quote_from(start, out);
+        }
+    }
+    out.push(')');
 }
 
 /// Appends the value of one row as the wire carries it; false, and nothing, for NULL. For a

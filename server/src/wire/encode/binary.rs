@@ -90,6 +90,7 @@ pub fn encoder(array: &ArrayRef) -> Result<Encode<'_>, SqlError> {
             Box::new(move |row, out| out.put_slice(array.value(row)))
         }
         DataType::List(_) => list(array)?,
+        DataType::Struct(_) => record(array)?,
         other => return Err(no_type(other)),
     })
 }
@@ -125,6 +126,24 @@ fn decimal(array: &ArrayRef, precision: u8, scale: i8) -> Encode<'_> {
         let (value, scale) = text_io::numeric::printed(array.value(row), precision, scale);
         numeric::send(value, scale, out);
     })
+}
+
+/// The number of fields; of each its type and, with its length, its value.
+fn record(array: &ArrayRef) -> Result<Encode<'_>, SqlError> {
+    let fields = array.as_struct().columns().iter().map(|values| {
+        let (ty, _) =
+            PgType::from_arrow(values.data_type()).ok_or_else(|| no_type(values.data_type()))?;
+        let nulls = values.logical_nulls();
+        Ok((ty.oid().0, ColumnEncoder { nulls, encode: encoder(values)? }))
+    });
+    let mut fields = fields.collect::<Result<Vec<_>, SqlError>>()?;
+    Ok(Box::new(move |row, out| {
+        out.put_i32(fields.len() as i32);
+        for (oid, field) in &mut fields {
+            out.put_u32(*oid);
+            field.encode_with_length(row, out);
+        }
+    }))
 }
 
 fn list(array: &ArrayRef) -> Result<Encode<'_>, SqlError> {

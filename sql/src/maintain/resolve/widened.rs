@@ -10,12 +10,16 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DFSchemaRef};
+use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Extension, LogicalPlan, Operator, UserDefinedLogicalNodeCore,
+};
 
 use super::Resolver;
 use crate::error::SqlError;
+use crate::maintain::fallible::can_fail;
 use crate::maintain::refuse;
 use crate::maintain::rel::{On, Rel, as_column, substitute};
 use tidemark_engine::plan::JoinKind;
@@ -25,6 +29,9 @@ pub(super) struct Widened<'n> {
     pub rel: Rel,
     /// The rows that subqueries are asked about: as they were before any was joined.
     pub asking: Rel,
+    /// What is true of the rows that are asked about, of those there are: conditions that stand
+    /// before a subquery which can fail.
+    guards: Vec<Expr>,
     /// The query's own columns.
     pub names: &'n DFSchema,
     /// Tells its further columns from those of others.
@@ -92,7 +99,7 @@ impl Widened<'_> {
 impl Resolver<'_> {
     /// Rows to put values of subqueries beside.
     pub(super) fn widened<'n>(&self, rel: Rel, names: &'n DFSchema) -> Widened<'n> {
-        Widened { asking: rel.clone(), rel, names, tag: self.number() }
+        Widened { asking: rel.clone(), rel, guards: vec![], names, tag: self.number() }
     }
 
     /// A node whose expressions hold subqueries: they become columns of its input.
@@ -134,9 +141,17 @@ impl Resolver<'_> {
                 false => rest.push(conjunct),
             }
         }
-        let rest = rest.into_iter().map(|conjunct| self.replace(&mut widened, conjunct));
-        let rest = rest.collect::<Result<Vec<_>, SqlError>>()?;
-        let Some(predicate) = conjunction(rest) else { return Ok(widened.rel) };
+        let mut before: Vec<Expr> = Vec::new();
+        for conjunct in rest {
+            let replaced = match conjunction(before.clone()) {
+                Some(holds) if asks_what_can_fail(&conjunct)? => {
+                    self.replace_where(&mut widened, holds, conjunct)?
+                }
+                _ => self.replace(&mut widened, conjunct)?,
+            };
+            before.push(replaced);
+        }
+        let Some(predicate) = conjunction(before) else { return Ok(widened.rel) };
         let names = widened.schema()?;
         let conjuncts = split_conjunction_owned(predicate);
         let predicates = self.exprs(&conjuncts, &names, &widened.rel)?;
@@ -146,13 +161,92 @@ impl Resolver<'_> {
     /// The expression with the values of its subqueries, which become columns of the rows.
     pub(super) fn replace(&self, widened: &mut Widened<'_>, expr: Expr) -> Result<Expr, SqlError> {
         let replaced = expr.transform_down(|expr| {
-            if !is_subquery(&expr) {
-                return Ok(Transformed::no(expr));
+            let done = |expr: Expr| Ok(Transformed::new(expr, true, TreeNodeRecursion::Jump));
+            match expr {
+                expr if is_subquery(&expr) => {
+                    let value = self.value(widened, expr)?;
+                    done(widened.named(value))
+                }
+                Expr::Case(case) if asks_what_can_fail(&Expr::Case(case.clone()))? => {
+                    done(Expr::Case(self.case(widened, case)?))
+                }
+                Expr::BinaryExpr(binary)
+                    if matches!(binary.op, Operator::And | Operator::Or)
+                        && asks_what_can_fail(&binary.right)? =>
+                {
+                    done(Expr::BinaryExpr(self.second(widened, binary)?))
+                }
+                expr => Ok(Transformed::no(expr)),
             }
-            let value = self.value(widened, expr)?;
-            Ok(Transformed::new(widened.named(value), true, TreeNodeRecursion::Jump))
         })?;
         Ok(replaced.data)
+    }
+
+    /// A CASE whose subqueries are asked about the rows of their branch alone (S10).
+    fn case(&self, widened: &mut Widened<'_>, mut case: Case) -> Result<Case, SqlError> {
+        let (asking, guards) = (widened.asking.clone(), widened.guards.len());
+        if let Some(operand) = &mut case.expr {
+            **operand = self.replace(widened, *operand.clone())?;
+        }
+        let operand = case.expr.clone();
+        for (when, then) in &mut case.when_then_expr {
+            **when = self.replace(widened, *when.clone())?;
+            let holds = match &operand {
+                Some(operand) => operand.as_ref().clone().eq(*when.clone()),
+                None => *when.clone(),
+            };
+            **then = self.replace_where(widened, holds.clone(), *then.clone())?;
+            widened.guards.push(holds.is_not_true());
+            self.ask_fewer(widened)?;
+        }
+        if let Some(otherwise) = &mut case.else_expr {
+            **otherwise = self.replace(widened, *otherwise.clone())?;
+        }
+        widened.guards.truncate(guards);
+        widened.asking = asking;
+        Ok(case)
+    }
+
+    /// AND and OR whose second side is asked about the rows that the first does not decide.
+    fn second(
+        &self,
+        widened: &mut Widened<'_>,
+        mut binary: BinaryExpr,
+    ) -> Result<BinaryExpr, SqlError> {
+        *binary.left = self.replace(widened, *binary.left)?;
+        let open = match binary.op {
+            Operator::And => binary.left.clone().is_not_false(),
+            _ => binary.left.clone().is_not_true(),
+        };
+        *binary.right = self.replace_where(widened, open, *binary.right)?;
+        Ok(binary)
+    }
+
+    /// The same as [`Self::replace`], its subqueries asked about the rows of a condition.
+    fn replace_where(
+        &self,
+        widened: &mut Widened<'_>,
+        condition: Expr,
+        expr: Expr,
+    ) -> Result<Expr, SqlError> {
+        if !contains_subquery(&expr)? {
+            return Ok(expr);
+        }
+        let asking = widened.asking.clone();
+        widened.guards.push(condition);
+        self.ask_fewer(widened)?;
+        let replaced = self.replace(widened, expr)?;
+        widened.guards.pop();
+        widened.asking = asking;
+        Ok(replaced)
+    }
+
+    fn ask_fewer(&self, widened: &mut Widened<'_>) -> Result<(), SqlError> {
+        let names = widened.schema()?;
+        let guards = self.exprs(&widened.guards, &names, &widened.rel)?;
+        let own: Vec<usize> = (0..widened.names.fields().len()).collect();
+        widened.asking = widened.rel.clone().filter(guards).select(&own);
+        Ok(())
     }
 
     /// An expression of the query, over the positions of the rows.
@@ -184,6 +278,17 @@ pub(super) fn is_subquery(expr: &Expr) -> bool {
 
 pub(super) fn contains_subquery(expr: &Expr) -> Result<bool, SqlError> {
     Ok(expr.exists(|expr| Ok(is_subquery(expr)))?)
+}
+
+/// Whether there is a subquery in an expression with something that can fail in it.
+fn asks_what_can_fail(expr: &Expr) -> Result<bool, SqlError> {
+    Ok(expr.exists(|expr| match expr {
+        Expr::ScalarSubquery(subquery) => can_fail(&subquery.subquery),
+        Expr::Exists(exists) => can_fail(&exists.subquery.subquery),
+        Expr::InSubquery(of) => can_fail(&of.subquery.subquery),
+        Expr::SetComparison(comparison) => can_fail(&comparison.subquery.subquery),
+        _ => Ok(false),
+    })?)
 }
 
 /// Whether the node's own expressions hold subqueries.
