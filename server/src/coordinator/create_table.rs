@@ -11,6 +11,7 @@ use tidemark_catalog::{Column, Object, ObjectId, ObjectKind, Op, PgType, Table};
 use tidemark_engine::{CollectionId, TableDef, TableWrite};
 use tidemark_sql::ddl::{self, TableDefinition};
 use tidemark_sql::error::{SqlError, state};
+use tidemark_sql::rewrite::bpchar::declared;
 use tidemark_sql::{PlanContext, QueryPlan};
 
 use super::create_source::stage_source;
@@ -112,10 +113,11 @@ pub fn columns_of(plan: &QueryPlan, named: &[Column]) -> Result<Vec<Column>, Sql
     }
     let columns = fields.iter().enumerate().map(|(index, field)| {
         let name = named.get(index).map_or(field.name(), |column| &column.name);
-        let (ty, typmod) = PgType::from_arrow(field.data_type()).ok_or_else(|| {
-            let what = field.data_type();
-            SqlError::unsupported(format!("column \"{name}\" would have type {what}"))
-        })?;
+        let (ty, typmod) =
+            declared(field).or_else(|| PgType::from_arrow(field.data_type())).ok_or_else(|| {
+                let what = field.data_type();
+                SqlError::unsupported(format!("column \"{name}\" would have type {what}"))
+            })?;
         // A bare NULL or string has no type; as a column it is text.
         let (ty, typmod) = if ty == PgType::Unknown { (PgType::Text, -1) } else { (ty, typmod) };
         Ok(Column { typmod, ..Column::new(name, ty) })
