@@ -1,7 +1,6 @@
 //! Names and texts in code points: `U&"d\0061ta"`, `U&'d!0061ta' UESCAPE '!'`.
 //!
-//! Law: what is no escape stays as it is. A text with the backslash for its escape is sqlparser's
-//! to read.
+//! Law: what is no escape stays as it is. sqlparser has read the escapes by backslash of a text.
 
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -10,12 +9,15 @@ pub fn decode(tokens: &mut Vec<TokenWithSpan>) {
     for at in (0..tokens.len()).rev() {
         match &tokens[at].token {
             Token::UnicodeStringLiteral(text) => {
-                if let Some((escape, length)) = escape(&tokens[at + 1..])
-                    && let Some(text) = spelled(text, escape)
-                {
-                    tokens[at].token = Token::SingleQuotedString(text);
-                    tokens.drain(at + 1..at + 1 + length);
-                }
+                let (text, length) = match escape(&tokens[at + 1..]) {
+                    None => (text.clone(), 0),
+                    Some((escape, length)) => match spelled(text, escape) {
+                        Some(text) => (text, length),
+                        None => continue,
+                    },
+                };
+                tokens[at].token = Token::SingleQuotedString(text);
+                tokens.drain(at + 1..at + 1 + length);
             }
             Token::Word(word) if word.quote_style.is_none() && word.value.len() == 1 => {
                 let written = word.value.eq_ignore_ascii_case("u");
