@@ -9,6 +9,7 @@
 //! text from 1.
 
 pub mod datafusion;
+mod similar;
 
 use std::fmt;
 

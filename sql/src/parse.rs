@@ -21,6 +21,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod time_clause;
+mod unicode;
 
 pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;

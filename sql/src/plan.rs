@@ -250,6 +250,7 @@ pub(crate) fn shown_schema(plan: &LogicalPlan) -> SchemaRef {
     let field = |field: &Arc<Field>| {
         let name = rewrite::names::shown(field.name());
         Field::new(name, field.data_type().clone(), field.is_nullable())
+            .with_metadata(rewrite::bpchar::mark_of(field))
     };
     Arc::new(Schema::new(plan.schema().fields().iter().map(field).collect::<Vec<_>>()))
 }

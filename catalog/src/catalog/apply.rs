@@ -396,17 +396,28 @@ fn check_columns(object: &Object) -> Result<(), CatalogError> {
 }
 
 /// A replaced view keeps its columns and may add more at the end (S12).
+/// The way out where a view's columns cannot stay.
+const MAKE_ANEW: &str = "drop the view and create it anew";
+
 fn check_replacement(before: &View, after: &View) -> Result<(), CatalogError> {
     if after.columns.len() < before.columns.len() {
         let message = "cannot drop columns from view".to_owned();
-        return Err(CatalogError::InvalidReplacement { message, hint: None });
+        let kept = |old: &&Column| after.columns.iter().any(|new| new.name == old.name);
+        let dropped = before.columns.iter().find(|old| !kept(old));
+        let hint = dropped.map(|column| {
+            let name = quote_identifier(&column.name);
+            format!("Keep column {name}, or {MAKE_ANEW}.")
+        });
+        return Err(CatalogError::InvalidReplacement { message, hint });
     }
     before.columns.iter().zip(&after.columns).try_for_each(|(old, new)| check_column(old, new))
 }
 
 fn check_column(old: &Column, new: &Column) -> Result<(), CatalogError> {
     let (message, hint) = if old.name != new.name {
-        (format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name), None)
+        let hint = format!("New columns go behind the others; or {MAKE_ANEW}.");
+        let (from, to) = (&old.name, &new.name);
+        (format!("cannot change name of view column \"{from}\" to \"{to}\""), Some(hint))
     } else if (old.ty, old.typmod) != (new.ty, new.typmod) {
         let (from, to) = (old.ty.format(old.typmod), new.ty.format(new.typmod));
         let name = &old.name;

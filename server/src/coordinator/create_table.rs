@@ -12,6 +12,7 @@ use tidemark_engine::{CollectionId, TableDef, TableWrite};
 use tidemark_sql::ddl::{self, TableDefinition};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::maintain::pseudo_type;
+use tidemark_sql::rewrite::bpchar::declared;
 use tidemark_sql::{PlanContext, QueryPlan};
 
 use super::create_source::stage_source;
@@ -113,7 +114,8 @@ pub fn columns_of(plan: &QueryPlan, named: &[Column]) -> Result<Vec<Column>, Sql
     }
     let columns = fields.iter().enumerate().map(|(index, field)| {
         let name = named.get(index).map_or(field.name(), |column| &column.name);
-        let (ty, typmod) = PgType::from_arrow(field.data_type())
+        let (ty, typmod) = declared(field)
+            .or_else(|| PgType::from_arrow(field.data_type()))
             .filter(|(ty, _)| !matches!(ty, PgType::Record | PgType::Array(PgType::Record)))
             .ok_or_else(|| pseudo_type(name, field.data_type()))?;
         // A bare NULL or string has no type; as a column it is text.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::Ident;
-use tidemark_catalog::{Catalog, Column, Object, ObjectId, ObjectKind, Op, View};
+use tidemark_catalog::{Catalog, Column, Object, ObjectId, ObjectKind, Op, PgType, View};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::maintain::column_type;
 use tidemark_sql::parse::CreateView;
@@ -31,7 +31,9 @@ pub async fn run(session: &mut Session, create: &CreateView) -> Result<Outcome, 
     let mut columns = create_table::columns_of(&plan, &names(&create.columns))?;
     for (column, field) in columns.iter_mut().zip(plan.schema.fields()) {
         // As its rows come out of its text, nothing being stored in between.
-        column.typmod = column_type(field.data_type()).map_or(column.typmod, |(_, typmod)| typmod);
+        if let (PgType::Numeric, Some((_, typmod))) = (column.ty, column_type(field.data_type())) {
+            column.typmod = typmod;
+        }
     }
     let kind = ObjectKind::View(define(&ctx, create, &plan, columns));
     match existing {

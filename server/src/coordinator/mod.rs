@@ -282,7 +282,7 @@ async fn dispatch(
 
         Statement::Listen { .. } => {
             Err(SqlError::unsupported("LISTEN is not supported: nothing here notifies")
-                .with_hint("Poll a materialized view."))
+                .with_hint("SUBSCRIBE TO … sends the changes of a materialized view."))
         }
         Statement::Unlisten { .. } => Outcome::done("UNLISTEN"),
         Statement::Nothing { tag } => Outcome::done(tag),

@@ -7,7 +7,7 @@ use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
-use super::{SqlError, SqlState, state};
+use super::{SqlError, SqlState, similar, state};
 
 /// Translates an error from anywhere below.
 pub fn translate(error: DataFusionError) -> SqlError {
@@ -86,7 +86,11 @@ fn schema(error: &SchemaError) -> SqlError {
                 }
                 None => format!("column \"{}\" does not exist", field.name),
             };
-            SqlError::new(state::UNDEFINED_COLUMN, message)
+            let error = SqlError::new(state::UNDEFINED_COLUMN, message);
+            match similar::hint(field, valid_fields) {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
         }
         SchemaError::AmbiguousReference { field } => {
             let message = format!("column reference \"{}\" is ambiguous", field.name);
@@ -186,6 +190,10 @@ fn by_message(message: &str, code: SqlState) -> SqlError {
     }
     if let Some(error) = function_not_found(message).or_else(|| grouping(message)) {
         return error;
+    }
+    if let Some(name) = message.strip_prefix("Invalid qualifier ") {
+        let message = format!("missing FROM-clause entry for table \"{name}\"");
+        return SqlError::new(state::UNDEFINED_TABLE, message);
     }
     if let Some(error) = not_boolean(message) {
         return error;

@@ -1,7 +1,7 @@
 //! `age(a, b)`: the time between, in years, months, days and time as people count it.
 //!
 //! Law: b plus the result is a. Borrowed days are those of the month of the earlier one, as in
-//! Postgres. `age(x)` counts from midnight today and therefore is the planner's to rewrite.
+//! Postgres. `age(x)` is spelled `age(current_date, x)` before it is planned.
 
 use arrow::datatypes::IntervalMonthDayNano;
 use datafusion::logical_expr::ScalarUDF;

@@ -16,7 +16,7 @@ use arrow::array::{
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
-    TimestampMicrosecondType, UInt32Type,
+    TimestampMicrosecondType, UInt32Type, i256,
 };
 
 use crate::error::SqlError;
@@ -297,6 +297,40 @@ impl Ret for Numeric {
 
     fn finish(mut builder: Self::Builder) -> ArrayRef {
         Arc::new(builder.builder.finish())
+    }
+}
+
+/// A numeric that no [`Num`] may hold before it is rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WideNum {
+    pub value: i256,
+    pub scale: i8,
+}
+
+/// A result of arithmetic: exact until it is rounded to the scale of the function's return type.
+pub struct WideNumeric;
+
+impl Ret for WideNumeric {
+    const TY: Ty = Ty::Numeric;
+    type Item = WideNum;
+    type Builder = NumericBuilder;
+
+    fn builder(rows: usize, ty: &DataType) -> Self::Builder {
+        Numeric::builder(rows, ty)
+    }
+
+    fn append(b: &mut Self::Builder, item: WideNum) -> Result<(), SqlError> {
+        let value = numeric::wide_to_type(item.value, item.scale, b.precision, b.scale)?;
+        b.builder.append_value(value);
+        Ok(())
+    }
+
+    fn append_null(builder: &mut Self::Builder) {
+        Numeric::append_null(builder);
+    }
+
+    fn finish(builder: Self::Builder) -> ArrayRef {
+        Numeric::finish(builder)
     }
 }
 

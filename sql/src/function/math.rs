@@ -12,8 +12,10 @@ use crate::error::SqlError;
 use crate::text_io::numeric::{self, PRECISION_MAX, QUOTIENT, UNCONSTRAINED, power_of_ten};
 
 use super::array;
-use super::body::{Float4, Float8, Int2, Int4, Int8, Num, Numeric, Text, fn1, fn2, fn4};
-use super::numeric_arithmetic::{common, divide, division_by_zero, parts, remainder};
+use super::body::{
+    Float4, Float8, Int2, Int4, Int8, Num, Numeric, Text, WideNumeric, fn1, fn2, fn4,
+};
+use super::numeric_arithmetic::{common, division_by_zero, parts, remainder};
 use super::scalar::{Scalar, Ty, columns};
 
 pub fn functions() -> Vec<ScalarUDF> {
@@ -174,21 +176,7 @@ fn divisions() -> Vec<ScalarUDF> {
                 0 => Err(division_by_zero()),
                 b => Ok(a.wrapping_rem(b)),
             }))
-            .overload(fn2::<Numeric, Numeric, Numeric>(remainder).returns(common))
-            .udf(),
-        Scalar::new("div")
-            .overload(
-                fn2::<Numeric, Numeric, Numeric>(|a, b| {
-                    let rest = remainder(a, b)?;
-                    let scale = rest.scale;
-                    let a = numeric::rescale(a.value, a.scale, scale);
-                    let exact =
-                        a.and_then(|a| a.checked_sub(rest.value)).map(|value| Num { value, scale });
-                    let quotient = divide(exact.ok_or_else(too_large("numeric"))?, b)?;
-                    Ok(at_places(quotient, 0, numeric::divide_round))
-                })
-                .returns_type(DataType::Decimal128(PRECISION_MAX, 0)),
-            )
+            .overload(fn2::<Numeric, Numeric, WideNumeric>(remainder).returns(common))
             .udf(),
         Scalar::new("float_div")
             .overload(fn2::<Float4, Float4, Float4>(|a, b| match b == 0.0 && !a.is_nan() {

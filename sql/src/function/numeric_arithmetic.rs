@@ -2,13 +2,13 @@
 //! `%`.
 //!
 //! Law: a sum has the digits after the point of its finer operand, a product the scales' sum, a
-//! quotient those that Postgres gives it ([`tidemark_engine::decimal`]), all rounded half away from
-//! zero; dividing by zero is 22012, more than 38 digits 22003. What is computed of a numeric
-//! without
-//! type modifier is one, of a quotient a quotient. Differs from Postgres: 20 digits after the point
-//! are all that such a result has.
+//! quotient those that Postgres gives it ([`tidemark_engine::decimal`]), all computed in 256 bits
+//! and rounded once, half away from zero; dividing by zero is 22012, a result whose digits before
+//! the point do not fit its type 22003. What is computed of a numeric without type modifier is one,
+//! of a quotient a quotient. Differs from Postgres: 20 digits after the point are all that such a
+//! result has, whatever the scales of its operands.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, i256};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 
@@ -18,25 +18,29 @@ use tidemark_engine::decimal::{
 
 use crate::error::SqlError;
 use crate::text_io::numeric::{
-    PRECISION_MAX, QUOTIENT, SCALE_UNCONSTRAINED, UNCONSTRAINED, digits_of, divide_round, overflow,
-    power_of_ten, rescale,
+    PRECISION_MAX, QUOTIENT, SCALE_UNCONSTRAINED, UNCONSTRAINED, digits_of, divide_round,
+    divide_round_wide, overflow, power_of_ten, rescale, wide_power_of_ten,
 };
 
-use super::body::{Int4, Num, Numeric, fn1, fn2};
+use super::body::{Int4, Num, Numeric, WideNum, WideNumeric, fn1, fn2};
 use super::scalar::Scalar;
 
 pub fn functions() -> Vec<ScalarUDF> {
     vec![
         Scalar::new("numeric_add")
             .overload(
-                fn2::<Numeric, Numeric, Numeric>(|a, b| sum(a, b, i128::checked_add))
-                    .returns(total),
+                fn2::<Numeric, Numeric, WideNumeric>(|a, b| {
+                    Ok(sum(a, b, i128::checked_add, i256::wrapping_add))
+                })
+                .returns(total),
             )
             .udf(),
         Scalar::new("numeric_sub")
             .overload(
-                fn2::<Numeric, Numeric, Numeric>(|a, b| sum(a, b, i128::checked_sub))
-                    .returns(total),
+                fn2::<Numeric, Numeric, WideNumeric>(|a, b| {
+                    Ok(sum(a, b, i128::checked_sub, i256::wrapping_sub))
+                })
+                .returns(total),
             )
             .udf(),
         Scalar::new("scale").overload(fn1::<Numeric, Int4>(|n| Ok(digits(n)))).udf(),
@@ -47,13 +51,21 @@ pub fn functions() -> Vec<ScalarUDF> {
             .overload(fn1::<Numeric, Numeric>(Ok).returns_type(UNCONSTRAINED))
             .udf(),
         Scalar::new("numeric_mul")
-            .overload(fn2::<Numeric, Numeric, Numeric>(multiply).returns(product))
+            .overload(
+                fn2::<Numeric, Numeric, WideNumeric>(|a, b| Ok(multiply(a, b))).returns(product),
+            )
             .udf(),
         Scalar::new("numeric_div")
-            .overload(fn2::<Numeric, Numeric, Numeric>(divide).returns(quotient))
+            .overload(fn2::<Numeric, Numeric, WideNumeric>(divide).returns(quotient))
             .udf(),
         Scalar::new("mod_numeric")
-            .overload(fn2::<Numeric, Numeric, Numeric>(remainder).returns(common))
+            .overload(fn2::<Numeric, Numeric, WideNumeric>(remainder).returns(common))
+            .udf(),
+        Scalar::new("div")
+            .overload(
+                fn2::<Numeric, Numeric, WideNumeric>(whole_quotient)
+                    .returns_type(DataType::Decimal128(PRECISION_MAX, 0)),
+            )
             .udf(),
     ]
 }
@@ -103,7 +115,7 @@ fn total(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataT
 }
 
 /// The type of a product.
-pub fn product(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, SqlError> {
+fn product(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, SqlError> {
     if let Some(ty) = unbounded(types) {
         return Ok(ty);
     }
@@ -138,117 +150,74 @@ fn too_large() -> SqlError {
     overflow(PRECISION_MAX, 0)
 }
 
+/// Digits are at most 38 on either side of the point, so that 256 bits hold both.
+fn in_units(n: Num, scale: i8) -> i256 {
+    let unit = wide_power_of_ten(u32::from((scale - n.scale) as u8)).expect("at most 10^38");
+    i256::from_i128(n.value).wrapping_mul(unit)
+}
+
 /// Either operand in units of the finer one, then added or subtracted.
-fn sum(a: Num, b: Num, of: fn(i128, i128) -> Option<i128>) -> Result<Num, SqlError> {
+fn sum(
+    a: Num,
+    b: Num,
+    of: fn(i128, i128) -> Option<i128>,
+    wide: fn(i256, i256) -> i256,
+) -> WideNum {
     let scale = a.scale.max(b.scale);
     let at = |n: Num| rescale(n.value, n.scale, scale);
-    let value = at(a).zip(at(b)).and_then(|(a, b)| of(a, b)).ok_or_else(too_large)?;
-    Ok(Num { value, scale })
-}
-
-fn multiply(a: Num, b: Num) -> Result<Num, SqlError> {
-    let value = match a.value.checked_mul(b.value) {
-        Some(value) => value,
-        None => return multiply_wide(a, b),
+    let value = match at(a).zip(at(b)).and_then(|(a, b)| of(a, b)) {
+        Some(value) => i256::from_i128(value),
+        None => wide(in_units(a, scale), in_units(b, scale)),
     };
-    Ok(Num { value, scale: a.scale + b.scale })
+    WideNum { value, scale }
 }
 
-/// Digits beyond the 38th are dropped by halves of the scale: exact where the result is.
-fn multiply_wide(a: Num, b: Num) -> Result<Num, SqlError> {
-    let (a, b) = (trim(a), trim(b));
-    if let Some(value) = a.value.checked_mul(b.value) {
-        return Ok(Num { value, scale: a.scale + b.scale });
-    }
-    // 256 bits by halves: (ah·2⁶⁴ + al)(bh·2⁶⁴ + bl) divided by ten to the surplus scale.
-    let surplus = u32::from((a.scale + b.scale - SCALE_UNCONSTRAINED).max(0) as u8);
-    let divisor = power_of_ten(surplus).ok_or_else(too_large)?;
-    let negative = (a.value < 0) != (b.value < 0);
-    let magnitude = wide::mul_div(a.value.unsigned_abs(), b.value.unsigned_abs(), divisor as u128)
-        .ok_or_else(too_large)?;
-    let value = i128::try_from(magnitude).map_err(|_| too_large())?;
-    let scale = (a.scale + b.scale).min(SCALE_UNCONSTRAINED);
-    Ok(Num { value: if negative { -value } else { value }, scale })
-}
-
-/// Without trailing zeros after the point.
-fn trim(mut n: Num) -> Num {
-    while n.scale > 0 && n.value % 10 == 0 {
-        n.value /= 10;
-        n.scale -= 1;
-    }
-    n
+fn multiply(a: Num, b: Num) -> WideNum {
+    let value = match a.value.checked_mul(b.value) {
+        Some(value) => i256::from_i128(value),
+        None => i256::from_i128(a.value).wrapping_mul(i256::from_i128(b.value)),
+    };
+    WideNum { value, scale: a.scale + b.scale }
 }
 
 /// The quotient with the digits after the point that Postgres gives it.
-pub fn divide(a: Num, b: Num) -> Result<Num, SqlError> {
+fn divide(a: Num, b: Num) -> Result<WideNum, SqlError> {
     if b.value == 0 {
         return Err(division_by_zero());
     }
     let scale =
         quotient_digits((a.value.unsigned_abs(), a.scale), (b.value.unsigned_abs(), b.scale));
-    let (a, b) = (trim(a), trim(b));
     let shift = i32::from(scale) - i32::from(a.scale) + i32::from(b.scale);
-    if shift < 0 {
-        let unit = power_of_ten(shift.unsigned_abs()).ok_or_else(too_large)?;
-        let divisor = b.value.checked_mul(unit).ok_or_else(too_large)?;
-        return Ok(Num { value: divide_round(a.value, divisor), scale });
+    let narrow = u32::try_from(shift).ok().and_then(power_of_ten);
+    if let Some(dividend) = narrow.and_then(|unit| a.value.checked_mul(unit)) {
+        let value = i256::from_i128(divide_round(dividend, b.value));
+        return Ok(WideNum { value, scale });
     }
-    let unit = power_of_ten(shift as u32).ok_or_else(too_large)?;
-    if let Some(dividend) = a.value.checked_mul(unit) {
-        return Ok(Num { value: divide_round(dividend, b.value), scale });
-    }
-    let negative = (a.value < 0) != (b.value < 0);
-    let magnitude = wide::mul_div(a.value.unsigned_abs(), unit as u128, b.value.unsigned_abs())
-        .ok_or_else(too_large)?;
-    let value = i128::try_from(magnitude).map_err(|_| too_large())?;
-    Ok(Num { value: if negative { -value } else { value }, scale })
+    let unit = wide_power_of_ten(shift.unsigned_abs()).ok_or_else(too_large)?;
+    let (dividend, divisor) = (i256::from_i128(a.value), i256::from_i128(b.value));
+    // A dividend that leaves 256 bits, over 38 digits, leaves 38 digits.
+    let (dividend, divisor) = match shift < 0 {
+        true => (dividend, divisor.wrapping_mul(unit)),
+        false => (dividend.checked_mul(unit).ok_or_else(too_large)?, divisor),
+    };
+    Ok(WideNum { value: divide_round_wide(dividend, divisor), scale })
 }
 
 /// The remainder with the sign of the dividend.
-pub fn remainder(a: Num, b: Num) -> Result<Num, SqlError> {
+pub fn remainder(a: Num, b: Num) -> Result<WideNum, SqlError> {
     if b.value == 0 {
         return Err(division_by_zero());
     }
     let scale = a.scale.max(b.scale);
-    let at = |n: Num| {
-        power_of_ten(u32::from((scale - n.scale) as u8))
-            .and_then(|unit| n.value.checked_mul(unit))
-            .ok_or_else(too_large)
-    };
-    Ok(Num { value: at(a)? % at(b)?, scale })
+    let value = in_units(a, scale).wrapping_rem(in_units(b, scale));
+    Ok(WideNum { value, scale })
 }
 
-mod wide {
-    //! 256-bit products, divided back into 128 bits.
-
-    /// `a · b / c`, rounded half up; None when it does not fit.
-    pub fn mul_div(a: u128, b: u128, c: u128) -> Option<u128> {
-        let (high, low) = mul(a, b);
-        if high >= c {
-            return None;
-        }
-        let (mut quotient, mut rest) = (0u128, high);
-        for bit in (0..128).rev() {
-            let carry = rest >> 127 == 1;
-            rest = rest << 1 | (low >> bit & 1);
-            quotient <<= 1;
-            if carry || rest >= c {
-                rest = rest.wrapping_sub(c);
-                quotient |= 1;
-            }
-        }
-        if rest >= c - rest { quotient.checked_add(1) } else { Some(quotient) }
+/// The quotient without digits after the point.
+fn whole_quotient(a: Num, b: Num) -> Result<WideNum, SqlError> {
+    if b.value == 0 {
+        return Err(division_by_zero());
     }
-
-    fn mul(a: u128, b: u128) -> (u128, u128) {
-        let mask = u128::from(u64::MAX);
-        let (a_high, a_low, b_high, b_low) = (a >> 64, a & mask, b >> 64, b & mask);
-        let low = a_low * b_low;
-        let middle = a_high * b_low + (low >> 64);
-        let (carry, middle) = (middle >> 64, middle & mask);
-        let middle = a_low * b_high + middle;
-        let high = a_high * b_high + carry + (middle >> 64);
-        (high, middle << 64 | (low & mask))
-    }
+    let scale = a.scale.max(b.scale);
+    Ok(WideNum { value: in_units(a, scale).wrapping_div(in_units(b, scale)), scale: 0 })
 }

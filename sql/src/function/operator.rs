@@ -16,7 +16,7 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::logical_expr::sqlparser::ast::BinaryOperator;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF, WindowFunctionDefinition,
+    Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF, WindowFunctionDefinition,
 };
 
 use super::aggregate::{aggregate_arguments, in_frame};
@@ -267,20 +267,11 @@ impl ExprPlanner for PostgresPlanner {
         if is_untyped(&expr.left) || (is_untyped(&expr.right) && !json) {
             return Ok(PlannerResult::Original(expr));
         }
-        // Whole numbers get their types later, and with them the numbers beside them.
-        if is_number(&left) && is_number(&right) {
+        // DataFusion's operator has a type for all numbers but numerics, which may have more
+        // digits than it knows a type for.
+        let numeric = [&left, &right].iter().any(|ty| kind(ty) == Kind::Numeric);
+        if is_number(&left) && is_number(&right) && !numeric {
             return Ok(PlannerResult::Original(expr));
-        }
-        match (kind(&left), kind(&right)) {
-            (Kind::Date, Kind::Timestamp) if is_comparison(op) => {
-                let left = Expr::Cast(Cast::new(Box::new(expr.left), right));
-                return Ok(PlannerResult::Planned(binary(left, op, expr.right)));
-            }
-            (Kind::Timestamp, Kind::Date) if is_comparison(op) => {
-                let right = Expr::Cast(Cast::new(Box::new(expr.right), left));
-                return Ok(PlannerResult::Planned(binary(expr.left, op, right)));
-            }
-            _ => {}
         }
         match operator(op, &left, &right)? {
             Some(function) => {
@@ -395,17 +386,8 @@ fn as_key(mut expr: RawBinaryExpr, left: Kind) -> RawBinaryExpr {
     expr
 }
 
-fn is_comparison(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
-}
-
 fn is_number(ty: &DataType) -> bool {
     matches!(kind(ty), Kind::Integer | Kind::Real | Kind::Numeric)
-}
-
-fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
-    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
 
 fn call(function: Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {

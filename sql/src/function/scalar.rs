@@ -16,7 +16,10 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use tidemark_catalog::PgType;
+
 use crate::error::SqlError;
+use crate::rewrite::bpchar;
 use crate::text_io::numeric;
 
 use super::session::SessionInfo;
@@ -247,6 +250,8 @@ pub struct Scalar {
     aliases: Vec<String>,
     overloads: Vec<Overload>,
     signature: Signature,
+    /// Its results are of this type, with the length that the second argument says.
+    of_length: Option<PgType>,
 }
 
 impl Scalar {
@@ -256,6 +261,7 @@ impl Scalar {
             aliases: Vec::new(),
             overloads: Vec::new(),
             signature: Signature::user_defined(Volatility::Immutable),
+            of_length: None,
         }
     }
 
@@ -266,6 +272,12 @@ impl Scalar {
 
     pub fn overload(mut self, overload: Overload) -> Self {
         self.overloads.push(overload);
+        self
+    }
+
+    /// The result's field says the length of its text.
+    pub fn of_length(mut self, ty: PgType) -> Self {
+        self.of_length = Some(ty);
         self
     }
 
@@ -353,7 +365,16 @@ impl ScalarUDFImpl for Scalar {
         let types: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
         let (overload, cast) = self.resolve(&types)?;
         let ty = overload.return_type(&cast, args.scalar_arguments)?;
-        Ok(Arc::new(Field::new(self.name, ty, true)))
+        let field = Field::new(self.name, ty, true);
+        let length = match args.scalar_arguments.get(1).copied().flatten() {
+            Some(ScalarValue::Int32(Some(length))) => Some(*length),
+            Some(ScalarValue::Int64(Some(length))) => i32::try_from(*length).ok(),
+            _ => None,
+        };
+        Ok(Arc::new(match self.of_length.zip(length) {
+            Some((ty, length)) => field.with_metadata(bpchar::mark(ty, length.saturating_add(4))),
+            None => field,
+        }))
     }
 
     fn is_strict(&self) -> bool {

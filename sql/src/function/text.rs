@@ -2,6 +2,7 @@
 //! from 1 and may lie outside the text.
 
 use datafusion::logical_expr::ScalarUDF;
+use tidemark_catalog::PgType;
 
 use crate::error::SqlError;
 
@@ -238,6 +239,14 @@ fn made() -> Vec<ScalarUDF> {
         Scalar::new("rpad")
             .overload(fn2::<Text, Int4, Text>(|s, to| pad(s, to, " ", false)))
             .overload(fn3::<Text, Int4, Text, Text>(|s, to, fill| pad(s, to, fill, false)))
+            .udf(),
+        Scalar::new("bpchar")
+            .overload(fn2::<Text, Int4, Text>(|s, to| pad(left(s, to), to, " ", false)))
+            .of_length(PgType::Bpchar)
+            .udf(),
+        Scalar::new("varchar")
+            .overload(fn2::<Text, Int4, Text>(|s, to| Ok(left(s, to).into())))
+            .of_length(PgType::Varchar)
             .udf(),
         Scalar::new("repeat").overload(fn2::<Text, Int4, Text>(repeat)).udf(),
         Scalar::new("reverse")

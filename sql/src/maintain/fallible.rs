@@ -20,7 +20,7 @@ const TOTAL: &[&str] = &[
     "now",
     "coalesce", "nullif", "greatest", "least",
     "lower", "upper", "length", "char_length", "character_length", "octet_length", "bit_length",
-    "btrim", "ltrim", "rtrim", "trim", "concat", "concat_ws", "reverse", "left", "right",
+    "btrim", "ltrim", "rtrim", "trim", "concat", "concat_ws", "reverse", "left", "right", "varchar",
     "starts_with", "strpos", "position", "replace", "initcap", "md5", "ascii",
     "translate",
     "floor", "ceil", "sign", "isnan",

@@ -6,6 +6,7 @@
 //! - `t FOR SYSTEM_TIME AS OF e`: a relation as of a time.
 //! - `a BETWEEN SYMMETRIC b AND c`: between them in either order.
 //! - `-a ^ b`: a sign binds more tightly than any operator of two operands.
+//! - `SELECT a, FROM t`: no column is called FROM; `SELECT * x`: no wildcard has an alias.
 
 use std::any::TypeId;
 
@@ -16,6 +17,22 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// Words that begin or join clauses, which sqlparser would take for names of columns.
+const CLAUSES: &[Keyword] = &[
+    Keyword::FROM,
+    Keyword::WHERE,
+    Keyword::GROUP,
+    Keyword::HAVING,
+    Keyword::ORDER,
+    Keyword::LIMIT,
+    Keyword::UNION,
+    Keyword::INTERSECT,
+    Keyword::EXCEPT,
+    Keyword::ON,
+    Keyword::USING,
+    Keyword::INTO,
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -39,9 +56,12 @@ impl Dialect for TidemarkDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        let op = match parser.peek_token_ref().token {
+        let op = match &parser.peek_token_ref().token {
             Token::Minus => UnaryOperator::Minus,
             Token::Plus => UnaryOperator::Plus,
+            Token::Word(word) if word.quote_style.is_none() && CLAUSES.contains(&word.keyword) => {
+                return Some(parser.expected("an expression", parser.peek_token()));
+            }
             _ => return None,
         };
         parser.advance_token();
@@ -119,8 +139,8 @@ impl Dialect for TidemarkDialect {
         supports_numeric_literal_underscores supports_array_typedef_with_brackets
         supports_geometric_types supports_set_names supports_alter_column_type_using
         supports_notnull_operator supports_interval_options supports_insert_table_alias
-        supports_create_table_like_parenthesized supports_select_wildcard_with_alias
-        supports_comma_separated_trim supports_xml_expressions supports_comment_optimizer_hint
+        supports_create_table_like_parenthesized supports_comma_separated_trim
+        supports_xml_expressions supports_comment_optimizer_hint
     }
 }
 

@@ -5,6 +5,8 @@
 //!   for sqlparser's frames have no place for it;
 //! - `tumble(TABLE t, …)` is `tumble(t, …)`;
 //! - `ORDER BY x USING <` is ascending, `USING >` descending;
+//! - `TABLE t` is `SELECT * FROM t`;
+//! - `U&"…"` is the name, `U&'…' UESCAPE '…'` the text that it spells;
 //! - `ONLY t` is `t`, as no table has children;
 //! - `trim(BOTH FROM x)` trims blanks;
 //! - `INTERVAL(2) '…'` is `'…'::INTERVAL(2)`;
@@ -13,6 +15,7 @@
 //!
 //! Law: a text that sqlparser reads rightly is left as it is.
 
+use super::unicode;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
@@ -52,8 +55,10 @@ pub fn readable(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             word.keyword = Keyword::NoKeyword;
         }
     }
+    unicode::decode(&mut tokens);
     let mut tokens = without_table_words(with_exclusions(tokens));
     order_by_operator(&mut tokens);
+    select_from_table(&mut tokens);
     without_only(&mut tokens);
     trim_blanks(&mut tokens);
     frame_intervals(&mut tokens);
@@ -176,6 +181,27 @@ fn order_by_operator(tokens: &mut Vec<TokenWithSpan>) {
         if is_word(&tokens[at - 1], "USING") {
             tokens[at].token = direction;
             tokens.remove(at - 1);
+        }
+    }
+}
+
+/// The command TABLE, behind which sqlparser reads nothing further.
+fn select_from_table(tokens: &mut Vec<TokenWithSpan>) {
+    const BEFORE: [&str; 7] = ["UNION", "INTERSECT", "EXCEPT", "ALL", "DISTINCT", "AS", "EXPLAIN"];
+    for at in (0..tokens.len().saturating_sub(1)).rev() {
+        let begins = match at.checked_sub(1).map(|before| &tokens[before]) {
+            None => true,
+            Some(before) => {
+                matches!(before.token, Token::LParen | Token::RParen)
+                    || BEFORE.iter().any(|w| is_word(before, w))
+            }
+        };
+        let named = matches!(tokens[at + 1].token, Token::Word(_));
+        if begins && named && is_word(&tokens[at], "TABLE") {
+            let span = tokens[at].span;
+            let select = [word("SELECT", Keyword::SELECT), Token::Mul, word("FROM", Keyword::FROM)];
+            let select = select.map(|token| TokenWithSpan { token, span });
+            tokens.splice(at..=at, select);
         }
     }
 }

@@ -17,9 +17,9 @@ use super::operators::{like_each, named_operator, quantified};
 use super::rows::{self, compare_rows, rows_in_list};
 use super::table_function::{SERIES, subscripts, table_function, unnamed, unnest};
 use super::{
-    argument, arrived_at, as_of, distinct_on, from, grouping, hypothetical, interval_literal,
-    literal, misplaced, named_arguments, point_in_time, ties, time_window, using, values,
-    version_clause, windows,
+    argument, arrived_at, as_of, bpchar, distinct_on, from, grouping, hypothetical,
+    interval_literal, literal, misplaced, named_arguments, point_in_time, ties, time_window, using,
+    values, version_clause, windows,
 };
 use crate::error::{SqlError, state};
 use crate::function::like_escape;
@@ -420,13 +420,12 @@ pub(super) fn cast(expr: &mut Expr) -> Result<(), SqlError> {
     match ty {
         PgType::Varchar if typmod > 4 => {
             let text = cast_to(take(inner), DataType::Text);
-            *expr = call("left", vec![text, number(i64::from(typmod - 4))]);
+            *expr = call(bpchar::CUT, vec![text, number(i64::from(typmod - 4))]);
         }
         PgType::Bpchar if typmod > 4 => {
             let n = number(i64::from(typmod - 4));
             let text = cast_to(take(inner), DataType::Text);
-            let cut = call("left", vec![text, n.clone()]);
-            *expr = call("rpad", vec![cut, n]);
+            *expr = call(bpchar::CAST, vec![text, n]);
         }
         _ => {}
     }
@@ -554,6 +553,14 @@ fn function(expr: &mut Expr) -> Result<(), SqlError> {
             *expr = call("now", vec![]);
         }
         "current_date" => *expr = as_type(DataType::Date),
+        "age" => {
+            if let FunctionArguments::List(list) = &mut function.args
+                && let [argument] = list.args.as_slice()
+            {
+                let today = FunctionArgExpr::Expr(as_type(DataType::Date));
+                list.args = vec![FunctionArg::Unnamed(today), argument.clone()];
+            }
+        }
         "localtimestamp" => *expr = as_type(DataType::Timestamp(None, zone)),
         "localtime" => *expr = as_type(DataType::Time(None, zone)),
         "current_time" => {

@@ -30,9 +30,15 @@ pub fn operands(left: &mut Expr, right: &mut Expr, schema: &DFSchema) {
     }
 }
 
-/// The same for a value and several others that it is compared with one by one.
+/// The same for values that are compared with one another. Dates beside timestamps become such.
 pub fn compared(exprs: Vec<&mut Expr>, schema: &DFSchema) {
     let types: Vec<DataType> = exprs.iter().filter_map(|expr| known_type(expr, schema)).collect();
+    if types.contains(&DataType::Date32) {
+        if let Some(time) = types.iter().filter(|ty| is_time(ty)).max_by_key(|ty| width(ty)) {
+            convert_all(exprs, time, schema);
+        }
+        return;
+    }
     if types.iter().any(DataType::is_floating)
         && types.iter().all(DataType::is_numeric)
         && types.windows(2).any(|pair| pair[0] != pair[1])

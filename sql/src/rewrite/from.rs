@@ -1,9 +1,11 @@
 //! What a FROM clause may not say, though it parses: one name for two tables, a reserved word for
-//! the name of one.
+//! the name of one, a join that says nothing of its condition.
 
 use std::collections::BTreeMap;
 
-use sqlparser::ast::{Ident, Select, TableFactor, TableWithJoins};
+use sqlparser::ast::{
+    Ident, JoinConstraint, JoinOperator, Select, Spanned, TableFactor, TableWithJoins,
+};
 
 use super::using::relation;
 use crate::error::{SqlError, state};
@@ -33,7 +35,31 @@ type Names = BTreeMap<String, Option<String>>;
 
 fn check_tables(tables: &TableWithJoins, names: &mut Names) -> Result<(), SqlError> {
     check_factor(&tables.relation, names)?;
-    tables.joins.iter().try_for_each(|join| check_factor(&join.relation, names))
+    tables.joins.iter().try_for_each(|join| {
+        check_condition(&join.join_operator, &join.relation)?;
+        check_factor(&join.relation, names)
+    })
+}
+
+/// Whether a join that needs ON or USING has one.
+fn check_condition(operator: &JoinOperator, joined: &TableFactor) -> Result<(), SqlError> {
+    use JoinOperator::{FullOuter, Inner, Join, Left, LeftOuter, Right, RightOuter};
+    let (Join(constraint)
+    | Inner(constraint)
+    | Left(constraint)
+    | LeftOuter(constraint)
+    | Right(constraint)
+    | RightOuter(constraint)
+    | FullOuter(constraint)) = operator
+    else {
+        return Ok(());
+    };
+    if *constraint != JoinConstraint::None {
+        return Ok(());
+    }
+    let error = SqlError::syntax("syntax error: JOIN without ON or USING")
+        .with_hint("CROSS JOIN makes all pairs of rows.");
+    Err(error.at(of_span(joined.span())))
 }
 
 fn check_factor(factor: &TableFactor, names: &mut Names) -> Result<(), SqlError> {

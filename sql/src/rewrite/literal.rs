@@ -3,17 +3,18 @@
 //! Law: a number that fits is written as a cast to integer before planning, so that every type that
 //! is asked for while planning is PostgreSQL's; the cast of a literal is gone again once types are
 //! resolved. Where a number is not a value (an ordinal in ORDER BY and GROUP BY, a LIMIT, a
-//! window's bounds) it stays as it is. A number with more digits than a numeric holds is a double.
+//! window's bounds) it stays as it is. A number with more digits than a numeric holds is a double;
+//! one that only its exponent makes whole (`1e3`) a numeric without digits behind the point.
 
 use sqlparser::ast::{
-    self, CastKind, DataType, Expr, GroupByExpr, LimitClause, OrderByKind, Query, Select, Value,
-    WindowFrameBound, WindowSpec,
+    self, CastKind, DataType, ExactNumberInfo, Expr, GroupByExpr, LimitClause, OrderByKind, Query,
+    Select, Value, WindowFrameBound, WindowSpec,
 };
 
 use super::ast::cast_to;
 use crate::text_io::numeric;
 
-/// Casts a whole number that is an integer, and one that no numeric holds.
+/// Casts a whole number that is an integer, one with an exponent, and one that no numeric holds.
 pub fn wrap(expr: &mut Expr) {
     let Expr::Value(value) = &*expr else { return };
     let Value::Number(text, _) = &value.value else { return };
@@ -22,7 +23,19 @@ pub fn wrap(expr: &mut Expr) {
     } else if digits(text) > i64::from(numeric::PRECISION_MAX) {
         let text = Expr::value(Value::SingleQuotedString(text.clone()));
         *expr = cast_to(text, DataType::DoublePrecision);
+    } else if text.contains(['e', 'E']) && is_whole(text) {
+        let precision = digits(text).max(1) as u64;
+        let text = Expr::value(Value::SingleQuotedString(text.clone()));
+        let info = ExactNumberInfo::PrecisionAndScale(precision, 0);
+        *expr = cast_to(text, DataType::Numeric(info));
     }
+}
+
+/// Whether an exponent leaves no digits behind the point.
+fn is_whole(number: &str) -> bool {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    exponent.parse::<i64>().is_ok_and(|exponent| exponent >= fraction as i64)
 }
 
 /// How many decimal digits it takes to write a number in full.

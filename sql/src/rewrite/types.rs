@@ -103,7 +103,10 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
                     let what = if name == "make_array" { "ARRAY" } else { &name.to_uppercase() };
                     common_type::unite(what, call.args.iter_mut().collect(), schema)?;
                 }
-                _ => call.args.iter_mut().for_each(|arg| bpchar::unpad(arg, schema)),
+                _ => {
+                    let function = Arc::clone(&call.func);
+                    bpchar::unpad_arguments(function.name(), &mut call.args, schema);
+                }
             }
             Ok(Expr::ScalarFunction(call))
         }
@@ -309,6 +312,7 @@ fn of_text(op: &ast::BinaryOperator) -> Option<Operator> {
         Text::GtEq => Operator::GtEq,
         Text::And => Operator::And,
         Text::Or => Operator::Or,
+        Text::StringConcat => Operator::StringConcat,
         _ => return None,
     })
 }
@@ -384,7 +388,7 @@ fn resolve_operands(
         op if is_comparison(op) => {
             bpchar::compared(vec![left_expr, right_expr], schema);
             comparable(op, left_expr, right_expr, schema)?;
-            common_type::operands(left_expr, right_expr, schema);
+            common_type::compared(vec![left_expr, right_expr], schema);
             Ok(())
         }
         Operator::Plus
@@ -399,7 +403,7 @@ fn resolve_operands(
         Operator::StringConcat => {
             bpchar::unpad(left_expr, schema);
             bpchar::unpad(right_expr, schema);
-            Ok(())
+            joinable(left_expr, right_expr, schema)
         }
         _ => Ok(()),
     }
@@ -409,15 +413,32 @@ fn computable(op: Operator, left: &Expr, right: &Expr, schema: &DFSchema) -> Res
     let (Some(l), Some(r)) = (known_type(left, schema), known_type(right, schema)) else {
         return Ok(());
     };
-    let never = |ty: &DataType| {
-        matches!(ty, DataType::Utf8 | DataType::Boolean | DataType::LargeUtf8 | DataType::Binary)
+    let numbers = l.is_numeric() && r.is_numeric();
+    let exists = match op {
+        Operator::Modulo if numbers => !l.is_floating() && !r.is_floating(),
+        // These are DataFusion's own; all others are functions.
+        _ if numbers => true,
+        Operator::Plus | Operator::Minus
+            if matches!((&l, &r), (DataType::Timestamp(..), DataType::Interval(_))) =>
+        {
+            true
+        }
+        _ => function::operator::operator(op, &l, &r)?.is_some(),
     };
-    let deletes = op == Operator::Minus && l == DataType::LargeUtf8; // from a jsonb
-    let modulo = op == Operator::Modulo && (l.is_floating() || r.is_floating());
-    if modulo || (never(&l) || never(&r)) && !deletes {
-        return Err(no_operator(op, &l, &r).into());
+    if exists { Ok(()) } else { Err(no_operator(op, &l, &r).into()) }
+}
+
+/// `||` joins text to anything, and arrays, jsonb and bytea to their like.
+fn joinable(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<()> {
+    let (Some(l), Some(r)) = (known_type(left, schema), known_type(right, schema)) else {
+        return Ok(());
+    };
+    let text = |ty: &DataType| matches!(ty, DataType::Utf8 | DataType::Utf8View);
+    let op = Operator::StringConcat;
+    if text(&l) || text(&r) || function::operator::operator(op, &l, &r)?.is_some() {
+        return Ok(());
     }
-    Ok(())
+    Err(no_operator(op, &l, &r).into())
 }
 
 fn is_comparison(op: Operator) -> bool {

@@ -161,7 +161,7 @@ fn skip_space<'a>(rest: &mut &'a str) -> &'a str {
 
 /// One number with its unit. Each unit may stand once; `seen` are those that did.
 fn parse_part(rest: &mut &str, sum: &mut Sum, seen: &mut Seen) -> Result<(), Fault> {
-    let number = read_number(rest)?;
+    let number = read_signed(rest)?;
     if rest.starts_with(':') {
         seen.note(&[Unit::Micros(HOUR), Unit::Micros(MINUTE), Unit::Micros(SECOND)])?;
         return parse_clock(number, rest, sum);
@@ -219,6 +219,18 @@ fn parse_clock(hours: Number, rest: &mut &str, sum: &mut Sum) -> Result<(), Faul
     sum.add(hours, Unit::Micros(HOUR))?;
     sum.add(Number { negative: sign, ..minutes }, Unit::Micros(MINUTE))?;
     sum.add(Number { negative: sign, ..seconds }, Unit::Micros(SECOND))
+}
+
+/// A number whose sign may stand apart from it.
+fn read_signed(rest: &mut &str) -> Result<Number, Fault> {
+    let signed = rest.starts_with(['+', '-']);
+    let unsigned = rest.get(1..).unwrap_or_default().trim_start_matches(super::is_space);
+    if !signed || unsigned.starts_with(['+', '-']) {
+        return read_number(rest);
+    }
+    let negative = rest.starts_with('-');
+    *rest = unsigned;
+    Ok(Number { negative, ..read_number(rest)? })
 }
 
 fn read_number(rest: &mut &str) -> Result<Number, Fault> {

@@ -8,7 +8,7 @@
 
 use std::fmt::Write;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, i256};
 use tidemark_catalog::pg_type::{NUMERIC_PLAIN_SCALE, NUMERIC_PRECISION_MAX};
 use tidemark_engine::decimal::{
     QUOTIENT_PRECISION, QUOTIENT_SCALE, is_quotient, printed_digits, significant,
@@ -54,6 +54,22 @@ pub fn divide_round(value: i128, divisor: i128) -> i128 {
     }
 }
 
+/// 10 to the `exponent`, or None when that is more than 76 digits.
+pub fn wide_power_of_ten(exponent: u32) -> Option<i256> {
+    i256::from_i128(10).checked_pow(exponent)
+}
+
+/// [`divide_round`] of numbers that only 256 bits hold.
+pub fn divide_round_wide(value: i256, divisor: i256) -> i256 {
+    let (quotient, rest) = (value.wrapping_div(divisor), value.wrapping_rem(divisor));
+    let (rest, bound) = (rest.wrapping_abs(), divisor.wrapping_abs());
+    if rest < bound.wrapping_sub(rest) {
+        return quotient;
+    }
+    let away = if value.is_negative() == divisor.is_negative() { 1 } else { -1 };
+    quotient.wrapping_add(i256::from_i128(away))
+}
+
 /// The digits that decimals of a type hold.
 pub fn digits_of(precision: u8, scale: i8) -> u8 {
     if is_quotient(precision, scale) { PRECISION_MAX } else { precision }
@@ -67,6 +83,19 @@ pub fn fits(value: i128, precision: u8) -> bool {
 /// `value` as a numeric of this precision and scale, else 22003.
 pub fn to_type(value: i128, from: i8, precision: u8, scale: i8) -> Result<i128, SqlError> {
     rescale(value, from, scale)
+        .filter(|v| fits(*v, digits_of(precision, scale)))
+        .ok_or_else(|| overflow(precision, scale))
+}
+
+/// [`to_type`] of a value that perhaps only 256 bits hold.
+pub fn wide_to_type(value: i256, from: i8, precision: u8, scale: i8) -> Result<i128, SqlError> {
+    if let Some(value) = value.to_i128() {
+        return to_type(value, from, precision, scale);
+    }
+    u32::try_from(from - scale)
+        .ok()
+        .and_then(wide_power_of_ten)
+        .and_then(|unit| divide_round_wide(value, unit).to_i128())
         .filter(|v| fits(*v, digits_of(precision, scale)))
         .ok_or_else(|| overflow(precision, scale))
 }
