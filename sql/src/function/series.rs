@@ -164,6 +164,9 @@ fn instants(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
         if ahead == 0 {
             return Err(no_step());
         }
+        if step.months == 0 && step.days == 0 && step.nanoseconds % 1000 == 0 {
+            return micros((at, stop, step.nanoseconds / 1000), push);
+        }
         while if ahead > 0 { at <= stop } else { at >= stop } {
             push(at)?;
             match TimestampMicrosecondType::add_month_day_nano(at, step, utc) {
@@ -173,6 +176,19 @@ fn instants(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
         }
         Ok(())
     })
+}
+
+/// Instants by steps of time alone.
+fn micros(
+    (mut at, stop, step): (i64, i64, i64),
+    push: &mut dyn FnMut(i64) -> Result<(), SqlError>,
+) -> Result<(), SqlError> {
+    while if step > 0 { at <= stop } else { at >= stop } {
+        push(at)?;
+        let next = at.checked_add(step);
+        at = next.ok_or_else(|| SqlError::new("22008", "timestamp out of range"))?;
+    }
+    Ok(())
 }
 
 /// The sign of an interval, its months taken as 30 days and its days as 24 hours.

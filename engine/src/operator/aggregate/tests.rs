@@ -243,3 +243,82 @@ fn what_is_kept_is_printed() {
     let expected = format!("Aggregate keys=[k] calls=[{calls}]");
     assert_eq!(plan.to_string(), expected);
 }
+
+/// Calls of the same distinct tuples, with another between them.
+fn distinct(append_only: bool) -> Plan {
+    let schema =
+        schema_of([("k", DataType::Utf8), ("v", DataType::Int64), ("f", DataType::Boolean)]);
+    let call = |name: &str, arguments: &[usize], filter, distinct| {
+        let function = aggregate_function(name).expect("known");
+        let call = AggregateCall::new(function, arguments.to_vec(), filter);
+        AggregateCall { distinct, ..call }
+    };
+    let calls = vec![
+        call("count", &[1], None, true),
+        call("count", &[], None, false),
+        call("sum", &[1], Some(2), true),
+        call("count", &[1], Some(2), true),
+    ];
+    let types = calls.iter().map(|call| ("a", call.return_type(&schema).expect("typed")));
+    let schema_out = schema_of([("k", DataType::Utf8)].into_iter().chain(types));
+    let (input, keys) = (input(1, &schema), vec![0]);
+    Plan::Aggregate(Box::new(AggregatePlan { input, keys, calls, schema: schema_out, append_only }))
+}
+
+#[test]
+fn calls_of_the_same_tuples_count_by_their_own_filters() {
+    check(
+        &distinct(false),
+        &[(
+            1,
+            "+ a 5 true @1\n+ a 5 false @1\n+ a 7 false @2\n- a 5 true @3\n- a 5 false @4\n\
+             + a 7 true @5\n- a 7 true @6\n- a 7 false @6\n+ b 7 true @6",
+        )],
+        expect![[r#"
+            + a 1 2 5 1 @1
+            - a 1 2 5 1 @2
+            + a 2 3 5 1 @2
+            - a 2 3 5 1 @3
+            + a 2 2 NULL 0 @3
+            - a 2 2 NULL 0 @4
+            + a 1 1 NULL 0 @4
+            - a 1 1 NULL 0 @5
+            + a 1 2 7 1 @5
+            - a 1 2 7 1 @6
+            + b 1 1 7 1 @6
+        "#]],
+    );
+}
+
+#[test]
+fn tuples_that_never_leave_are_marked() {
+    check(
+        &distinct(true),
+        &[(
+            1,
+            "+ a 5 true @1\n+ a 5 true @1\n+ a 7 false @2\n+ a 7 true @3\n+ b 5 false @3",
+        )],
+        expect![[r#"
+            + a 1 2 5 1 @1
+            - a 1 2 5 1 @2
+            + a 2 3 5 1 @2
+            - a 2 3 5 1 @3
+            + a 2 4 12 2 @3
+            + b 1 1 NULL 0 @3
+        "#]],
+    );
+}
+
+#[test]
+fn what_was_taken_out_too_often_stays_with_its_group() {
+    // A group that goes with a tuple below 0 leaves nothing to the one that takes its place.
+    check(
+        &distinct(false),
+        &[(1, "+ a 5 true @1\n- a 6 true @2\n+ b 6 true @3")],
+        expect![[r#"
+            + a 1 1 5 1 @1
+            - a 1 1 5 1 @2
+            + b 1 1 6 1 @3
+        "#]],
+    );
+}

@@ -116,28 +116,27 @@ impl Groups {
             self.counts[*group] += if valid && kept { diff } else { 0 };
         }
         let (Some(part), Some(argument)) = (&self.part, arguments.first()) else { return Ok(()) };
-        let argument = cast_array(argument, part)?;
-        let diffs = vec![diff; groups.len()];
-        self.sweep(&argument, groups, filter, &diffs)?;
+        // Sums take integers as they are.
+        let argument = match adder(self.function).name() == "sum" {
+            true if argument.data_type().is_integer() => Arc::clone(argument),
+            _ => cast_array(argument, part)?,
+        };
+        self.add(&argument, groups, filter, &vec![diff; groups.len()]);
         Ok(())
     }
 
     /// Applies rows of the parts' type.
-    fn sweep(
+    fn add(
         &mut self,
         argument: &ArrayRef,
         groups: &[usize],
         filter: Option<&BooleanArray>,
         diffs: &[i64],
-    ) -> Result<(), SqlError> {
-        let (order, runs) = runs(groups, self.emitted);
-        let arguments = std::slice::from_ref(argument);
-        let input = SweepInput { arguments, filter, diffs, rows: RunRows::Sorted(&order) };
-        if let Some(values) = &mut self.values {
-            // An error of a value in between may pass: the last value counts.
-            values.sweep(&input, &runs);
-        }
-        Ok(())
+    ) {
+        let Some(values) = &mut self.values else { return };
+        let groups: Vec<u32> = groups.iter().map(|group| (group + self.emitted) as u32).collect();
+        let (arguments, rows) = (std::slice::from_ref(argument), RunRows::Numbered(&groups));
+        values.update(&SweepInput { arguments, filter, diffs, rows });
     }
 
     /// The values of the first `count` groups.
@@ -190,15 +189,9 @@ impl Groups {
         let mut averages = self.function.accumulator(std::slice::from_ref(&averaged));
         averages.resize(count);
         let (values, groups, diffs) = self.as_rows(parts, groups, count)?;
-        let (order, runs) = runs(&groups, 0);
-        let arguments = [values];
-        let input = SweepInput {
-            arguments: &arguments,
-            filter: None,
-            diffs: &diffs,
-            rows: RunRows::Sorted(&order),
-        };
-        averages.sweep(&input, &runs);
+        let groups: Vec<u32> = groups.iter().map(|group| *group as u32).collect();
+        let (arguments, rows) = (&[values], RunRows::Numbered(&groups));
+        averages.update(&SweepInput { arguments, filter: None, diffs: &diffs, rows });
         let result = read(averages.as_mut(), &averaged, 0, count)?;
         cast_array(&result, &self.returns)
     }
@@ -241,7 +234,7 @@ impl Groups {
             // What is left after taking out the rounded sum is what rounding lost.
             left.retain(|group| is_finite(&values, *group));
             let taken = take(&values, &left)?;
-            self.sweep(&taken, &left.clone(), None, &vec![-1; left.len()])?;
+            self.add(&taken, &left, None, &vec![-1; left.len()]);
         }
         let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
         let parts = if arrays.is_empty() { new_empty_array(&part) } else { concat(&arrays)? };
@@ -256,7 +249,8 @@ impl Groups {
         let finite: Vec<usize> = (0..parts.len()).filter(|row| is_finite(parts, *row)).collect();
         let groups: Vec<usize> = finite.iter().map(|row| groups[*row]).collect();
         let diffs = vec![1; groups.len()];
-        self.sweep(&take(parts, &finite)?, &groups, None, &diffs)
+        self.add(&take(parts, &finite)?, &groups, None, &diffs);
+        Ok(())
     }
 
     /// The state of the first groups, or all: see the head of this file.
@@ -295,19 +289,20 @@ impl Groups {
         let from = offsets[0] as usize;
         let values = parts.values().slice(from, owners.len());
         let diffs = vec![1; owners.len()];
-        self.sweep(&values, &owners, None, &diffs)
+        self.add(&values, &owners, None, &diffs);
+        Ok(())
     }
 }
 
 /// Row numbers with those of a group side by side, and one run per group.
-pub(super) fn runs(groups: &[usize], emitted: usize) -> (Vec<u32>, Vec<Run>) {
+pub(super) fn runs(groups: &[usize]) -> (Vec<u32>, Vec<Run>) {
     let mut order: Vec<u32> = (0..groups.len() as u32).collect();
     if groups.windows(2).any(|pair| pair[0] > pair[1]) {
         order.sort_unstable_by_key(|row| (groups[*row as usize], *row));
     }
     let mut runs: Vec<Run> = Vec::new();
     for (at, row) in order.iter().enumerate() {
-        let group = (groups[*row as usize] + emitted) as u32;
+        let group = groups[*row as usize] as u32;
         match runs.last_mut().filter(|run| run.group == group) {
             Some(run) => run.end += 1,
             None => runs.push(Run { group, start: at as u32, end: at as u32 + 1 }),
@@ -371,7 +366,7 @@ fn take(values: &ArrayRef, rows: &[usize]) -> Result<ArrayRef, SqlError> {
 
 /// A list per group of the parts that belong to it.
 fn lists(parts: &ArrayRef, groups: &[usize], count: usize) -> Result<ArrayRef, SqlError> {
-    let (order, _) = runs(groups, 0);
+    let (order, _) = runs(groups);
     let rows: Vec<usize> = order.iter().map(|row| *row as usize).collect();
     let mut lengths = vec![0; count];
     groups.iter().for_each(|group| lengths[*group] += 1);

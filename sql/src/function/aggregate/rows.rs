@@ -123,7 +123,7 @@ impl RowGroups {
         accumulator.resize(count);
         let (columns, groups) = self.first(count).unwrap_or_else(|| (self.empty(), vec![]));
         let columns = self.shape.columns(&columns);
-        let (order, mut touched) = runs(&groups, 0);
+        let (order, mut touched) = runs(&groups);
         // Groups without rows have a value too.
         let mut all = vec![None; count];
         touched.drain(..).for_each(|run| all[run.group as usize] = Some(run));
@@ -151,7 +151,7 @@ impl RowGroups {
 
     fn state_of(&self, count: usize) -> Result<ArrayRef, SqlError> {
         let (columns, groups) = self.first(count).unwrap_or_else(|| (self.empty(), vec![]));
-        let (order, _) = runs(&groups, 0);
+        let (order, _) = runs(&groups);
         let (columns, _) = taken(&columns, &groups, &order);
         let DataType::Struct(fields) = row_type(columns.iter().map(|c| c.data_type().clone()))
         else {
@@ -323,7 +323,7 @@ impl InFrame {
         if self.shape.function.order() == Order::Free {
             columns.push(Arc::new(Int64Array::from_iter_values(places)));
         }
-        let (order, runs) = runs(&vec![0; rows], 0);
+        let (order, runs) = runs(&vec![0; rows]);
         let diffs = vec![diff; rows];
         let input = SweepInput {
             arguments: &columns,
