@@ -3,6 +3,8 @@
 //!
 //! `cargo test --release --test system` runs all, `-- --ignored` the long forms as well.
 
+#[path = "system/backfills.rs"]
+mod backfills;
 #[path = "system/clients.rs"]
 mod clients;
 #[path = "system/clock.rs"]

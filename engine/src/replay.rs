@@ -46,24 +46,29 @@ pub trait History {
     fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans>;
 }
 
-/// Someone who waits for a replay: asked and told between its slices.
-#[derive(Clone, Copy)]
-pub struct Watch<'a> {
+/// Someone who waits for a replay: asked and told while it runs, from any thread.
+///
+/// Work is counted in rows of tables that are looked at, and in requests that are answered.
+pub trait Watch: Sync {
     /// Whether to give up.
-    pub cancelled: &'a (dyn Fn() -> bool + Sync),
-    /// All before this time is done. Probes, which go by key, do not tell.
-    pub progress: &'a (dyn Fn(Timestamp) + Sync),
+    fn is_cancelled(&self) -> bool;
+
+    /// There is so much to do beside what was expected until now.
+    fn expect(&self, _more: usize) {}
+
+    /// So much of it is done.
+    fn done(&self, _part: usize) {}
 }
 
-impl<'a> Watch<'a> {
-    /// No one wants to know how far it is.
-    pub fn cancelled_by(cancelled: &'a (dyn Fn() -> bool + Sync)) -> Self {
-        Watch { cancelled, progress: &|_| {} }
+/// Says when to give up, and wants to know nothing.
+impl<F: Fn() -> bool + Sync> Watch for F {
+    fn is_cancelled(&self) -> bool {
+        self()
     }
+}
 
-    fn check(&self) -> Result<(), Cancelled> {
-        if (self.cancelled)() { Err(Cancelled) } else { Ok(()) }
-    }
+fn check(watch: &dyn Watch) -> Result<(), Cancelled> {
+    if watch.is_cancelled() { Err(Cancelled) } else { Ok(()) }
 }
 
 /// A replay was given up because its [`Watch`] wanted it so.
@@ -85,7 +90,7 @@ pub fn replay(
     history: &dyn History,
     from: Timestamp,
     to: Timestamp,
-    watch: Watch<'_>,
+    watch: &dyn Watch,
     out: &mut dyn FnMut(Updates),
 ) -> Result<Vec<QuarantinedRow>, Cancelled> {
     // By places: one may want a table with its past, another without.
@@ -110,7 +115,7 @@ pub fn point_in_time(
     key_columns: &[usize],
     keys: &[ArrayRef],
     times: &[Option<u64>],
-    watch: Watch<'_>,
+    watch: &dyn Watch,
 ) -> Result<Vec<(UInt64Array, RecordBatch)>, Cancelled> {
     let schema = plan.schema();
     let typed =

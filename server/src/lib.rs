@@ -29,7 +29,7 @@ use std::time::Duration;
 use tidemark_catalog::durable::DurableError;
 use tidemark_engine::EngineError;
 use tidemark_engine::time::{SystemClock, WallClock};
-use tidemark_sql::context::Tell;
+use tidemark_sql::Tell;
 use tidemark_sql::{PlanContext, Settings};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};

@@ -59,7 +59,7 @@ impl Session {
             user: "me".to_string(),
             database: "db".to_string(),
             activity: None,
-            tell: crate::context::Tell::default(),
+            tell: crate::tell::Tell::default(),
         }
     }
 

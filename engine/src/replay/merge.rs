@@ -25,16 +25,19 @@ pub(super) fn run(
     history: &dyn History,
     key_columns: &[usize],
     requests: &Requests,
-    watch: Watch<'_>,
+    watch: &dyn Watch,
 ) -> Result<Vec<(UInt64Array, RecordBatch)>, Cancelled> {
     let (from, to) = (requests.first(), requests.last());
     let restricted = Restricted::new(plan, key_columns);
     let spans = |id| restricted.spans(id, history, (from, to), &requests.columns);
     let mut slices = Slices::new(&restricted.plan, &spans, from, to);
     let mut merge = Merge::new(plan, key_columns, requests);
+    watch.expect(requests.len());
     let mut found = Vec::new();
     while let Some(slice) = slices.next(watch)? {
+        let before = merge.next;
         found.append(&mut merge.meet(slice));
+        watch.done(merge.next - before);
     }
     Ok(found)
 }

@@ -98,13 +98,14 @@ impl<'a> Probe<'a> {
         &self,
         history: &dyn History,
         requests: &Requests,
-        watch: Watch<'_>,
+        watch: &dyn Watch,
     ) -> Result<Vec<(UInt64Array, RecordBatch)>, Cancelled> {
         let hits = self.hits(history, requests, watch)?;
         match &self.groups {
             None => {
                 let met = |part: usize| pairs(&hits[part], requests);
-                Ok(parallel(hits.len(), &met, watch)?.into_iter().flatten().collect())
+                let rows = |part: usize| hits[part].firsts.len();
+                Ok(parallel(hits.len(), &rows, &met, watch)?.into_iter().flatten().collect())
             }
             Some(groups) => {
                 let changes = changes(&hits, requests);
@@ -112,7 +113,13 @@ impl<'a> Probe<'a> {
                 let swept = |part: usize| {
                     groups.sweep(&hits, &changes, requests, Range::clone(&parts[part]))
                 };
-                parallel(parts.len(), &swept, watch)
+                let asked = |part: usize| {
+                    let keys = &parts[part];
+                    let places =
+                        requests.of_key(keys.start).start..requests.of_key(keys.end - 1).end;
+                    places.len()
+                };
+                parallel(parts.len(), &asked, &swept, watch)
             }
         }
     }
@@ -122,7 +129,7 @@ impl<'a> Probe<'a> {
         &self,
         history: &dyn History,
         requests: &Requests,
-        watch: Watch<'_>,
+        watch: &dyn Watch,
     ) -> Result<Vec<Hits>, Cancelled> {
         let (from, to) = (requests.first(), requests.last());
         let mut tables = BTreeMap::new();
@@ -166,7 +173,11 @@ impl<'a> Probe<'a> {
             let (begins, ends) = (spans.begins[rows.clone()].to_vec(), spans.ends[rows].to_vec());
             chain.run(batch, begins, ends, requests, &self.used)
         };
-        let mut hits = parallel(tasks.len(), &run, watch)?;
+        let rows = |task: usize| {
+            let (_, _, spans, start) = &tasks[task];
+            ROWS.min(spans.begins.len() - start)
+        };
+        let mut hits = parallel(tasks.len(), &rows, &run, watch)?;
         hits.retain(|hits| !hits.firsts.is_empty());
         Ok(hits)
     }
@@ -352,21 +363,25 @@ impl Groups<'_> {
     }
 }
 
-/// The results of tasks 0.., in order, run by all cores; between tasks it can be given up.
+/// The results of tasks 0.., in order, run by all cores; between tasks it can be given up. `size`
+/// is how much of the work each is.
 fn parallel<T: Send>(
     tasks: usize,
+    size: &(dyn Fn(usize) -> usize + Sync),
     run: &(dyn Fn(usize) -> T + Sync),
-    watch: Watch<'_>,
+    watch: &dyn Watch,
 ) -> Result<Vec<T>, Cancelled> {
+    watch.expect((0..tasks).map(size).sum());
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         loop {
             let task = next.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks || (watch.cancelled)() {
+            if task >= tasks || watch.is_cancelled() {
                 return done;
             }
             done.push((task, run(task)));
+            watch.done(size(task));
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());

@@ -9,7 +9,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
 
-use super::{Cancelled, Watch};
+use super::{Cancelled, Watch, check};
 use crate::operator::StepContext;
 use crate::operator::nested::Nested;
 use crate::plan::{InputPlan, Plan};
@@ -60,10 +60,13 @@ impl Slices {
     }
 
     /// The next slice; none when all is done.
-    pub fn next(&mut self, watch: Watch<'_>) -> Result<Option<Slice>, Cancelled> {
-        watch.check()?;
+    pub fn next(&mut self, watch: &dyn Watch) -> Result<Option<Slice>, Cancelled> {
+        check(watch)?;
         if self.lower >= self.end {
             return Ok(None);
+        }
+        if !self.started {
+            watch.expect(self.feeds.values().map(|feed| feed.changes.len()).sum());
         }
         let lower = self.lower;
         let upper = self.upper();
@@ -73,7 +76,7 @@ impl Slices {
             self.feeds.iter_mut().map(|(&id, feed)| (id, feed.before(upper))).collect();
         let updates = self.operators.step(&context, &mut |id| inputs.get(&id).cloned());
         (self.lower, self.started) = (upper, true);
-        (watch.progress)(Timestamp(upper));
+        watch.done(inputs.values().map(Updates::len).sum());
         Ok(Some(Slice { upper, updates }))
     }
 
@@ -97,7 +100,7 @@ impl Slices {
 fn inputs_of(plan: &Plan) -> Vec<&InputPlan> {
     let read = plan.reads();
     let mut found = Vec::new();
-    visit(plan, &mut |plan| {
+    plan.visit(&mut |plan| {
         if let Plan::Input(input) = plan
             && read.contains(&input.id)
         {
@@ -105,11 +108,6 @@ fn inputs_of(plan: &Plan) -> Vec<&InputPlan> {
         }
     });
     found
-}
-
-fn visit<'a>(plan: &'a Plan, see: &mut dyn FnMut(&'a Plan)) {
-    see(plan);
-    plan.inputs().into_iter().for_each(|input| visit(input, see));
 }
 
 /// A table's changes in order of time.

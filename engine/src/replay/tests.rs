@@ -117,7 +117,7 @@ fn replay_equals_the_oracle_at_every_time() {
         let from = Timestamp(random.random_range(0..TIMES + 10));
         let to = Timestamp(from.0 + random.random_range(0..TIMES + 30));
         let mut parts = Vec::new();
-        let watch = Watch::cancelled_by(NEVER);
+        let watch = &NEVER;
         let failed =
             replay(&plan, &tables, from, to, watch, &mut |updates| parts.push(updates)).unwrap();
         let output = Updates::concat(&plan.schema(), parts);
@@ -194,8 +194,7 @@ fn check_requests(random: &mut StdRng, plan: &Plan, tables: &Tables, columns: &[
         }
     }
     let keys: Vec<ArrayRef> = batch_of_rows(&key_schema, &rows).columns().to_vec();
-    let found =
-        point_in_time(plan, tables, columns, &keys, &times, Watch::cancelled_by(NEVER)).unwrap();
+    let found = point_in_time(plan, tables, columns, &keys, &times, &NEVER).unwrap();
     let mut met: Vec<Vec<Row>> = vec![vec![]; rows.len()];
     for (numbers, batch) in found {
         assert_eq!(numbers.len(), batch.num_rows());
@@ -236,14 +235,9 @@ fn a_replay_ends_when_it_is_cancelled() {
     let slices = Cell::new(0);
     let asked = std::sync::atomic::AtomicU32::new(0);
     let cancelled = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2;
-    let result = replay(
-        &plan,
-        &tables,
-        Timestamp(0),
-        Timestamp(TIMES),
-        Watch::cancelled_by(&cancelled),
-        &mut |_| slices.set(slices.get() + 1),
-    );
+    let result = replay(&plan, &tables, Timestamp(0), Timestamp(TIMES), &cancelled, &mut |_| {
+        slices.set(slices.get() + 1)
+    });
     assert_eq!(result.unwrap_err(), Cancelled);
     assert_eq!(slices.get(), 2);
 }

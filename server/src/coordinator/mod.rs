@@ -26,6 +26,7 @@ mod dml;
 mod drop;
 mod drop_function;
 mod explain;
+mod fill;
 mod prepare;
 mod quarantine;
 mod query;
@@ -44,7 +45,7 @@ use tidemark_catalog::{Catalog, CommitTime, ObjectId};
 use tidemark_engine::{CollectionId, Engine, Timestamp};
 use tidemark_sql::context::ActivitySource;
 use tidemark_sql::error::{SqlError, state};
-use tidemark_sql::{ParsedStatement, PlanContext, Statement};
+use tidemark_sql::{ParsedStatement, PlanContext, Settings, Statement, Tell, Works};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -63,6 +64,9 @@ use crate::sessions::Sessions;
 
 /// How often a replaced version of a view looks whether anybody may still read it.
 const RETIRE_INTERVAL: Duration = Duration::from_millis(20);
+/// The user under whom the server itself plans: views at a start, whose search paths are their
+/// creators'.
+const USER: &str = "tidemark";
 /// How often a statement is planned again because definitions changed while it was.
 const REPLANS_MAX: u32 = 8;
 
@@ -71,6 +75,8 @@ pub struct Coordinator {
     pub engine: Arc<Engine>,
     pub locks: Arc<Locks>,
     pub sessions: Arc<Sessions>,
+    /// What statements are at that takes long.
+    pub works: Arc<Works>,
     /// Runs sessions, and on the committer's thread their DML.
     pub runtime: Handle,
     /// Polls sockets, and does nothing that takes long.
@@ -163,6 +169,19 @@ impl Coordinator {
             database: session.database.clone(),
             activity: Some(self.activity()),
             tell: session.tell(),
+        }
+    }
+
+    /// What the server itself plans in, for no session.
+    pub fn own_context(&self, catalog: Arc<Catalog>) -> PlanContext {
+        PlanContext {
+            catalog,
+            engine: Arc::clone(&self.engine),
+            settings: Settings::default(),
+            user: USER.to_owned(),
+            database: USER.to_owned(),
+            activity: None,
+            tell: Tell::default(),
         }
     }
 

@@ -19,13 +19,15 @@ use tidemark_sql::maintain::{MaintainedPlan, plan_stored_view};
 use tidemark_sql::version::{functions_of, is_same_plan};
 use tidemark_sql::{PlanContext, ddl};
 
-use super::Coordinator;
 use super::create_materialized_view::view_def;
+use super::{Coordinator, fill};
 use crate::session::Session;
 
 /// Versions of materialized views on their way.
 #[derive(Default)]
 struct Versions {
+    /// What is replaced.
+    name: String,
     create: Vec<ViewDef>,
     /// The collections of the versions before them.
     retire: Vec<CollectionId>,
@@ -48,7 +50,7 @@ struct Filling {
 ///
 /// Errors: 42P16 where its columns don't stay; what makes one of its dependents impossible; 25001.
 pub async fn object(session: &mut Session, object: Object) -> Result<(), SqlError> {
-    let mut versions = Versions::default();
+    let mut versions = Versions { name: object.name.clone(), ..Versions::default() };
     let id = object.id;
     let ctx = session.plan_context();
     let dependents = ctx.catalog.dependents_transitive(id);
@@ -69,7 +71,7 @@ pub async fn function(session: &mut Session, function: Function) -> Result<(), S
     let dependents = session.plan_context().catalog.dependents_transitive(function.id);
     session.open_transaction()?.stage(Op::ReplaceFunction(function.clone()))?;
     let calls = ddl::check_function(&session.plan_context(), &function)?;
-    let mut versions = Versions::default();
+    let mut versions = Versions { name: function.name.clone(), ..Versions::default() };
     versions.stage_dependents(session, function.id, dependents, &calls)?;
     versions.fill(session).await
 }
@@ -136,8 +138,9 @@ impl Versions {
         let filling = Filling { coordinator: Arc::clone(&coordinator), views: views.clone() };
         let submitted = coordinator.submit(move |_| Ok(change)).await;
         let at = submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))?;
-        let filled = session.cancel.clone().guard(coordinator.engine.wait_for(&views, at)).await?;
-        filled.map_err(|_| SqlError::internal("a view was dropped while it was filled"))?;
+        if !fill::wait(session, &self.name, &views, at).await? {
+            return Err(SqlError::internal("a view was dropped while it was filled"));
+        }
         session.open_transaction()?.switch = Some(Switch { filling, retire: self.retire });
         Ok(())
     }

@@ -184,7 +184,7 @@ impl Connection {
     }
 
     pub fn send_notices(&mut self) {
-        for notice in self.session.notices.drain(..).chain(self.session.told.take()) {
+        for notice in self.session.told.take() {
             self.output.notice(&notice);
         }
     }

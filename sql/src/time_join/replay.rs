@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use tidemark_catalog::{Catalog, ObjectId};
-use tidemark_engine::replay::History;
+use tidemark_engine::replay::{EventTimeHistory, History};
 use tidemark_engine::{CollectionId, Engine, Relation, Spans, Timestamp};
 
 use super::Clock;
-use super::event_time;
-use crate::context::Tell;
+use super::event_time::timing;
+use crate::context::PlanContext;
 use crate::error::SqlError;
 use crate::maintain::Replayed;
 
@@ -28,7 +28,6 @@ pub struct Replay {
     /// The relation as the query names it, and what it is.
     pub name: String,
     pub object: ObjectId,
-    pub tell: Tell,
     /// The plan, printed.
     pub shown: String,
 }
@@ -59,6 +58,13 @@ pub struct Past {
     pub known: Timestamp,
 }
 
+impl Past {
+    pub fn new(ctx: &PlanContext, clock: Clock, known: Timestamp) -> Past {
+        let (engine, catalog) = (Arc::clone(&ctx.engine), Arc::clone(&ctx.catalog));
+        Past { engine, catalog, clock, known }
+    }
+}
+
 impl fmt::Debug for Past {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Past")
@@ -70,10 +76,22 @@ impl History for Past {
         match (self.engine.relation(table), self.clock) {
             (None, _) => vec![],
             (Some(relation), Clock::System) => relation.spans(from, to),
-            (Some(relation), Clock::Event) => {
-                event_time::spans(&self.catalog, &relation, self.known, from, to)
+            (Some(_), Clock::Event) => {
+                let history = &Arrived(&self.engine);
+                let tables = &|table| timing(&self.catalog, table);
+                EventTimeHistory { history, known: self.known, tables }.spans(table, from, to)
             }
         }
+    }
+}
+
+/// All that is kept of the tables, as it arrived.
+struct Arrived<'a>(&'a Engine);
+
+impl History for Arrived<'_> {
+    fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
+        let Some(relation) = self.0.relation(table) else { return vec![] };
+        relation.spans(from.max(relation.readable_from()).min(to), to)
     }
 }
 

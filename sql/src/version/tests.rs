@@ -72,7 +72,7 @@ fn fixture() -> Fixture {
         user: "tester".to_owned(),
         database: "tidemark".to_owned(),
         activity: None,
-        tell: crate::context::Tell::default(),
+        tell: crate::tell::Tell::default(),
     };
     Fixture { context, _data: data }
 }

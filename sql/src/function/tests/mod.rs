@@ -35,7 +35,7 @@ impl Asker {
             user: "tester".to_owned(),
             database: "tidemark".to_owned(),
             activity: None,
-            tell: crate::context::Tell::default(),
+            tell: crate::tell::Tell::default(),
         };
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
