@@ -35,6 +35,8 @@ mod subscribe;
 mod support;
 #[path = "system/train_serve.rs"]
 mod train_serve;
+#[path = "system/training_set.rs"]
+mod training_set;
 #[path = "system/transactions.rs"]
 mod transactions;
 #[path = "system/values.rs"]

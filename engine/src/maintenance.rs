@@ -276,6 +276,13 @@ impl Maintenance {
     }
 
     fn drop_view(&self, state: &mut State, view: CollectionId) {
+        // What nobody named may still stand on it.
+        let above = state.views.iter().filter(|(_, other)| other.upstream.contains(&view));
+        for above in above.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if state.views.contains_key(&above) {
+                self.drop_view(state, above);
+            }
+        }
         if let Some(view) = state.views.remove(&view) {
             view.dropped.store(true, Ordering::Relaxed);
         }

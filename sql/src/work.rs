@@ -3,14 +3,14 @@
 //! Law: it is listed from its beginning until the last thread that is at it has left it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tidemark_engine::replay::Watch;
+use tidemark_engine::replay::{Stopped, Watch};
 use tidemark_engine::{CollectionId, Timestamp};
 
-use crate::error::Notice;
+use crate::error::{Notice, SqlError, state};
 use crate::tell::Tell;
 
 /// How often long work says how far it is.
@@ -58,14 +58,35 @@ impl WorkKind {
 }
 
 /// All work in progress of a server.
-#[derive(Default)]
-pub struct Works(Mutex<Listed>);
+pub struct Works {
+    listed: Mutex<Listed>,
+    pub memory: Memory,
+}
+
+impl Default for Works {
+    fn default() -> Self {
+        Works::new(usize::MAX)
+    }
+}
 
 #[derive(Default)]
 struct Listed {
     /// In the order in which it was begun.
     going_on: BTreeMap<u64, Weak<Work>>,
     last: u64,
+}
+
+/// The memory that all work of a server may hold together, beside tables and results.
+#[derive(Debug)]
+pub struct Memory {
+    pub bytes_max: usize,
+    held: AtomicUsize,
+}
+
+impl Memory {
+    pub fn of(bytes_max: usize) -> Memory {
+        Memory { bytes_max, held: AtomicUsize::new(0) }
+    }
 }
 
 /// See the module.
@@ -84,12 +105,19 @@ pub struct Work {
     done: AtomicU64,
     expected: AtomicU64,
     cancelled: AtomicBool,
+    /// Bytes of the server's memory for such work.
+    held: AtomicUsize,
     tell: Tell,
     number: u64,
     works: Arc<Works>,
 }
 
 impl Works {
+    /// Which may hold so many bytes, together.
+    pub fn new(memory_bytes_max: usize) -> Works {
+        Works { listed: Mutex::default(), memory: Memory::of(memory_bytes_max) }
+    }
+
     pub(crate) fn begin(
         works: &Arc<Works>,
         tell: Tell,
@@ -112,6 +140,7 @@ impl Works {
             done: AtomicU64::new(0),
             expected: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
+            held: AtomicUsize::new(0),
             tell,
             number,
             works: Arc::clone(works),
@@ -126,7 +155,7 @@ impl Works {
     }
 
     fn lock(&self) -> MutexGuard<'_, Listed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,6 +196,19 @@ impl Work {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// Why it was given up, for who waits for it.
+    pub(crate) fn stopped(&self, why: Stopped) -> SqlError {
+        let Stopped::TooLarge(bytes) = why else {
+            return SqlError::new(state::QUERY_CANCELED, "canceling statement due to user request");
+        };
+        let (name, max) = (&self.name, self.works.memory.bytes_max);
+        SqlError::new(state::OUT_OF_MEMORY, format!("out of memory while replaying \"{name}\""))
+            .with_detail(format!(
+                "It would hold {bytes} bytes; all replays together may hold {max} (--memory)."
+            ))
+            .with_hint("Ask for fewer keys or a shorter time at once.")
+    }
+
     /// Says how far it is.
     pub fn say(&self) {
         let doing = match self.kind {
@@ -201,6 +243,14 @@ impl Watch for Work {
     fn done(&self, part: usize) {
         self.done.fetch_add(part as u64, Ordering::Relaxed);
     }
+
+    fn may_hold(&self, bytes: usize) -> bool {
+        let Memory { bytes_max, held } = &self.works.memory;
+        let before = self.held.swap(bytes, Ordering::Relaxed);
+        // The difference wraps, and so does the sum: together they are right.
+        let change = bytes.wrapping_sub(before);
+        held.fetch_add(change, Ordering::Relaxed).wrapping_add(change) <= *bytes_max
+    }
 }
 
 impl std::fmt::Debug for Work {
@@ -211,6 +261,7 @@ impl std::fmt::Debug for Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
+        self.may_hold(0);
         self.works.lock().going_on.remove(&self.number);
     }
 }

@@ -9,7 +9,8 @@
 //! State    the images of a table, and a few words for each
 //! Errors   none; an event time before the epoch is the epoch
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -31,37 +32,60 @@ pub struct EventTime {
     pub key: Option<Vec<usize>>,
 }
 
-/// A history, timed by what happened, as known at one time.
-pub struct EventTimeHistory<'a> {
-    pub history: &'a dyn History,
-    pub known: Timestamp,
-    pub tables: &'a dyn Fn(CollectionId) -> EventTime,
+/// A history, timed by what happened, as known at one time. Each table is timed once.
+pub struct EventTimeHistory {
+    history: Box<dyn History + Send + Sync>,
+    known: Timestamp,
+    tables: Box<dyn Fn(CollectionId) -> EventTime + Send + Sync>,
+    timed: Mutex<BTreeMap<CollectionId, Arc<Vec<Spans>>>>,
 }
 
-impl History for EventTimeHistory<'_> {
-    fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
+impl EventTimeHistory {
+    /// `tables` says how each is timed.
+    pub fn new(
+        history: impl History + Send + Sync + 'static,
+        known: Timestamp,
+        tables: impl Fn(CollectionId) -> EventTime + Send + Sync + 'static,
+    ) -> Self {
+        let (history, tables) = (Box::new(history), Box::new(tables));
+        EventTimeHistory { history, known, tables, timed: Mutex::default() }
+    }
+
+    fn timed(&self, table: CollectionId) -> Arc<Vec<Spans>> {
+        let mut timed = self.timed.lock().unwrap_or_else(PoisonError::into_inner);
+        let timed = timed.entry(table).or_insert_with(|| Arc::new(self.time(table)));
+        Arc::clone(timed)
+    }
+
+    fn time(&self, table: CollectionId) -> Vec<Spans> {
         let mut spans = self.history.spans(table, Timestamp::MIN, self.known);
         // What comes later is not known.
         for spans in &mut spans {
             let late = |end: &&mut u64| **end > self.known.0;
             spans.ends.iter_mut().filter(late).for_each(|end| *end = u64::MAX);
         }
-        let timed = match (self.tables)(table) {
+        match (self.tables)(table) {
             EventTime { column: None, .. } => spans,
             EventTime { column: Some(column), key: None } => {
                 spans.into_iter().map(|spans| from_event_on(spans, column)).collect()
             }
             EventTime { column: Some(column), key: Some(key) } => by_image(spans, column, &key),
-        };
-        let there = |spans: Spans| {
+        }
+    }
+}
+
+impl History for EventTimeHistory {
+    fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
+        let there = |spans: &Spans| {
             let row = |&row: &u32| {
                 let (begin, end) = (spans.begins[row as usize], spans.ends[row as usize]);
                 begin < end && begin <= to.0 && end > from.0
             };
             let rows: Vec<u32> = (0..spans.begins.len() as u32).filter(row).collect();
-            take_spans(&spans, &rows)
+            take_spans(spans, &rows)
         };
-        timed.into_iter().map(there).filter(|spans| !spans.begins.is_empty()).collect()
+        let spans = self.timed(table);
+        spans.iter().map(there).filter(|spans| !spans.begins.is_empty()).collect()
     }
 }
 
@@ -153,7 +177,6 @@ fn images(spans: &[Spans], column: usize, key: &[usize]) -> Vec<Image> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::sync::Arc;
 
     use arrow::array::{Int64Array, TimestampMicrosecondArray};
     use datafusion::common::ScalarValue;
@@ -270,12 +293,8 @@ mod tests {
                 seen.retain(|image| image.end == u64::MAX);
             }
             let timing = EventTime { column: Some(1), key: keyed.then(|| vec![0]) };
-            let table = Images(images);
-            let history = EventTimeHistory {
-                history: &table,
-                known: Timestamp(known),
-                tables: &|_| timing.clone(),
-            };
+            let timed = move |_| timing.clone();
+            let history = EventTimeHistory::new(Images(images), Timestamp(known), timed);
             let from = random.random_range(0..TIMES);
             let to = from + random.random_range(0..TIMES);
             let spans = history.spans(CollectionId(1), Timestamp(from), Timestamp(to));

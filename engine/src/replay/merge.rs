@@ -9,9 +9,9 @@ use arrow::datatypes::SchemaRef;
 
 use super::keys::NONE;
 use super::requests::Requests;
-use super::restrict::Restricted;
+use super::restrict::{Restricted, Restriction};
 use super::slices::{Slice, Slices};
-use super::{Cancelled, History, Watch};
+use super::{History, Stopped, Watch};
 use crate::aggregate::columns_at;
 use crate::plan::Plan;
 use crate::state::row_set::RowSet;
@@ -26,11 +26,11 @@ pub(super) fn run(
     key_columns: &[usize],
     requests: &Requests,
     watch: &dyn Watch,
-) -> Result<Vec<(UInt64Array, RecordBatch)>, Cancelled> {
+) -> Result<Vec<(UInt64Array, RecordBatch)>, Stopped> {
     let (from, to) = (requests.first(), requests.last());
     let restricted = Restricted::new(plan, key_columns);
-    let spans = |id| restricted.spans(id, history, (from, to), &requests.columns);
-    let mut slices = Slices::new(&restricted.plan, &spans, from, to);
+    let tables = Restriction::new(&restricted, history, &requests.columns);
+    let mut slices = Slices::new(tables, from, to);
     let mut merge = Merge::new(plan, key_columns, requests);
     watch.expect(requests.len());
     let mut found = Vec::new();

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::interleave;
@@ -20,7 +20,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::chain::{Chain, Hits, Source, chains};
 use super::requests::Requests;
 use super::restrict::{KeyColumn, below};
-use super::{Cancelled, History, Watch};
+use super::{History, Stopped, Watch};
 use crate::aggregate::{Run, RunRows, SweepInput, Swept, columns_at};
 use crate::expression::{evaluate, select};
 use crate::plan::{AggregateCall, AggregatePlan, Plan};
@@ -99,7 +99,7 @@ impl<'a> Probe<'a> {
         history: &dyn History,
         requests: &Requests,
         watch: &dyn Watch,
-    ) -> Result<Vec<(UInt64Array, RecordBatch)>, Cancelled> {
+    ) -> Result<Vec<(UInt64Array, RecordBatch)>, Stopped> {
         let hits = self.hits(history, requests, watch)?;
         match &self.groups {
             None => {
@@ -130,7 +130,7 @@ impl<'a> Probe<'a> {
         history: &dyn History,
         requests: &Requests,
         watch: &dyn Watch,
-    ) -> Result<Vec<Hits>, Cancelled> {
+    ) -> Result<Vec<Hits>, Stopped> {
         let (from, to) = (requests.first(), requests.last());
         let mut tables = BTreeMap::new();
         for chain in &self.chains {
@@ -177,7 +177,23 @@ impl<'a> Probe<'a> {
             let (_, _, spans, start) = &tasks[task];
             ROWS.min(spans.begins.len() - start)
         };
-        let mut hits = parallel(tasks.len(), &rows, &run, watch)?;
+        let held = AtomicUsize::new(0);
+        let too_large = AtomicBool::new(false);
+        let run = |task: usize| {
+            let hits = run(task);
+            let bytes = hits.bytes();
+            let held = held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            if !watch.may_hold(held) {
+                too_large.store(true, Ordering::Relaxed);
+            }
+            hits
+        };
+        let stopped = || watch.is_cancelled() || too_large.load(Ordering::Relaxed);
+        let hits = parallel(tasks.len(), &rows, &run, &Until { watch, stopped: &stopped });
+        let mut hits = hits.map_err(|_| match too_large.load(Ordering::Relaxed) {
+            true => Stopped::TooLarge(held.load(Ordering::Relaxed)),
+            false => Stopped::Cancelled,
+        })?;
         hits.retain(|hits| !hits.firsts.is_empty());
         Ok(hits)
     }
@@ -363,6 +379,26 @@ impl Groups<'_> {
     }
 }
 
+/// A watch that is also cancelled by something else.
+struct Until<'a> {
+    watch: &'a dyn Watch,
+    stopped: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Watch for Until<'_> {
+    fn is_cancelled(&self) -> bool {
+        (self.stopped)()
+    }
+
+    fn expect(&self, more: usize) {
+        self.watch.expect(more);
+    }
+
+    fn done(&self, part: usize) {
+        self.watch.done(part);
+    }
+}
+
 /// The results of tasks 0.., in order, run by all cores; between tasks it can be given up. `size`
 /// is how much of the work each is.
 fn parallel<T: Send>(
@@ -370,7 +406,7 @@ fn parallel<T: Send>(
     size: &(dyn Fn(usize) -> usize + Sync),
     run: &(dyn Fn(usize) -> T + Sync),
     watch: &dyn Watch,
-) -> Result<Vec<T>, Cancelled> {
+) -> Result<Vec<T>, Stopped> {
     watch.expect((0..tasks).map(size).sum());
     let next = AtomicUsize::new(0);
     let work = || {
@@ -394,7 +430,7 @@ fn parallel<T: Send>(
         done
     });
     if done.len() < tasks {
-        return Err(Cancelled);
+        return Err(Stopped::Cancelled);
     }
     done.sort_unstable_by_key(|(task, _)| *task);
     Ok(done.into_iter().map(|(_, result)| result).collect())

@@ -11,7 +11,7 @@ use datafusion::common::ScalarValue;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::{Cancelled, History, Watch, point_in_time, replay};
+use super::{History, Stopped, Watch, point_in_time, replay};
 use crate::oracle::random::{
     Scale, TIMES, mark_append_only, random_inserts, random_probed, random_root, random_updates,
     random_value, random_version_join, spans_of, table_schema, versions_of,
@@ -238,6 +238,6 @@ fn a_replay_ends_when_it_is_cancelled() {
     let result = replay(&plan, &tables, Timestamp(0), Timestamp(TIMES), &cancelled, &mut |_| {
         slices.set(slices.get() + 1)
     });
-    assert_eq!(result.unwrap_err(), Cancelled);
+    assert_eq!(result.unwrap_err(), Stopped::Cancelled);
     assert_eq!(slices.get(), 2);
 }

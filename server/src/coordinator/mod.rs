@@ -27,6 +27,7 @@ mod drop;
 mod drop_function;
 mod explain;
 mod fill;
+mod own_views;
 mod prepare;
 mod quarantine;
 mod query;
@@ -37,6 +38,7 @@ mod start;
 mod subscribe;
 mod transaction;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -51,6 +53,7 @@ use tokio::sync::watch;
 
 use commit::Evaluated;
 pub use copy::{CopyIn, CopyOut};
+pub use own_views::OwnViews;
 pub use prepare::prepare;
 pub use replace::Switch;
 pub use start::open;
@@ -91,6 +94,8 @@ pub struct Coordinator {
     replacing: tokio::sync::RwLock<()>,
     durable: Mutex<Durable>,
     evaluated: Arc<Evaluated>,
+    /// Counts the views that no name stands for.
+    unnamed: AtomicU64,
 }
 
 /// What a statement gives.

@@ -8,12 +8,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 
 use tidemark_catalog::durable::{self, Durable, Entry};
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, ObjectKind};
 use tidemark_engine::time::WallClock;
 use tidemark_engine::{Change, Engine, EngineConfig, Recovered, Timestamp};
+use tidemark_sql::Works;
 use tidemark_sql::context::collection;
 use tidemark_sql::error::SqlError;
 use tidemark_sql::maintain::plan_stored_view;
@@ -47,7 +49,7 @@ pub fn open(
         engine,
         locks: Arc::new(Locks::default()),
         sessions: Arc::new(Sessions::default()),
-        works: Arc::default(),
+        works: Arc::new(Works::new(config.memory())),
         runtime: runtime.clone(),
         io,
         catalog: RwLock::new(Arc::new(catalog)),
@@ -56,6 +58,7 @@ pub fn open(
         replacing: tokio::sync::RwLock::default(),
         durable: Mutex::new(durable),
         evaluated: Arc::default(),
+        unnamed: AtomicU64::new(0),
     });
     runtime.block_on(recreate_views(&coordinator));
     coordinator.engine.start_sources();

@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::compute::{concat_batches, filter_record_batch, take};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::DFSchema;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::PhysicalExpr;
@@ -132,7 +132,7 @@ impl Probing {
         let columns: Vec<usize> = self.replay.keys.iter().map(column).collect();
         let (plan, past) = (&replayed.plan, &self.replay.history);
         let found = point_in_time(plan, past, &columns, keys, times, work);
-        found.map_err(|cancelled| DataFusionError::External(Box::new(cancelled)))
+        Ok(found.map_err(|why| work.stopped(why))?)
     }
 
     /// 22023 for times that a table existed at but whose rows of then are not kept.
@@ -162,7 +162,7 @@ impl Probing {
     /// Says what is special about reading the relation at these times.
     fn tell_of(&self, times: &[Option<u64>]) {
         let (Replay { history, object, .. }, tell) = (self.replay.as_ref(), &self.tell);
-        if history.clock == Clock::Event {
+        if history.clock() == Clock::Event {
             return;
         }
         let catalog = &history.catalog;

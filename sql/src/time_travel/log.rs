@@ -18,7 +18,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray,
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use tidemark_engine::replay::replay;
 use tidemark_engine::{Plan, ReadGuard, Relation, Timestamp, Updates};
 
@@ -116,7 +116,7 @@ fn replayed(stretches: &[Stretch], past: &Past, work: &Work) -> Result<Updates> 
         replay(&stretch.plan, past, stretch.from, stretch.to, work, &mut |updates| {
             found.push(updates);
         })
-        .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        .map_err(|why| work.stopped(why))?;
         let mut own = Vec::with_capacity(found.len());
         for updates in found {
             let updates = project(updates, &stretch.columns)?;

@@ -8,10 +8,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::source_as_provider;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::LogicalPlan;
 use tidemark_engine::batch::evaluate_unless;
-use tidemark_engine::replay::Cancelled;
+use tidemark_engine::replay::Stopped;
 use tidemark_engine::{Plan, Timestamp};
 
 use super::bind::{Place, shown};
@@ -66,7 +66,7 @@ impl Whole for ViewAt {
             inputs[number - 1].clone()
         };
         let evaluated = evaluate_unless(&self.plan, self.at, &|id| input(id.0), work);
-        let evaluated = evaluated.ok_or_else(|| DataFusionError::External(Box::new(Cancelled)))?;
+        let evaluated = evaluated.ok_or_else(|| work.stopped(Stopped::Cancelled))?;
         with_types(&evaluated.rows, &self.schema)
     }
 }
