@@ -177,7 +177,7 @@ impl Running {
             settings: Settings::default(),
             user: "tester".to_owned(),
             database: "test".to_owned(),
-            activity: None,
+            connections: None,
             tell: Tell::default(),
         }
     }

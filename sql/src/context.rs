@@ -29,14 +29,23 @@ pub struct PlanContext {
     pub settings: Settings,
     pub user: String,
     pub database: String,
-    /// What pg_stat_activity shows: the server's connections, fetched only when they are read.
-    pub activity: Option<ActivitySource>,
+    /// The server's connections.
+    pub connections: Option<Arc<dyn Connections>>,
     /// Who is told what happens while a statement runs.
     pub tell: Tell,
 }
 
-/// Lists the server's connections.
-pub type ActivitySource = Arc<dyn Fn() -> Vec<Activity> + Send + Sync>;
+/// The server's connections, for pg_stat_activity and those who end what others do.
+pub trait Connections: Send + Sync {
+    /// What each is doing; asked only when it is read.
+    fn activity(&self) -> Vec<Activity>;
+
+    /// Cancels the statement of a connection; false if there is no such connection.
+    fn cancel(&self, pid: i32) -> bool;
+
+    /// Ends a connection; false if there is none.
+    fn terminate(&self, pid: i32) -> bool;
+}
 
 impl PlanContext {
     /// The schemas in which a bare name is looked up.
@@ -83,7 +92,7 @@ impl PlanContext {
             database: self.database.clone(),
             now: CommitTime(now.0),
             settings: settings.collect(),
-            activity: self.activity.as_ref().map(|source| source()).unwrap_or_default(),
+            activity: self.connections.as_ref().map(|all| all.activity()).unwrap_or_default(),
             views: self.view_progress(),
             sources: self.source_progress(),
             backfills: self.backfills(),

@@ -102,6 +102,7 @@ pub fn session_state(ctx: &PlanContext) -> SessionState {
         user: ctx.user.clone(),
         database: ctx.database.clone(),
         settings: ctx.settings.clone(),
+        connections: ctx.connections.clone(),
     };
     state.config_mut().options_mut().extensions.insert(info);
     state.config_mut().set_extension(Arc::new(ctx.tell.clone()));

@@ -58,7 +58,7 @@ impl Session {
             settings: Settings::default(),
             user: "me".to_string(),
             database: "db".to_string(),
-            activity: None,
+            connections: None,
             tell: crate::tell::Tell::default(),
         }
     }

@@ -156,6 +156,31 @@ fn requests_meet_what_the_oracle_gives_at_their_times() {
     });
 }
 
+/// May hold so many bytes.
+struct AtMost(usize);
+
+impl Watch for AtMost {
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    fn may_hold(&self, bytes: usize) -> bool {
+        bytes <= self.0
+    }
+}
+
+#[test]
+fn what_fits_for_no_key_fails() {
+    let mut random = StdRng::seed_from_u64(3);
+    let tables = Tables::random(&mut random);
+    let plan = crate::operator::testing::input(1, &table_schema(1));
+    let keys: Vec<ArrayRef> =
+        vec![std::sync::Arc::new(arrow::array::Int64Array::from_iter_values(0..20))];
+    let times = vec![Some(TIMES); 20];
+    let found = point_in_time(&plan, &tables, &[0], &keys, &times, &AtMost(0));
+    assert!(matches!(found, Err(Stopped::TooLarge(_))), "{found:?}");
+}
+
 /// A type that a random key may be of.
 fn random_type(ty: &arrow::datatypes::DataType) -> bool {
     use arrow::datatypes::DataType::{
@@ -194,7 +219,13 @@ fn check_requests(random: &mut StdRng, plan: &Plan, tables: &Tables, columns: &[
         }
     }
     let keys: Vec<ArrayRef> = batch_of_rows(&key_schema, &rows).columns().to_vec();
-    let found = point_in_time(plan, tables, columns, &keys, &times, &NEVER).unwrap();
+    // What does not fit at once is asked for a few keys at a time.
+    let limited = AtMost(random.random_range(0..3000));
+    let found = match point_in_time(plan, tables, columns, &keys, &times, &limited) {
+        Err(Stopped::TooLarge(_)) => point_in_time(plan, tables, columns, &keys, &times, &NEVER),
+        found => found,
+    };
+    let found = found.unwrap();
     let mut met: Vec<Vec<Row>> = vec![vec![]; rows.len()];
     for (numbers, batch) in found {
         assert_eq!(numbers.len(), batch.num_rows());

@@ -45,7 +45,7 @@ use std::time::Duration;
 use tidemark_catalog::durable::Durable;
 use tidemark_catalog::{Catalog, CommitTime, ObjectId};
 use tidemark_engine::{CollectionId, Engine, Timestamp};
-use tidemark_sql::context::ActivitySource;
+use tidemark_sql::context::Connections;
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{ParsedStatement, PlanContext, Settings, Statement, Tell, Works};
 use tokio::runtime::Handle;
@@ -172,7 +172,7 @@ impl Coordinator {
             settings: session.settings.clone(),
             user: session.user.clone(),
             database: session.database.clone(),
-            activity: Some(self.activity()),
+            connections: Some(Arc::clone(&self.sessions) as Arc<dyn Connections>),
             tell: session.tell(),
         }
     }
@@ -185,15 +185,9 @@ impl Coordinator {
             settings: Settings::default(),
             user: USER.to_owned(),
             database: USER.to_owned(),
-            activity: None,
+            connections: None,
             tell: Tell::default(),
         }
-    }
-
-    /// What pg_stat_activity asks.
-    fn activity(&self) -> ActivitySource {
-        let sessions = Arc::clone(&self.sessions);
-        Arc::new(move || sessions.activity())
     }
 
     /// Waits until `views` show everything up to `at`, expiries included.

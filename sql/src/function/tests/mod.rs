@@ -34,7 +34,7 @@ impl Asker {
             settings: Settings::default(),
             user: "tester".to_owned(),
             database: "tidemark".to_owned(),
-            activity: None,
+            connections: None,
             tell: crate::tell::Tell::default(),
         };
         let runtime =

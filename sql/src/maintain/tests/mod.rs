@@ -121,7 +121,7 @@ impl Fixture {
             settings: Settings::default(),
             user: "tester".to_owned(),
             database: "tidemark".to_owned(),
-            activity: None,
+            connections: None,
             tell: crate::tell::Tell::default(),
         };
         Fixture { context, _data: data }
