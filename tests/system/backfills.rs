@@ -3,15 +3,24 @@
 
 use std::time::{Duration, Instant};
 
+use tidemark_server::{Config, Server};
 use tokio_postgres::Client;
 
-use crate::support::{TestServer, failure, rows, server, value};
+use crate::support::{TestServer, failure, rows, value};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A table `e` of events, `r` of requests about them at many times, and a plain view `f` over `e`.
 async fn events(events: u32, requests: u32) -> TestServer {
-    let server = server().await;
+    events_within(None, events, requests).await
+}
+
+/// The same where replays may hold so much.
+async fn events_within(memory: Option<u64>, events: u32, requests: u32) -> TestServer {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let config = Config { memory, ..Config::for_test(data.path()) };
+    let running = Server::start(config).await.expect("a server starts");
+    let server = TestServer { running, data };
     let client = server.client().await;
     let inserts = format!(
         "INSERT INTO e SELECT n, n % 100, n % 7 FROM generate_series(1, {}) AS g(n)",
@@ -134,4 +143,47 @@ async fn a_commit_that_is_cancelled_while_its_views_are_filled_has_happened() {
     let (committed, _) = tokio::join!(client.batch_execute("COMMIT"), cancels);
     committed.expect("what has been committed is not taken back");
     assert_eq!(value(&other, "SELECT count(*) FROM m").await, "100000");
+}
+
+/// A probe, a replay by key, and one of all keys at once.
+const JOINS: [&str; 3] = [
+    "SELECT count(*), sum(f.s), sum(f.d) FROM r
+     LEFT JOIN f FOR SYSTEM_TIME AS OF r.ts AS f ON f.k = r.k",
+    "SELECT count(*), sum(f.n) FROM r
+     LEFT JOIN last FOR SYSTEM_TIME AS OF r.ts AS f ON f.k = r.k",
+    "SELECT count(*), sum(f.n) FROM (SELECT DISTINCT ts FROM r) AS r
+     LEFT JOIN last FOR SYSTEM_TIME AS OF r.ts AS f ON true",
+];
+const LAST: &str = "CREATE VIEW last AS
+    SELECT k, n FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY n DESC) AS place FROM e)
+    AS ranked WHERE place <= 3";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_keeps_to_its_memory() {
+    let unlimited = events(20_000, 500).await;
+    let client = unlimited.client().await;
+    client.batch_execute(LAST).await.expect("a view");
+    let mut expected = Vec::new();
+    for join in JOINS {
+        expected.push(rows(&client, join).await);
+    }
+    // Enough for some of the hundred keys, so that it goes by fewer at a time.
+    let some = events_within(Some(400 << 10), 20_000, 500).await;
+    let client = some.client().await;
+    client.batch_execute(LAST).await.expect("a view");
+    for (join, expected) in JOINS.iter().zip(&expected).take(2) {
+        assert_eq!(rows(&client, join).await, *expected, "{join}");
+    }
+    let (code, message) = failure(&client, JOINS[2]).await;
+    assert_eq!(code, "53200", "{message}");
+    // Enough for no key.
+    let none = events_within(Some(100), 20_000, 500).await;
+    let client = none.client().await;
+    client.batch_execute(LAST).await.expect("a view");
+    for join in JOINS {
+        let (code, message) = failure(&client, join).await;
+        assert_eq!(code, "53200", "{message}");
+        assert!(message.contains("out of memory while replaying"), "{message}");
+    }
+    assert_eq!(value(&client, "SELECT count(*) FROM e").await, "20000");
 }
