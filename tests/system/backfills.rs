@@ -168,7 +168,7 @@ async fn a_replay_keeps_to_its_memory() {
         expected.push(rows(&client, join).await);
     }
     // Enough for some of the hundred keys, so that it goes by fewer at a time.
-    let some = events_within(Some(400 << 10), 20_000, 500).await;
+    let some = events_within(Some(200 << 10), 20_000, 500).await;
     let client = some.client().await;
     client.batch_execute(LAST).await.expect("a view");
     for (join, expected) in JOINS.iter().zip(&expected).take(2) {
