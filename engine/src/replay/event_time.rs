@@ -4,8 +4,8 @@
 //!          time on. With one: the images that a key's row has had, in order of event time, each
 //!          until the next; of equal times the one that arrived later. A deletion ends the images
 //!          that had arrived by then when it arrives, but none before its event time
-//!          A row without an event time counts by arrival; a table without such a column is left
-//!          as it was
+//!          A row without an event time counts by arrival, and so do those of a table that has no
+//!          such column
 //! State    the images of a table, and a few words for each
 //! Errors   none; an event time before the epoch is the epoch
 
@@ -65,8 +65,9 @@ impl EventTimeHistory {
             spans.ends.iter_mut().filter(late).for_each(|end| *end = u64::MAX);
         }
         match (self.tables)(table) {
-            EventTime { column: None, .. } => spans,
-            EventTime { column: Some(column), key: None } => {
+            // Images in order of arrival are those of the table as it was.
+            EventTime { column: None, key: Some(_) } => spans,
+            EventTime { column, key: None } => {
                 spans.into_iter().map(|spans| from_event_on(spans, column)).collect()
             }
             EventTime { column: Some(column), key: Some(key) } => by_image(spans, column, &key),
@@ -102,12 +103,14 @@ fn events(batch: &RecordBatch, begins: &[u64], column: usize) -> Vec<u64> {
 }
 
 /// The rows still there, each from its event time on.
-fn from_event_on(spans: Spans, column: usize) -> Spans {
+fn from_event_on(spans: Spans, column: Option<usize>) -> Spans {
     let rows: Vec<u32> =
         (0..spans.ends.len() as u32).filter(|&row| spans.ends[row as usize] == u64::MAX).collect();
     let mut spans = take_spans(&spans, &rows);
-    let events = events(&spans.batch, &spans.begins, column);
-    spans.arrivals = Some(std::mem::replace(&mut spans.begins, events));
+    if let Some(column) = column {
+        let events = events(&spans.batch, &spans.begins, column);
+        spans.arrivals = Some(std::mem::replace(&mut spans.begins, events));
+    }
     spans
 }
 
@@ -283,7 +286,7 @@ mod tests {
     fn rows_count_from_when_they_happened() {
         seeds(300, |random| {
             let keyed = random.random_bool(0.6);
-            let images = random_images(random, keyed);
+            let mut images = random_images(random, keyed);
             let known = random.random_range(0..TIMES + 5);
             // What is known then.
             let mut seen: Vec<Image> =
@@ -292,7 +295,12 @@ mod tests {
             if !keyed {
                 seen.retain(|image| image.end == u64::MAX);
             }
-            let timing = EventTime { column: Some(1), key: keyed.then(|| vec![0]) };
+            let timed = random.random_bool(0.8);
+            if !timed {
+                images.iter_mut().for_each(|image| image.event = None);
+            }
+            let column = timed.then_some(1);
+            let timing = EventTime { column, key: keyed.then(|| vec![0]) };
             let timed = move |_| timing.clone();
             let history = EventTimeHistory::new(Images(images), Timestamp(known), timed);
             let from = random.random_range(0..TIMES);
