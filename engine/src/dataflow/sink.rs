@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::source::Export;
 use crate::expression::RowError;
 use crate::operator::{Operator, StepContext};
-use crate::state::consolidate::consolidate;
+use crate::state::consolidate::cancelled;
 use crate::store::Writer;
 use crate::updates::Updates;
 
@@ -19,9 +19,7 @@ pub(crate) struct Sink {
 impl Operator for Sink {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
-        // Rows that only come, in order of time, leave nothing to cancel.
-        let only_come = input.diffs.iter().all(|&diff| diff > 0) && input.times.is_sorted();
-        let updates = if only_come { input } else { consolidate(input) };
+        let updates = cancelled(input);
         if !updates.is_empty() {
             if let Some(extra) = self.writer.apply(&updates) {
                 let message = "a row was retracted that was not there";

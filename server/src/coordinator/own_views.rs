@@ -24,7 +24,7 @@ impl OwnViews {
         let ids = views.iter().map(|view| view.id).collect();
         let own = OwnViews { coordinator: Arc::clone(coordinator), views: ids };
         let change = Change { create_views: views, ..Change::default() };
-        let at = coordinator.submit(move |_| Ok(change)).await?;
+        let at = coordinator.submit(change).await?;
         Ok((own, at))
     }
 
@@ -59,7 +59,7 @@ impl Coordinator {
         views.reverse();
         let change = Change { drop_views: views, ..Change::default() };
         // A server that is stopping drops everything.
-        let _ = self.submit(move |_| Ok(change)).await;
+        let _ = self.submit(change).await;
     }
 }
 

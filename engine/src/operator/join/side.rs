@@ -10,12 +10,12 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
 use super::alone::Alone;
 use crate::aggregate::columns_at;
 use crate::operator::StateSize;
-use crate::state::key_index::{KeyCodec, Keys};
+use crate::state::key_index::{KeyCodec, Keys, comes_back};
 use crate::state::row_set::RowSet;
 use crate::updates::{Updates, batch_of};
 
@@ -263,11 +263,6 @@ impl Side {
         keys.extend(released.iter().map(|&row| self.key_of(row)));
         self.rows.release(released);
     }
-}
-
-/// Whether a value comes back from a key as it went in.
-fn comes_back(ty: &DataType) -> bool {
-    !ty.is_floating() && !ty.is_nested()
 }
 
 /// Whether any of the columns of a row is NULL.
