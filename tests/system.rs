@@ -3,6 +3,8 @@
 //!
 //! `cargo test --release --test system` runs all, `-- --ignored` the long forms as well.
 
+#[path = "system/backfills.rs"]
+mod backfills;
 #[path = "system/clients.rs"]
 mod clients;
 #[path = "system/clock.rs"]
@@ -33,6 +35,8 @@ mod subscribe;
 mod support;
 #[path = "system/train_serve.rs"]
 mod train_serve;
+#[path = "system/training_set.rs"]
+mod training_set;
 #[path = "system/transactions.rs"]
 mod transactions;
 #[path = "system/values.rs"]

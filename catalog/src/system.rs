@@ -21,8 +21,8 @@ mod tidemark;
 
 pub use column::SystemColumn;
 pub use context::{
-    Activity, Past, Quarantined, RowCount, Setting, SettingKind, SourceProgress, SystemContext,
-    ViewProgress,
+    Activity, Backfill, Past, Quarantined, RowCount, Setting, SettingKind, SourceProgress,
+    SystemContext, ViewProgress,
 };
 
 use std::collections::HashMap;
@@ -214,6 +214,7 @@ pub static SYSTEM_TABLES: &[SystemTable] = &[
     information_schema::view_table_usage::TABLE,
     information_schema::views::TABLE,
     tidemark::quarantine::TABLE,
+    tidemark::backfills::TABLE,
     tidemark::sources::TABLE,
     tidemark::tables::TABLE,
     tidemark::views::TABLE,

@@ -15,6 +15,7 @@ use crate::operator::StepContext;
 use crate::operator::nested::Nested;
 use crate::plan::Plan;
 use crate::quarantine::{Quarantine, QuarantinedRow};
+use crate::replay::Watch;
 use crate::state::consolidate::consolidate;
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::{Updates, take_rows};
@@ -37,12 +38,13 @@ pub fn evaluate(
     evaluate_unless(plan, at, input, &|| false).expect("it is not cancelled")
 }
 
-/// The same; `None` if `cancelled` says so, which is asked before each operator.
+/// The same; `None` if it is cancelled. The watch is asked and told before each operator, and work
+/// is counted in operators.
 pub fn evaluate_unless(
     plan: &Plan,
     at: Timestamp,
     input: &dyn Fn(CollectionId) -> RecordBatch,
-    cancelled: &dyn Fn() -> bool,
+    watch: &dyn Watch,
 ) -> Option<Evaluated> {
     let quarantine = Arc::new(Quarantine::default());
     let context = StepContext {
@@ -52,8 +54,13 @@ pub fn evaluate_unless(
         quarantine: &quarantine,
     };
     let mut feed = |id| Some(Updates::at(input(id), at.0, 1));
-    let updates = Nested::new(plan).step_unless(&context, &mut feed, cancelled);
-    if cancelled() {
+    watch.expect(plan.operators());
+    let asked = || {
+        watch.done(1);
+        watch.is_cancelled()
+    };
+    let updates = Nested::new(plan).step_unless(&context, &mut feed, &asked);
+    if watch.is_cancelled() {
         return None;
     }
     let updates = consolidate(updates);

@@ -19,7 +19,7 @@ pub use crate::dataflow::statistics::OperatorStatistics;
 use crate::dataflow::worker::{self, Command};
 use crate::feed::{Feeds, SourceStatus};
 use crate::maintenance::Maintenance;
-pub use crate::maintenance::ViewStatus;
+pub use crate::maintenance::{Filling, ViewStatus};
 use crate::plan::Plan;
 use crate::quarantine::Quarantine;
 use crate::store::{Horizon, Relation, Tables};

@@ -37,8 +37,8 @@ pub use commit::{
 };
 pub use contain::is_contained;
 pub use engine::{
-    Engine, EngineConfig, EngineError, LogConfig, OperatorStatistics, ReadGuard, Recovered,
-    ViewStatus,
+    Engine, EngineConfig, EngineError, Filling, LogConfig, OperatorStatistics, ReadGuard,
+    Recovered, ViewStatus,
 };
 pub use expression::Expr;
 pub use feed::{Latencies, SourceStatus};

@@ -8,9 +8,10 @@
 mod backlog;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Sender;
 use futures::channel::oneshot;
@@ -36,6 +37,23 @@ pub struct ViewStatus {
     pub upper: Timestamp,
     /// When it next changes with time alone.
     pub next_time: Option<Timestamp>,
+    /// As long as it is not there for readers.
+    pub filling: Option<Filling>,
+}
+
+/// A view that takes what is already there.
+#[derive(Clone, Copy, Debug)]
+pub struct Filling {
+    /// By the machine's clock, in µs since the Unix epoch.
+    pub started_at: Timestamp,
+    /// The time at which it begins: it is filled with what is there then.
+    pub as_of: Timestamp,
+    /// The rows of what it reads.
+    pub rows: usize,
+    /// Of the operators, each of which takes all of its input at once: how many have done that, and
+    /// how many there are.
+    pub operators_done: usize,
+    pub operators: usize,
 }
 
 struct View {
@@ -53,6 +71,10 @@ struct View {
     temporal: bool,
     /// What the workers have been told: complete before it.
     issued: u64,
+    /// How it was as it began to be filled.
+    filling: Filling,
+    /// Says to the workers that nobody wants it any more.
+    dropped: Arc<AtomicBool>,
 }
 
 struct Waiter {
@@ -187,7 +209,8 @@ impl Maintenance {
         let status = state.views.iter().map(|(&id, view)| {
             let upper = Timestamp(view.progress.upper());
             let next_time = Some(view.progress.next_time()).filter(|&next| next != u64::MAX);
-            ViewStatus { id, upper, next_time: next_time.map(Timestamp) }
+            let filling = view.filling(upper, self.workers.len());
+            ViewStatus { id, upper, next_time: next_time.map(Timestamp), filling }
         });
         status.collect()
     }
@@ -271,7 +294,16 @@ impl Maintenance {
     }
 
     fn drop_view(&self, state: &mut State, view: CollectionId) {
-        state.views.remove(&view);
+        // What nobody named may still stand on it.
+        let above = state.views.iter().filter(|(_, other)| other.upstream.contains(&view));
+        for above in above.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if state.views.contains_key(&above) {
+                self.drop_view(state, above);
+            }
+        }
+        if let Some(view) = state.views.remove(&view) {
+            view.dropped.store(true, Ordering::Relaxed);
+        }
         state.waiters.retain(|waiter| !waiter.views.contains(&view));
         state.settle();
         self.quarantine.forget(view);
@@ -299,7 +331,8 @@ impl Maintenance {
         let mut upstream = BTreeSet::new();
         let mut below = BTreeSet::new();
         let mut temporal = def.plan.is_temporal();
-        for id in def.plan.reads() {
+        let reads = def.plan.reads();
+        for &id in &reads {
             if let Some(view) = state.views.get(&id) {
                 upstream.extend(view.upstream.iter().copied().chain([id]));
                 below.extend(view.tables.iter().copied());
@@ -314,6 +347,11 @@ impl Maintenance {
                 below.insert(id);
             }
         }
+        let rows = upstream.iter().filter(|id| reads.contains(id)).map(|id| {
+            let view = &state.views[id];
+            view.relation.count(time)
+        });
+        let rows = rows.chain(tables.values().map(|table| table.count(time))).sum();
         let upper = time.0 + 1;
         let moving = state.moving_with(upstream.iter().copied());
         state.issue(&moving, upper);
@@ -332,6 +370,15 @@ impl Maintenance {
         let plan = def.plan.clone();
         let counters: Arc<[Counters]> =
             (0..plan.operators()).map(|_| Counters::default()).collect();
+        let dropped: Arc<AtomicBool> = Arc::default();
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let filling = Filling {
+            started_at: Timestamp(since_epoch.as_micros() as u64),
+            as_of: time,
+            rows,
+            operators_done: 0,
+            operators: stepped(&plan, &counters).count(),
+        };
         self.send(Command::Create(Arc::new(CreateView {
             id: def.id,
             plan: def.plan,
@@ -343,6 +390,7 @@ impl Maintenance {
             progress: progress.clone(),
             counters: counters.clone(),
             hold: self.horizon.hold(time),
+            dropped: dropped.clone(),
         })));
         let issued = upper;
         let can_fail = plan.can_fail();
@@ -356,6 +404,8 @@ impl Maintenance {
             upstream,
             temporal,
             issued,
+            filling,
+            dropped,
         };
         state.views.insert(def.id, view);
     }
@@ -380,7 +430,23 @@ impl Maintenance {
     }
 }
 
+/// The counters of the operators of a plan that take steps.
+fn stepped<'a>(plan: &Plan, counters: &'a [Counters]) -> impl Iterator<Item = &'a Counters> {
+    let mut steps = Vec::with_capacity(counters.len());
+    let passes = |plan: &Plan| matches!(plan, Plan::Input(_) | Plan::Constant(_) | Plan::Union(_));
+    plan.visit(&mut |plan| steps.push(!passes(plan)));
+    counters.iter().zip(steps).filter(|(_, steps)| *steps).map(|(counters, _)| counters)
+}
+
 impl View {
+    /// What is left to do until it is there for readers.
+    fn filling(&self, upper: Timestamp, workers: usize) -> Option<Filling> {
+        let filled = |counters: &&Counters| counters.read().steps >= workers as u64;
+        let operators_done = || stepped(&self.plan, &self.counters).filter(filled).count();
+        let is_filled = upper > self.filling.as_of;
+        (!is_filled).then(|| Filling { operators_done: operators_done(), ..self.filling })
+    }
+
     /// Whether its contents, complete as they are, have changed by `now` with time alone.
     fn is_behind(&self, now: u64) -> bool {
         self.temporal && self.issued <= now && self.progress.next_time() <= now

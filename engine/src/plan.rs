@@ -240,6 +240,12 @@ impl Plan {
         1 + self.inputs().into_iter().map(Plan::operators).sum::<usize>()
     }
 
+    /// Sees every operator, in the order of the printed plan.
+    pub(crate) fn visit<'a>(&'a self, see: &mut dyn FnMut(&'a Plan)) {
+        see(self);
+        self.inputs().into_iter().for_each(|input| input.visit(see));
+    }
+
     /// The printed plan, an operator a line, its inputs indented below it; `name` names inputs.
     pub fn explain(&self, name: &dyn Fn(CollectionId) -> String) -> String {
         self.explain_with(name, &|_| String::new())

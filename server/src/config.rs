@@ -48,6 +48,12 @@ pub struct Config {
     #[arg(long, value_parser = bytes, default_value = "16GiB", value_name = "SIZE", global = true)]
     pub unsealed_max: u64,
 
+    /// Replays of the past (point-in-time joins, changes, history) may together hold so much
+    /// beside the tables and their results; one that would need more goes by fewer keys at a time,
+    /// and fails if one key is too much. [default: no limit]
+    #[arg(long, value_parser = bytes, value_name = "SIZE", global = true)]
+    pub memory: Option<u64>,
+
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -112,6 +118,7 @@ impl Config {
             segment_size: 64 << 20,
             segment_age: Duration::from_secs(60 * 60),
             unsealed_max: 16 << 30,
+            memory: None,
             command: None,
         }
     }
@@ -124,6 +131,11 @@ impl Config {
             unsealed_bytes_max: self.unsealed_max,
         };
         LogConfig { storage: self.storage.clone(), limits }
+    }
+
+    /// Bytes that replays may hold.
+    pub fn memory(&self) -> usize {
+        self.memory.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
     }
 
     /// The number of dataflow workers: at least one.

@@ -29,7 +29,7 @@ use std::time::Duration;
 use tidemark_catalog::durable::DurableError;
 use tidemark_engine::EngineError;
 use tidemark_engine::time::{SystemClock, WallClock};
-use tidemark_sql::context::Tell;
+use tidemark_sql::Tell;
 use tidemark_sql::{PlanContext, Settings};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -177,7 +177,7 @@ impl Running {
             settings: Settings::default(),
             user: "tester".to_owned(),
             database: "test".to_owned(),
-            activity: None,
+            connections: None,
             tell: Tell::default(),
         }
     }

@@ -11,8 +11,8 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use pgwire::messages::response::TransactionStatus;
 use tidemark_engine::Timestamp;
-use tidemark_sql::context::Tell;
 use tidemark_sql::error::{SqlError, SqlState, state};
+use tidemark_sql::tell::{Listener, Tell};
 use tidemark_sql::{ParsedStatement, PlanContext, QueryPlan, Settings};
 
 use crate::cancel::Cancel;
@@ -39,8 +39,6 @@ pub struct Session {
     /// Portals and cursors by name; the unnamed portal's name is empty.
     pub portals: HashMap<String, Portal>,
     /// Said, not yet sent.
-    pub notices: Vec<Notice>,
-    /// Said by a statement while it runs, to be sent at once.
     pub told: Arc<Told>,
     pub cancel: Cancel,
     /// What others see of it.
@@ -133,7 +131,6 @@ impl Session {
             transaction: None,
             prepared: HashMap::new(),
             portals: HashMap::new(),
-            notices: Vec::new(),
             told: Arc::default(),
             cancel,
             last_commit: Timestamp::MIN,
@@ -216,7 +213,7 @@ impl Session {
     pub fn notice(&mut self, notice: impl Into<Notice>) {
         let notice = notice.into();
         if self.wants(notice.severity) {
-            self.notices.push(notice);
+            self.told.add(notice);
         }
     }
 
@@ -229,11 +226,12 @@ impl Session {
 
     /// For what a statement says while it runs.
     pub fn tell(&self) -> Tell {
-        if !self.wants("NOTICE") {
-            return Tell::default();
-        }
         let told = Arc::clone(&self.told);
-        Tell(Some(Arc::new(move |notice| told.add(notice.into()))))
+        let listener: Option<Listener> = match self.wants("NOTICE") {
+            true => Some(Box::new(move |notice| told.add(notice.into()))),
+            false => None,
+        };
+        Tell::new(self.process_id, Arc::clone(&self.coordinator.works), listener)
     }
 
     /// A statement failed: a block goes into the failed state, an implicit one is over.

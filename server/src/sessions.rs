@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidemark_catalog::CommitTime;
 use tidemark_catalog::system::Activity;
+use tidemark_sql::context::Connections;
 use tokio::sync::watch;
 
 use crate::cancel::Cancel;
@@ -61,25 +62,13 @@ impl Sessions {
         Registered { process_id, secret, doing, sessions: Arc::clone(self) }
     }
 
-    /// What every session is doing.
-    pub fn activity(&self) -> Vec<Activity> {
-        self.state().connected.values().map(|entry| activity(&entry.doing).clone()).collect()
-    }
-
     /// A CancelRequest: without the right secret nothing happens, and nobody is told.
-    pub fn cancel(&self, process_id: i32, secret: i32) {
+    pub fn cancel_request(&self, process_id: i32, secret: i32) {
         if let Some(entry) = self.state().connected.get(&process_id)
             && entry.secret == secret
         {
             entry.cancel.request();
         }
-    }
-
-    /// `pg_cancel_backend`: false if there is no such session.
-    pub fn cancel_unasked(&self, process_id: i32) -> bool {
-        let state = self.state();
-        let entry = state.connected.get(&process_id);
-        entry.inspect(|entry| entry.cancel.request()).is_some()
     }
 
     /// Ends every session, those to come included, and waits until they have gone.
@@ -95,6 +84,20 @@ impl Sessions {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections for Sessions {
+    fn activity(&self) -> Vec<Activity> {
+        self.state().connected.values().map(|entry| activity(&entry.doing).clone()).collect()
+    }
+
+    fn cancel(&self, pid: i32) -> bool {
+        self.state().connected.get(&pid).inspect(|entry| entry.cancel.request()).is_some()
+    }
+
+    fn terminate(&self, pid: i32) -> bool {
+        self.state().connected.get(&pid).inspect(|entry| entry.cancel.shut_down()).is_some()
     }
 }
 

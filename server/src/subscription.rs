@@ -22,7 +22,7 @@ use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tidemark_catalog::{Catalog, Object};
-use tidemark_engine::{Engine, ReadGuard, Relation, Timestamp, Updates};
+use tidemark_engine::{Engine, Plan, ReadGuard, Relation, Timestamp, Updates};
 use tidemark_sql::error::SqlError;
 use tokio::sync::watch;
 
@@ -30,7 +30,7 @@ use buffer::Buffer;
 use layout::Layout;
 use producer::Producer;
 
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, OwnViews};
 
 /// What is subscribed to, and from when on.
 pub struct Start {
@@ -42,6 +42,15 @@ pub struct Start {
     pub guard: ReadGuard,
     pub snapshot: bool,
     pub progress: bool,
+    /// Of a plain view: what it is followed by.
+    pub own: Option<Own>,
+}
+
+/// What keeps up a plain view as long as somebody follows it.
+pub struct Own {
+    pub views: OwnViews,
+    /// By this plan; by another one it would be another view.
+    pub plan: Plan,
 }
 
 /// The taking end. Dropping it ends the subscription.
@@ -60,7 +69,7 @@ pub struct Subscription {
 impl Subscription {
     /// Begins to follow a relation. The views that it reads must be complete at the first time.
     pub fn start(coordinator: &Arc<Coordinator>, start: Start) -> Subscription {
-        let Start { object, catalog, relation, guard, snapshot, progress } = start;
+        let Start { object, catalog, relation, guard, snapshot, progress, own } = start;
         let layout = Arc::new(Layout::new(&object, progress));
         let at = guard.at;
         let buffer = Arc::new(Buffer::new(at));
@@ -79,6 +88,7 @@ impl Subscription {
             relation,
             last: at,
             guard,
+            own,
             is_current: false,
             layout,
             buffer: Arc::clone(&buffer),

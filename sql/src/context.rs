@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use tidemark_catalog::quote::quote_identifier;
 use tidemark_catalog::system::{
-    Activity, Past, Quarantined, RowCount, Setting, SettingKind, SourceProgress, SystemContext,
-    ViewProgress,
+    Activity, Backfill, Past, Quarantined, RowCount, Setting, SettingKind, SourceProgress,
+    SystemContext, ViewProgress,
 };
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, View};
 use tidemark_engine::{CollectionId, Engine, Latencies, ReadGuard, Timestamp};
 
-use crate::error::Notice;
 use crate::error::SqlError;
 use crate::overlay::Overlay;
 use crate::plan::base_tables;
 use crate::settings::Settings;
-use crate::time_travel::Told;
+use crate::tell::Tell;
+use crate::work::WorkKind;
 
 /// Names, settings and the engine, as one statement finds them.
 #[derive(Clone)]
@@ -29,32 +29,23 @@ pub struct PlanContext {
     pub settings: Settings,
     pub user: String,
     pub database: String,
-    /// What pg_stat_activity shows: the server's connections, fetched only when they are read.
-    pub activity: Option<ActivitySource>,
+    /// The server's connections.
+    pub connections: Option<Arc<dyn Connections>>,
     /// Who is told what happens while a statement runs.
     pub tell: Tell,
 }
 
-/// Takes notices of a statement in progress, from any thread; or nobody listens.
-#[derive(Clone, Default)]
-pub struct Tell(pub Option<Arc<dyn Fn(Notice) + Send + Sync>>);
+/// The server's connections, for pg_stat_activity and those who end what others do.
+pub trait Connections: Send + Sync {
+    /// What each is doing; asked only when it is read.
+    fn activity(&self) -> Vec<Activity>;
 
-impl Tell {
-    pub fn tell(&self, notice: Notice) {
-        if let Some(listener) = &self.0 {
-            listener(notice);
-        }
-    }
+    /// Cancels the statement of a connection; false if there is no such connection.
+    fn cancel(&self, pid: i32) -> bool;
+
+    /// Ends a connection; false if there is none.
+    fn terminate(&self, pid: i32) -> bool;
 }
-
-impl std::fmt::Debug for Tell {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tell")
-    }
-}
-
-/// Lists the server's connections.
-pub type ActivitySource = Arc<dyn Fn() -> Vec<Activity> + Send + Sync>;
 
 impl PlanContext {
     /// The schemas in which a bare name is looked up.
@@ -101,9 +92,10 @@ impl PlanContext {
             database: self.database.clone(),
             now: CommitTime(now.0),
             settings: settings.collect(),
-            activity: self.activity.as_ref().map(|source| source()).unwrap_or_default(),
+            activity: self.connections.as_ref().map(|all| all.activity()).unwrap_or_default(),
             views: self.view_progress(),
             sources: self.source_progress(),
+            backfills: self.backfills(),
             row_counts: self.catalog.objects().filter_map(row_count).collect(),
             pasts: self.catalog.objects().filter_map(|object| self.past(object)).collect(),
             quarantine: self.quarantined(),
@@ -140,6 +132,46 @@ impl PlanContext {
             })
         });
         progress.collect()
+    }
+
+    /// Views that are filled, and other long work of statements.
+    fn backfills(&self) -> Vec<Backfill> {
+        let works = self.tell.works().going_on();
+        let filled = self.engine.views().into_iter().filter_map(|view| {
+            let filling = view.filling?;
+            let work = works.iter().find(|work| work.fills(view.id));
+            let relation = match (self.of_collection(view.id), work) {
+                (Some(object), _) => object.name.clone(),
+                (None, Some(work)) => work.name.clone(),
+                (None, None) => String::new(),
+            };
+            let as_of = CommitTime(filling.as_of.0);
+            let progress = (filling.operators_done as u64, filling.operators as u64);
+            Some(Backfill {
+                pid: work.and_then(|work| work.pid),
+                kind: WorkKind::Backfill.name(),
+                relation,
+                started_at: CommitTime(filling.started_at.0),
+                times: Some((as_of, as_of)),
+                progress: Some(progress),
+                unit: WorkKind::Backfill.unit(),
+                rows: Some(filling.rows as u64),
+            })
+        });
+        let replayed = works.iter().filter(|work| work.kind != WorkKind::Backfill).map(|work| {
+            let times = work.times().map(|(from, to)| (CommitTime(from.0), CommitTime(to.0)));
+            Backfill {
+                pid: work.pid,
+                kind: work.kind.name(),
+                relation: work.name.clone(),
+                started_at: CommitTime(work.started_at.0),
+                times,
+                progress: Some(work.progress()).filter(|(_, total)| *total > 0),
+                unit: work.kind.unit(),
+                rows: None,
+            }
+        });
+        filled.chain(replayed).collect()
     }
 
     fn source_progress(&self) -> Vec<SourceProgress> {
@@ -193,8 +225,6 @@ pub struct ReadView {
     /// Tables are read by event time: what had happened by `at`, as known at this time (S13).
     pub known: Option<Timestamp>,
     pub overlay: Option<Arc<Overlay>>,
-    /// Where the run leaves what it has to say.
-    pub told: Told,
     /// What keeps a time of the past readable until the rows are read.
     pub held: Option<Arc<ReadGuard>>,
 }
@@ -208,7 +238,6 @@ impl ReadView {
             commits_at: None,
             known: None,
             overlay: None,
-            told: Told::default(),
             held: None,
         }
     }

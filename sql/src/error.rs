@@ -84,6 +84,7 @@ pub mod state {
     pub const TOO_MANY_COLUMNS: SqlState = "54011";
     pub const OBJECT_NOT_IN_PREREQUISITE_STATE: SqlState = "55000";
     pub const CANT_CHANGE_RUNTIME_PARAM: SqlState = "55P02";
+    pub const OUT_OF_MEMORY: SqlState = "53200";
     pub const QUERY_CANCELED: SqlState = "57014";
     pub const ADMIN_SHUTDOWN: SqlState = "57P01";
     pub const IO_ERROR: SqlState = "58030";

@@ -41,7 +41,7 @@ pub async fn explain(
         return Ok(lines(&plan.display_indent().to_string()));
     }
     let (state, exec) = physical_of(ctx, &logical, read, &params, &given).await?;
-    let mut text = read.told.roads();
+    let mut text = ctx.tell.roads();
     if explain.analyze && matches!(explain.statement.as_ref(), Statement::Query(_)) {
         let started = std::time::Instant::now();
         let stream = datafusion::physical_plan::execute_stream(exec.clone(), state.task_ctx())?;

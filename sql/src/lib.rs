@@ -29,12 +29,14 @@ pub mod run;
 mod session_state;
 pub mod settings;
 mod subquery;
+pub mod tell;
 #[cfg(test)]
 mod tests;
 pub mod text_io;
 mod time_join;
 mod time_travel;
 pub mod version;
+pub mod work;
 
 pub use context::{PlanContext, ReadView};
 pub use dml::{DmlPlan, DmlResult, check_unique, commit_error, insert_rows, plan_dml, run_dml};
@@ -45,5 +47,6 @@ pub use parse::{ParsedStatement, Statement, parse};
 pub use plan::{QueryPlan, plan_query};
 pub use run::run_query;
 pub use settings::Settings;
+pub use tell::Tell;
 pub use time_join::there_from;
-pub use time_travel::Told;
+pub use work::{Work, WorkKind, Works};

@@ -37,7 +37,7 @@ use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
 use crate::session_state::{session_state, set_parallelism};
 use crate::subquery;
-use crate::time_join::{EventTimeRows, PointInTimeJoin};
+use crate::time_join::{EventTimeRows, PointInTimeJoin, WholeTable};
 use crate::time_travel;
 pub(crate) use filter_pushdown::FilterPushdown;
 pub(crate) use outer_constants::OuterConstants;
@@ -279,14 +279,12 @@ impl Run<'_> {
             ScannedRelation::Table(id) | ScannedRelation::MaterializedView(id) => {
                 let id = self.ctx.collection(*id);
                 match self.read.known {
-                    Some(known) => Arc::new(EventTimeRows {
-                        catalog: Arc::clone(&self.ctx.catalog),
-                        relation: self.ctx.engine.relation(id),
-                        known,
-                        at: self.read.at,
-                        schema: Arc::clone(&source.schema),
-                        with_arrivals: source.with_arrivals,
-                    }),
+                    Some(known) => {
+                        let (schema, times) = (Arc::clone(&source.schema), (self.read.at, known));
+                        let arrivals = source.with_arrivals;
+                        let rows = EventTimeRows::new(self.ctx, id, times, schema, arrivals);
+                        Arc::new(WholeTable::over(rows, vec![]))
+                    }
                     None => Arc::new(RelationProvider::of_source(self.ctx, id, source, self.read)),
                 }
             }

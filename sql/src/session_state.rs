@@ -106,8 +106,10 @@ pub fn session_state(ctx: &PlanContext) -> SessionState {
         user: ctx.user.clone(),
         database: ctx.database.clone(),
         settings: ctx.settings.clone(),
+        connections: ctx.connections.clone(),
     };
     state.config_mut().options_mut().extensions.insert(info);
+    state.config_mut().set_extension(Arc::new(ctx.tell.clone()));
     // Physical expressions take the options from here, not from the state.
     let options = Arc::clone(state.config_options());
     state.execution_props_mut().config_options = Some(options);

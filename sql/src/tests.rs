@@ -58,8 +58,8 @@ impl Session {
             settings: Settings::default(),
             user: "me".to_string(),
             database: "db".to_string(),
-            activity: None,
-            tell: crate::context::Tell::default(),
+            connections: None,
+            tell: crate::tell::Tell::default(),
         }
     }
 

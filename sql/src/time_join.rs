@@ -28,13 +28,15 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
+use crate::tell::Tell;
+
 pub use as_of::{AsOfJoin, Pick};
 pub use event_time::EventTimeRows;
 pub use point_in_time::{Bound, Clock, PointInTimeJoin};
 pub use replay::{Past, Replay, ReplayedSpan, there_from};
-pub(crate) use whole::{Whole, WholeExec};
+pub(crate) use whole::{Whole, WholeExec, WholeTable};
 
-/// DataFusion's planner, with our nodes.
+/// DataFusion's planner, with our nodes. The statement's [`Tell`] is in the session's config.
 #[derive(Debug)]
 pub struct Planner;
 
@@ -67,12 +69,14 @@ impl ExtensionPlanner for TimeJoins {
             planner.create_physical_expr(expr, schema, session, context)
         };
         let (node, inputs) = (node.as_any(), inputs.to_vec());
+        let tell = session.config().get_extension::<Tell>();
+        let tell = tell.map_or_else(Tell::default, |tell| tell.as_ref().clone());
         if let Some(join) = node.downcast_ref::<AsOfJoin>() {
-            let step = matching::Matching::new(join, &physical)?;
+            let step = matching::Matching::new(join, tell, &physical)?;
             return Ok(Some(Arc::new(WholeExec::new(Arc::new(step), inputs))));
         }
         if let Some(join) = node.downcast_ref::<PointInTimeJoin>() {
-            let step = probing::Probing::new(join, &physical)?;
+            let step = probing::Probing::new(join, tell, &physical)?;
             return Ok(Some(Arc::new(WholeExec::new(Arc::new(step), inputs))));
         }
         Ok(None)

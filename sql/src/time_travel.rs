@@ -15,7 +15,6 @@
 mod bind;
 mod clause;
 mod log;
-mod told;
 mod view_at;
 
 use std::cmp::Ordering;
@@ -29,7 +28,6 @@ use crate::time_join::Clock;
 
 pub(crate) use bind::{statement_view, travel};
 pub(crate) use clause::{TimeClauses, as_of, log_of, spell};
-pub use told::Told;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

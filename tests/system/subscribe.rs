@@ -26,6 +26,7 @@ async fn set_up(client: &Client) {
         "CREATE TABLE d (v int)",
         "CREATE MATERIALIZED VIEW m AS SELECT v % 5 AS g, count(*) AS n, sum(v) AS s FROM t
             GROUP BY v % 5",
+        "CREATE VIEW p AS SELECT g, n, s, rank() OVER (ORDER BY s) AS place FROM m",
         "INSERT INTO t SELECT k, k FROM generate_series(1, 50) AS g(k)",
     ] {
         client.batch_execute(statement).await.expect(statement);
@@ -98,7 +99,7 @@ async fn what_is_received_adds_up_to_what_is_read() {
     let client = server.client().await;
     set_up(&client).await;
     let mut receivers = Vec::new();
-    for relation in ["t", "d", "m"] {
+    for relation in ["t", "d", "m", "p"] {
         let subscriber = server.client().await;
         // The last commits leave marks that are found nowhere else.
         let is_last = move |sum: &Collection| match relation {
@@ -119,6 +120,49 @@ async fn what_is_received_adds_up_to_what_is_read() {
         let (relation, sum) = receiver.await.expect("a subscription goes on");
         assert_eq!(sum, read(&client, relation).await, "{relation}, seed {SEED}");
     }
+}
+
+/// Waits until no more than these views are kept up.
+async fn gone(server: &TestServer, views: usize) {
+    let gone = async {
+        while server.running.maintained_views() > views {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("what followed a plain view goes with its subscription");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_view_is_kept_up_while_it_is_followed() {
+    let server = server().await;
+    let (client, other) = (server.client().await, server.client().await);
+    set_up(&client).await;
+    other.batch_execute("CREATE VIEW few AS SELECT g, n FROM m WHERE g < 2").await.expect("few");
+    client.batch_execute("BEGIN; DECLARE c CURSOR FOR SUBSCRIBE few").await.expect("a cursor");
+    let mut first = fetch(&client, "FETCH ALL c").await;
+    first.sort();
+    assert_eq!(first, ["1|0|10", "1|1|10"]);
+    assert_eq!(server.running.maintained_views(), 2);
+    other.batch_execute("INSERT INTO t VALUES (100, 6), (101, 7)").await.expect("rows");
+    assert_eq!(fetch(&client, "FETCH ALL c").await, ["-1|1|10", "1|1|11"]);
+    // What has nothing to do with it, and what leaves it as it is.
+    other.batch_execute("CREATE TABLE aside (a int)").await.expect("a table");
+    let same = "CREATE OR REPLACE VIEW few AS SELECT g, n FROM m WHERE 2 > g AND g < 2";
+    other.batch_execute("INSERT INTO t VALUES (102, 5)").await.expect("rows");
+    assert_eq!(fetch(&client, "FETCH ALL c").await, ["-1|0|10", "1|0|11"]);
+    other.batch_execute(&same.replace("2 > g", "1 > g")).await.expect("another definition");
+    let (code, message) = failure(&client, "FETCH ALL c").await;
+    assert_eq!(code, "55000");
+    assert!(message.contains("a definition was replaced"), "{message}");
+    client.batch_execute("ROLLBACK").await.expect("an end");
+    gone(&server, 1).await;
+    // What it stands on goes.
+    client.batch_execute("BEGIN; DECLARE c CURSOR FOR SUBSCRIBE few").await.expect("a cursor");
+    assert_eq!(fetch(&client, "FETCH ALL c").await, ["1|0|11"]);
+    other.batch_execute("DROP MATERIALIZED VIEW m CASCADE").await.expect("a drop");
+    assert_eq!(failure(&client, "FETCH ALL WITH (timeout = '10s') c").await.0, "55000");
+    gone(&server, 0).await;
+    other.batch_execute("INSERT INTO t VALUES (103, 5)").await.expect("all goes on");
 }
 
 /// The data of a cursor's rows with their diffs.

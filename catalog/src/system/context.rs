@@ -29,6 +29,8 @@ pub struct SystemContext {
     pub views: Vec<ViewProgress>,
     /// tidemark.sources.
     pub sources: Vec<SourceProgress>,
+    /// tidemark.backfills.
+    pub backfills: Vec<Backfill>,
     /// tidemark.tables, pg_class.reltuples and pg_stat_user_tables: rows in tables and views.
     pub row_counts: Vec<RowCount>,
     /// tidemark.tables, tidemark.views: what is kept of the past.
@@ -109,6 +111,25 @@ pub struct SourceProgress {
     pub commit_to_visible: Option<[f64; 3]>,
     /// The same from when the oldest entry of a commit was there.
     pub arrival_to_visible: Option<[f64; 3]>,
+}
+
+/// What takes long: a view that is filled, a replay of the past.
+#[derive(Clone, Debug)]
+pub struct Backfill {
+    /// The connection whose statement waits for it.
+    pub pid: Option<i32>,
+    pub kind: &'static str,
+    /// The relation's name, as the statement has it.
+    pub relation: String,
+    pub started_at: CommitTime,
+    /// The first and the last time it is about.
+    pub times: Option<(CommitTime, CommitTime)>,
+    /// How many of the things that are counted are done, how many there are, and what they are;
+    /// `None` as long as that is not known.
+    pub progress: Option<(u64, u64)>,
+    pub unit: &'static str,
+    /// The rows that are there to be read.
+    pub rows: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -9,8 +9,8 @@ use arrow::util::display::array_value_to_string;
 use expect_test::{Expect, expect};
 
 use super::{
-    Activity, Past, Quarantined, RowCount, SYSTEM_TABLES, Setting, SettingKind, SystemContext,
-    ViewProgress, find, find_oid,
+    Activity, Backfill, Past, Quarantined, RowCount, SYSTEM_TABLES, Setting, SettingKind,
+    SystemContext, ViewProgress, find, find_oid,
 };
 use crate::catalog::Catalog;
 use crate::length::Length;
@@ -117,6 +117,16 @@ fn context() -> SystemContext {
             query: "SELECT 1".to_owned(),
             client_port: Some(50_000),
             ..Activity::default()
+        }],
+        backfills: vec![Backfill {
+            pid: Some(7),
+            kind: "point-in-time join",
+            relation: "totals".to_owned(),
+            started_at: time,
+            times: Some((CommitTime(NOON - 5), CommitTime(NOON - 3))),
+            progress: Some((10, 40)),
+            unit: "rows",
+            rows: None,
         }],
         views: vec![ViewProgress {
             id: ObjectId(2),

@@ -10,6 +10,7 @@
 //! comes. The time is complete, and seen by readers, when the frontier has passed it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
@@ -57,6 +58,8 @@ pub(crate) struct DataflowContext {
     pub as_of: u64,
     /// By place in the plan.
     pub counters: Arc<[Counters]>,
+    /// Nobody wants it any more, so that no step need be taken.
+    pub dropped: Arc<AtomicBool>,
 }
 
 /// Told after each advance: the upper up to which the operator has answered, and its next time.
@@ -97,6 +100,10 @@ pub(crate) fn drive<'s>(
         held.iter_mut().for_each(|held| held.downgrade(&context.as_of));
         let mut running = Running::new(driven, context, schemas, held);
         move |frontiers: &[MutableAntichain<u64>]| {
+            if running.context.dropped.load(Ordering::Relaxed) {
+                // The worker is about to take the dataflow away.
+                return;
+            }
             for (receive, buffer) in receivers.iter_mut().zip(&mut running.buffers) {
                 receive(buffer);
             }

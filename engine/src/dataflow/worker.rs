@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
@@ -60,6 +60,8 @@ pub(crate) struct CreateView {
     pub counters: Arc<[Counters]>,
     /// Keeps the inputs' rows of `as_of` until every worker has read them.
     pub hold: ReadGuard,
+    /// Nobody wants it any more: what is on its way need not be done.
+    pub dropped: Arc<AtomicBool>,
 }
 
 /// How far each worker has brought a view.
@@ -183,6 +185,7 @@ impl WorkerState {
             quarantine: self.quarantine.clone(),
             as_of,
             counters: create.counters.clone(),
+            dropped: create.dropped.clone(),
         };
         let name = format!("view {}", create.id.0);
         let (sources, constants) = worker.dataflow_named::<u64, _, _>(&name, |scope| {

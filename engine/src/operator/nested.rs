@@ -27,7 +27,7 @@ use super::temporal::Temporal;
 use super::top_k::TopK;
 use super::unnest::Unnest;
 use super::window::Window;
-use super::{Operator, StepContext};
+use super::{Operator, StateSize, StepContext};
 use crate::dataflow::statistics::Step;
 use crate::plan::Plan;
 use crate::time::CollectionId;
@@ -203,6 +203,15 @@ impl Nested {
             operator.take_steps(&mut |within, step| found(place + within, step));
         }
         self.inputs.iter_mut().for_each(|input| input.take_steps(found));
+    }
+
+    /// What its operators keep.
+    pub fn state(&self) -> StateSize {
+        let own = match &self.kind {
+            Kind::Operator { operator, .. } => operator.state(),
+            _ => StateSize::default(),
+        };
+        self.inputs.iter().fold(own, |all, input| all + input.state())
     }
 
     /// The next time at which an operator changes its output with no input.

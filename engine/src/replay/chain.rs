@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 
 use super::keys::NONE;
 use super::requests::Requests;
@@ -88,6 +88,14 @@ fn collect<'a>(
         found[own..].iter_mut().for_each(|chain| chain.operators.push(plan));
     }
     Some(())
+}
+
+impl Hits {
+    pub fn bytes(&self) -> usize {
+        let column = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+        let columns: usize = self.batch.columns().iter().map(column).sum();
+        columns + self.firsts.len() * 3 * size_of::<u32>()
+    }
 }
 
 impl Chain<'_> {

@@ -1,13 +1,16 @@
 //! Event time: tables as if each row had arrived when it happened (S13).
 //!
 //! Law      of what is known at one time. Without a key: the rows present then, each from its event
-//!          time on. With one: the key's row images and deletions in order of time, each until the
-//!          next, of equal times the later arrival; an image counts at its event time, a deletion
-//!          at its arrival, but not before the event time of the image that it takes away
-//!          A row without an event time counts by arrival; a table without such a column is left
-//!          as it was
+//!          time on. With one: the images that a key's row has had, in order of event time, each
+//!          until the next; of equal times the one that arrived later. A deletion ends the images
+//!          that had arrived by then when it arrives, but none before its event time
+//!          A row without an event time counts by arrival, and so do those of a table that has no
+//!          such column
 //! State    the images of a table, and a few words for each
 //! Errors   none; an event time before the epoch is the epoch
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -29,37 +32,61 @@ pub struct EventTime {
     pub key: Option<Vec<usize>>,
 }
 
-/// A history, timed by what happened, as known at one time.
-pub struct EventTimeHistory<'a> {
-    pub history: &'a dyn History,
-    pub known: Timestamp,
-    pub tables: &'a dyn Fn(CollectionId) -> EventTime,
+/// A history, timed by what happened, as known at one time. Each table is timed once.
+pub struct EventTimeHistory {
+    history: Box<dyn History + Send + Sync>,
+    known: Timestamp,
+    tables: Box<dyn Fn(CollectionId) -> EventTime + Send + Sync>,
+    timed: Mutex<BTreeMap<CollectionId, Arc<Vec<Spans>>>>,
 }
 
-impl History for EventTimeHistory<'_> {
-    fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
+impl EventTimeHistory {
+    /// `tables` says how each is timed.
+    pub fn new(
+        history: impl History + Send + Sync + 'static,
+        known: Timestamp,
+        tables: impl Fn(CollectionId) -> EventTime + Send + Sync + 'static,
+    ) -> Self {
+        let (history, tables) = (Box::new(history), Box::new(tables));
+        EventTimeHistory { history, known, tables, timed: Mutex::default() }
+    }
+
+    fn timed(&self, table: CollectionId) -> Arc<Vec<Spans>> {
+        let mut timed = self.timed.lock().unwrap_or_else(PoisonError::into_inner);
+        let timed = timed.entry(table).or_insert_with(|| Arc::new(self.time(table)));
+        Arc::clone(timed)
+    }
+
+    fn time(&self, table: CollectionId) -> Vec<Spans> {
         let mut spans = self.history.spans(table, Timestamp::MIN, self.known);
         // What comes later is not known.
         for spans in &mut spans {
             let late = |end: &&mut u64| **end > self.known.0;
             spans.ends.iter_mut().filter(late).for_each(|end| *end = u64::MAX);
         }
-        let timed = match (self.tables)(table) {
-            EventTime { column: None, .. } => spans,
-            EventTime { column: Some(column), key: None } => {
+        match (self.tables)(table) {
+            // Images in order of arrival are those of the table as it was.
+            EventTime { column: None, key: Some(_) } => spans,
+            EventTime { column, key: None } => {
                 spans.into_iter().map(|spans| from_event_on(spans, column)).collect()
             }
             EventTime { column: Some(column), key: Some(key) } => by_image(spans, column, &key),
-        };
-        let there = |spans: Spans| {
+        }
+    }
+}
+
+impl History for EventTimeHistory {
+    fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
+        let there = |spans: &Spans| {
             let row = |&row: &u32| {
                 let (begin, end) = (spans.begins[row as usize], spans.ends[row as usize]);
                 begin < end && begin <= to.0 && end > from.0
             };
             let rows: Vec<u32> = (0..spans.begins.len() as u32).filter(row).collect();
-            take_spans(&spans, &rows)
+            take_spans(spans, &rows)
         };
-        timed.into_iter().map(there).filter(|spans| !spans.begins.is_empty()).collect()
+        let spans = self.timed(table);
+        spans.iter().map(there).filter(|spans| !spans.begins.is_empty()).collect()
     }
 }
 
@@ -76,79 +103,83 @@ fn events(batch: &RecordBatch, begins: &[u64], column: usize) -> Vec<u64> {
 }
 
 /// The rows still there, each from its event time on.
-fn from_event_on(spans: Spans, column: usize) -> Spans {
+fn from_event_on(spans: Spans, column: Option<usize>) -> Spans {
     let rows: Vec<u32> =
         (0..spans.ends.len() as u32).filter(|&row| spans.ends[row as usize] == u64::MAX).collect();
     let mut spans = take_spans(&spans, &rows);
-    let events = events(&spans.batch, &spans.begins, column);
-    spans.arrivals = Some(std::mem::replace(&mut spans.begins, events));
+    if let Some(column) = column {
+        let events = events(&spans.batch, &spans.begins, column);
+        spans.arrivals = Some(std::mem::replace(&mut spans.begins, events));
+    }
     spans
 }
 
-/// An image of a key's row, or its deletion.
+/// An image of a key's row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Item {
+struct Image {
     key: u32,
     time: u64,
     arrival: u64,
-    /// Part and row; none where it is a deletion.
-    image: Option<(u32, u32)>,
+    /// When it was replaced or deleted; `u64::MAX`: not yet.
+    end: u64,
+    /// Part, and row in it.
+    place: (u32, u32),
 }
 
 fn by_image(mut spans: Vec<Spans>, column: usize, key: &[usize]) -> Vec<Spans> {
-    let mut items = items(&spans, column, key);
-    items.sort_unstable();
-    // What is not met below is replaced at once, or was there twice.
+    let mut images = images(&spans, column, key);
+    images.sort_unstable();
     for spans in &mut spans {
-        spans.ends.fill(0);
         spans.arrivals = Some(spans.begins.clone());
     }
-    for (place, item) in items.iter().enumerate() {
-        let next = items.get(place + 1).filter(|next| next.key == item.key);
-        if let Some((part, row)) = item.image {
-            let spans = &mut spans[part as usize];
-            spans.begins[row as usize] = item.time;
-            spans.ends[row as usize] = next.map_or(u64::MAX, |next| next.time);
+    for of_key in images.chunk_by(|a, b| a.key == b.key) {
+        let deletions = deletions(of_key);
+        for (place, image) in of_key.iter().enumerate() {
+            let next = of_key.get(place + 1).map_or(u64::MAX, |next| next.time);
+            // The first deletion since it was the key's row.
+            let deletion = deletions.get(deletions.partition_point(|time| *time < image.end));
+            let deleted = deletion.map_or(u64::MAX, |deletion| (*deletion).max(image.time));
+            let (part, row) = (image.place.0 as usize, image.place.1 as usize);
+            spans[part].begins[row] = image.time;
+            spans[part].ends[row] = next.min(deleted);
         }
     }
     spans
 }
 
-/// All images and deletions of all keys.
-fn items(spans: &[Spans], column: usize, key: &[usize]) -> Vec<Item> {
+/// When a key's row was deleted, in order. An update begins an image at the very time at which it
+/// ends another.
+fn deletions(of_key: &[Image]) -> Vec<u64> {
+    let begins: HashSet<u64> = of_key.iter().map(|image| image.arrival).collect();
+    let ends = of_key.iter().map(|image| image.end);
+    let mut deletions: Vec<u64> =
+        ends.filter(|end| *end != u64::MAX && !begins.contains(end)).collect();
+    deletions.sort_unstable();
+    deletions
+}
+
+/// All images of all keys.
+fn images(spans: &[Spans], column: usize, key: &[usize]) -> Vec<Image> {
     let Some(first) = spans.first() else { return vec![] };
     let codec = KeyCodec::for_keys(types_of(&first.batch.schema(), key));
     let mut index = KeyIndex::default();
-    let mut items = Vec::new();
-    // (key, arrival, end, event time)
-    let mut arrived: Vec<(u32, u64, u64, u64)> = Vec::new();
+    let mut images = Vec::new();
     for (part, spans) in spans.iter().enumerate() {
         let columns: Vec<ArrayRef> = columns_at(&spans.batch, key);
         let keys = codec.encode(&columns, spans.begins.len());
         let events = events(&spans.batch, &spans.begins, column);
         for (row, &time) in events.iter().enumerate() {
             let (key, _) = index.get_or_insert(keys.key(row));
-            let arrival = spans.begins[row];
-            let image = Some((part as u32, row as u32));
-            items.push(Item { key, time, arrival, image });
-            arrived.push((key, arrival, spans.ends[row], time));
+            let (arrival, end) = (spans.begins[row], spans.ends[row]);
+            images.push(Image { key, time, arrival, end, place: (part as u32, row as u32) });
         }
     }
-    arrived.sort_unstable();
-    for (place, &(key, _, end, event)) in arrived.iter().enumerate() {
-        let next = arrived.get(place + 1);
-        let updated = next.is_some_and(|&(other, arrival, ..)| (other, arrival) == (key, end));
-        if end != u64::MAX && !updated {
-            items.push(Item { key, time: end.max(event), arrival: end, image: None });
-        }
-    }
-    items
+    images
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::sync::Arc;
 
     use arrow::array::{Int64Array, TimestampMicrosecondArray};
     use datafusion::common::ScalarValue;
@@ -234,30 +265,28 @@ mod tests {
             let there = |image: &&Image| event_of(image) <= at;
             return known.iter().filter(there).map(|image| image.number).collect();
         }
-        let mut last: HashMap<i64, (u64, u64, Option<i64>)> = HashMap::new();
-        let mut see = |key: i64, time: u64, arrival: u64, number: Option<i64>| {
-            let newer = last.get(&key).is_none_or(|&(t, a, _)| (t, a) <= (time, arrival));
-            if time <= at && newer {
-                last.insert(key, (time, arrival, number));
+        let mut last: HashMap<i64, &Image> = HashMap::new();
+        for image in known.iter().filter(|image| event_of(image) <= at) {
+            let order = |image: &Image| (event_of(image), image.begin);
+            let of_key = last.entry(image.key).or_insert(image);
+            if order(of_key) <= order(image) {
+                *of_key = image;
             }
+        }
+        let is_deleted = |image: &Image| {
+            let of_key = || known.iter().filter(|other| other.key == image.key);
+            let is_deletion =
+                |end: u64| end != u64::MAX && of_key().all(|other| other.begin != end);
+            of_key().any(|i| is_deletion(i.end) && image.end <= i.end && i.end <= at)
         };
-        for image in known {
-            see(image.key, event_of(image), image.begin, Some(image.number));
-        }
-        for image in known {
-            let updated = known.iter().any(|i| i.key == image.key && i.begin == image.end);
-            if image.end != u64::MAX && !updated {
-                see(image.key, event_of(image).max(image.end), image.end, None);
-            }
-        }
-        last.into_values().filter_map(|(_, _, number)| number).collect()
+        last.into_values().filter(|image| !is_deleted(image)).map(|image| image.number).collect()
     }
 
     #[test]
     fn rows_count_from_when_they_happened() {
         seeds(300, |random| {
             let keyed = random.random_bool(0.6);
-            let images = random_images(random, keyed);
+            let mut images = random_images(random, keyed);
             let known = random.random_range(0..TIMES + 5);
             // What is known then.
             let mut seen: Vec<Image> =
@@ -266,13 +295,14 @@ mod tests {
             if !keyed {
                 seen.retain(|image| image.end == u64::MAX);
             }
-            let timing = EventTime { column: Some(1), key: keyed.then(|| vec![0]) };
-            let table = Images(images);
-            let history = EventTimeHistory {
-                history: &table,
-                known: Timestamp(known),
-                tables: &|_| timing.clone(),
-            };
+            let timed = random.random_bool(0.8);
+            if !timed {
+                images.iter_mut().for_each(|image| image.event = None);
+            }
+            let column = timed.then_some(1);
+            let timing = EventTime { column, key: keyed.then(|| vec![0]) };
+            let timed = move |_| timing.clone();
+            let history = EventTimeHistory::new(Images(images), Timestamp(known), timed);
             let from = random.random_range(0..TIMES);
             let to = from + random.random_range(0..TIMES);
             let spans = history.spans(CollectionId(1), Timestamp(from), Timestamp(to));

@@ -9,9 +9,9 @@ use arrow::datatypes::SchemaRef;
 
 use super::keys::NONE;
 use super::requests::Requests;
-use super::restrict::Restricted;
+use super::restrict::{Restricted, Restriction};
 use super::slices::{Slice, Slices};
-use super::{Cancelled, History, Watch};
+use super::{History, Stopped, Watch};
 use crate::aggregate::columns_at;
 use crate::plan::Plan;
 use crate::state::row_set::RowSet;
@@ -25,16 +25,19 @@ pub(super) fn run(
     history: &dyn History,
     key_columns: &[usize],
     requests: &Requests,
-    watch: Watch<'_>,
-) -> Result<Vec<(UInt64Array, RecordBatch)>, Cancelled> {
+    watch: &dyn Watch,
+) -> Result<Vec<(UInt64Array, RecordBatch)>, Stopped> {
     let (from, to) = (requests.first(), requests.last());
     let restricted = Restricted::new(plan, key_columns);
-    let spans = |id| restricted.spans(id, history, (from, to), &requests.columns);
-    let mut slices = Slices::new(&restricted.plan, &spans, from, to);
+    let tables = Restriction::new(&restricted, history, &requests.columns);
+    let mut slices = Slices::new(tables, from, to);
     let mut merge = Merge::new(plan, key_columns, requests);
+    watch.expect(requests.len());
     let mut found = Vec::new();
     while let Some(slice) = slices.next(watch)? {
+        let before = merge.next;
         found.append(&mut merge.meet(slice));
+        watch.done(merge.next - before);
     }
     Ok(found)
 }

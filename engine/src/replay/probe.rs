@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::interleave;
@@ -20,7 +20,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::chain::{Chain, Hits, Source, chains};
 use super::requests::Requests;
 use super::restrict::{KeyColumn, below};
-use super::{Cancelled, History, Watch};
+use super::{History, Stopped, Watch};
 use crate::aggregate::{Run, RunRows, SweepInput, Swept, columns_at};
 use crate::expression::{evaluate, select};
 use crate::plan::{AggregateCall, AggregatePlan, Plan};
@@ -98,13 +98,14 @@ impl<'a> Probe<'a> {
         &self,
         history: &dyn History,
         requests: &Requests,
-        watch: Watch<'_>,
-    ) -> Result<Vec<(UInt64Array, RecordBatch)>, Cancelled> {
+        watch: &dyn Watch,
+    ) -> Result<Vec<(UInt64Array, RecordBatch)>, Stopped> {
         let hits = self.hits(history, requests, watch)?;
         match &self.groups {
             None => {
                 let met = |part: usize| pairs(&hits[part], requests);
-                Ok(parallel(hits.len(), &met, watch)?.into_iter().flatten().collect())
+                let rows = |part: usize| hits[part].firsts.len();
+                Ok(parallel(hits.len(), &rows, &met, watch)?.into_iter().flatten().collect())
             }
             Some(groups) => {
                 let changes = changes(&hits, requests);
@@ -112,7 +113,13 @@ impl<'a> Probe<'a> {
                 let swept = |part: usize| {
                     groups.sweep(&hits, &changes, requests, Range::clone(&parts[part]))
                 };
-                parallel(parts.len(), &swept, watch)
+                let asked = |part: usize| {
+                    let keys = &parts[part];
+                    let places =
+                        requests.of_key(keys.start).start..requests.of_key(keys.end - 1).end;
+                    places.len()
+                };
+                parallel(parts.len(), &asked, &swept, watch)
             }
         }
     }
@@ -122,8 +129,8 @@ impl<'a> Probe<'a> {
         &self,
         history: &dyn History,
         requests: &Requests,
-        watch: Watch<'_>,
-    ) -> Result<Vec<Hits>, Cancelled> {
+        watch: &dyn Watch,
+    ) -> Result<Vec<Hits>, Stopped> {
         let (from, to) = (requests.first(), requests.last());
         let mut tables = BTreeMap::new();
         for chain in &self.chains {
@@ -166,7 +173,27 @@ impl<'a> Probe<'a> {
             let (begins, ends) = (spans.begins[rows.clone()].to_vec(), spans.ends[rows].to_vec());
             chain.run(batch, begins, ends, requests, &self.used)
         };
-        let mut hits = parallel(tasks.len(), &run, watch)?;
+        let rows = |task: usize| {
+            let (_, _, spans, start) = &tasks[task];
+            ROWS.min(spans.begins.len() - start)
+        };
+        let held = AtomicUsize::new(0);
+        let too_large = AtomicBool::new(false);
+        let run = |task: usize| {
+            let hits = run(task);
+            let bytes = hits.bytes();
+            let held = held.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            if !watch.may_hold(held) {
+                too_large.store(true, Ordering::Relaxed);
+            }
+            hits
+        };
+        let stopped = || watch.is_cancelled() || too_large.load(Ordering::Relaxed);
+        let hits = parallel(tasks.len(), &rows, &run, &Until { watch, stopped: &stopped });
+        let mut hits = hits.map_err(|_| match too_large.load(Ordering::Relaxed) {
+            true => Stopped::TooLarge(held.load(Ordering::Relaxed)),
+            false => Stopped::Cancelled,
+        })?;
         hits.retain(|hits| !hits.firsts.is_empty());
         Ok(hits)
     }
@@ -352,21 +379,45 @@ impl Groups<'_> {
     }
 }
 
-/// The results of tasks 0.., in order, run by all cores; between tasks it can be given up.
+/// A watch that is also cancelled by something else.
+struct Until<'a> {
+    watch: &'a dyn Watch,
+    stopped: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Watch for Until<'_> {
+    fn is_cancelled(&self) -> bool {
+        (self.stopped)()
+    }
+
+    fn expect(&self, more: usize) {
+        self.watch.expect(more);
+    }
+
+    fn done(&self, part: usize) {
+        self.watch.done(part);
+    }
+}
+
+/// The results of tasks 0.., in order, run by all cores; between tasks it can be given up. `size`
+/// is how much of the work each is.
 fn parallel<T: Send>(
     tasks: usize,
+    size: &(dyn Fn(usize) -> usize + Sync),
     run: &(dyn Fn(usize) -> T + Sync),
-    watch: Watch<'_>,
-) -> Result<Vec<T>, Cancelled> {
+    watch: &dyn Watch,
+) -> Result<Vec<T>, Stopped> {
+    watch.expect((0..tasks).map(size).sum());
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         loop {
             let task = next.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks || (watch.cancelled)() {
+            if task >= tasks || watch.is_cancelled() {
                 return done;
             }
             done.push((task, run(task)));
+            watch.done(size(task));
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
@@ -379,7 +430,7 @@ fn parallel<T: Send>(
         done
     });
     if done.len() < tasks {
-        return Err(Cancelled);
+        return Err(Stopped::Cancelled);
     }
     done.sort_unstable_by_key(|(task, _)| *task);
     Ok(done.into_iter().map(|(_, result)| result).collect())

@@ -55,43 +55,78 @@ fn last_id(plan: &Plan) -> u64 {
     plan.inputs().into_iter().map(last_id).fold(own, u64::max)
 }
 
-impl Restricted {
-    /// Every row of the leaf with this id that is there at some time of [from, to], or before then
-    /// if it is wanted with its past.
-    pub fn spans(
+/// The past of a restricted plan's leaves, as far as it can matter to keys.
+pub(super) struct Restriction<'a> {
+    pub plan: &'a Plan,
+    pub leaves: Vec<(&'a Leaf, Option<Keys>)>,
+    history: &'a dyn History,
+}
+
+impl<'a> Restriction<'a> {
+    /// `keys`: a column for each part.
+    pub fn new(restricted: &'a Restricted, history: &'a dyn History, keys: &[ArrayRef]) -> Self {
+        let wanted = |leaf: &Leaf| {
+            let part = |key: &KeyColumn| ArrayRef::clone(&keys[key.part]);
+            let columns: Vec<ArrayRef> = leaf.keys.iter().map(part).collect();
+            let first = columns.first()?.len();
+            Some(Keys::new(&columns, first).0)
+        };
+        let leaves = restricted.leaves.iter().map(|leaf| (leaf, wanted(leaf))).collect();
+        Restriction { plan: &restricted.plan, leaves, history }
+    }
+
+    /// Every row of a leaf that is there at `at`, or was if it is wanted with its past.
+    pub fn state(&self, leaf: usize, at: Timestamp) -> Vec<Spans> {
+        let (leaf, wanted) = &self.leaves[leaf];
+        let from = if leaf.versions { Timestamp::MIN } else { at };
+        let spans = self.history.spans(leaf.table, from, at);
+        spans.into_iter().filter_map(|spans| leaf.select(spans, wanted.as_ref())).collect()
+    }
+
+    /// Every row of a leaf that begins or ends after `from` and up to `to`, and how many of the
+    /// table do; `None` once there are more than `rows_max`.
+    pub fn changed(
         &self,
-        id: CollectionId,
-        history: &dyn History,
+        leaf: usize,
         (from, to): (Timestamp, Timestamp),
-        keys: &[ArrayRef],
-    ) -> Vec<Spans> {
-        let leaf = self.leaves.iter().find(|leaf| leaf.id == id);
-        let leaf = leaf.expect("every input of the restricted plan is a leaf");
-        let from = if leaf.versions { Timestamp::MIN } else { from };
-        leaf.select(history.spans(leaf.table, from, to), keys)
+        rows_max: usize,
+    ) -> Option<(Vec<Spans>, usize)> {
+        let (leaf, wanted) = &self.leaves[leaf];
+        let (mut parts, mut selected, mut looked_at) = (Vec::new(), 0, 0);
+        self.history.changed(leaf.table, from, to, &mut |spans| {
+            looked_at += spans.begins.len();
+            if let Some(spans) = leaf.select(spans, wanted.as_ref()) {
+                selected += spans.begins.len();
+                parts.push(spans);
+            }
+            selected <= rows_max
+        });
+        (selected <= rows_max).then_some((parts, looked_at))
+    }
+
+    /// How many rows of the tables change so.
+    pub fn changed_rows(&self, from: Timestamp, to: Timestamp) -> usize {
+        let mut rows = 0;
+        for (leaf, _) in &self.leaves {
+            self.history.changed(leaf.table, from, to, &mut |spans| {
+                rows += spans.begins.len();
+                true
+            });
+        }
+        rows
     }
 }
 
 impl Leaf {
-    /// The rows that can matter to one of the keys (a column for each part).
-    fn select(&self, spans: Vec<Spans>, keys: &[ArrayRef]) -> Vec<Spans> {
-        if self.keys.is_empty() {
-            return spans;
-        }
-        let wanted: Vec<ArrayRef> =
-            self.keys.iter().map(|key| ArrayRef::clone(&keys[key.part])).collect();
-        let (wanted, _) = Keys::new(&wanted, keys[0].len());
-        let select = |spans: Spans| {
-            let columns: Vec<ArrayRef> = self
-                .keys
-                .iter()
-                .map(|key| ArrayRef::clone(spans.batch.column(key.column)))
-                .collect();
-            let found = wanted.find(&columns, spans.batch.num_rows());
-            let rows = (0..found.len() as u32).filter(|&row| found[row as usize] != NONE);
-            take_spans(&spans, &rows.collect::<Vec<_>>())
-        };
-        spans.into_iter().map(select).filter(|spans| spans.batch.num_rows() > 0).collect()
+    /// The rows that can matter to one of the keys.
+    fn select(&self, spans: Spans, wanted: Option<&Keys>) -> Option<Spans> {
+        let Some(wanted) = wanted else { return Some(spans) };
+        let column = |key: &KeyColumn| ArrayRef::clone(spans.batch.column(key.column));
+        let columns: Vec<ArrayRef> = self.keys.iter().map(column).collect();
+        let found = wanted.find(&columns, spans.batch.num_rows());
+        let rows = (0..found.len() as u32).filter(|&row| found[row as usize] != NONE);
+        let selected = take_spans(&spans, &rows.collect::<Vec<_>>());
+        (selected.batch.num_rows() > 0).then_some(selected)
     }
 }
 

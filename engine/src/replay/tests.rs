@@ -11,7 +11,7 @@ use datafusion::common::ScalarValue;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::{Cancelled, History, Watch, point_in_time, replay};
+use super::{History, Stopped, Watch, point_in_time, replay};
 use crate::oracle::random::{
     Scale, TIMES, mark_append_only, random_inserts, random_probed, random_root, random_updates,
     random_value, random_version_join, spans_of, table_schema, versions_of,
@@ -117,7 +117,7 @@ fn replay_equals_the_oracle_at_every_time() {
         let from = Timestamp(random.random_range(0..TIMES + 10));
         let to = Timestamp(from.0 + random.random_range(0..TIMES + 30));
         let mut parts = Vec::new();
-        let watch = Watch::cancelled_by(NEVER);
+        let watch = &NEVER;
         let failed =
             replay(&plan, &tables, from, to, watch, &mut |updates| parts.push(updates)).unwrap();
         let output = Updates::concat(&plan.schema(), parts);
@@ -154,6 +154,31 @@ fn requests_meet_what_the_oracle_gives_at_their_times() {
             columns.into_iter().filter(|&c| random_type(schema.field(c).data_type())).collect();
         check_requests(random, &plan, &tables, &columns);
     });
+}
+
+/// May hold so many bytes.
+struct AtMost(usize);
+
+impl Watch for AtMost {
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    fn may_hold(&self, bytes: usize) -> bool {
+        bytes <= self.0
+    }
+}
+
+#[test]
+fn what_fits_for_no_key_fails() {
+    let mut random = StdRng::seed_from_u64(3);
+    let tables = Tables::random(&mut random);
+    let plan = crate::operator::testing::input(1, &table_schema(1));
+    let keys: Vec<ArrayRef> =
+        vec![std::sync::Arc::new(arrow::array::Int64Array::from_iter_values(0..20))];
+    let times = vec![Some(TIMES); 20];
+    let found = point_in_time(&plan, &tables, &[0], &keys, &times, &AtMost(0));
+    assert!(matches!(found, Err(Stopped::TooLarge(_))), "{found:?}");
 }
 
 /// A type that a random key may be of.
@@ -194,8 +219,13 @@ fn check_requests(random: &mut StdRng, plan: &Plan, tables: &Tables, columns: &[
         }
     }
     let keys: Vec<ArrayRef> = batch_of_rows(&key_schema, &rows).columns().to_vec();
-    let found =
-        point_in_time(plan, tables, columns, &keys, &times, Watch::cancelled_by(NEVER)).unwrap();
+    // What does not fit at once is asked for a few keys at a time.
+    let limited = AtMost(random.random_range(0..3000));
+    let found = match point_in_time(plan, tables, columns, &keys, &times, &limited) {
+        Err(Stopped::TooLarge(_)) => point_in_time(plan, tables, columns, &keys, &times, &NEVER),
+        found => found,
+    };
+    let found = found.unwrap();
     let mut met: Vec<Vec<Row>> = vec![vec![]; rows.len()];
     for (numbers, batch) in found {
         assert_eq!(numbers.len(), batch.num_rows());
@@ -236,14 +266,9 @@ fn a_replay_ends_when_it_is_cancelled() {
     let slices = Cell::new(0);
     let asked = std::sync::atomic::AtomicU32::new(0);
     let cancelled = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2;
-    let result = replay(
-        &plan,
-        &tables,
-        Timestamp(0),
-        Timestamp(TIMES),
-        Watch::cancelled_by(&cancelled),
-        &mut |_| slices.set(slices.get() + 1),
-    );
-    assert_eq!(result.unwrap_err(), Cancelled);
+    let result = replay(&plan, &tables, Timestamp(0), Timestamp(TIMES), &cancelled, &mut |_| {
+        slices.set(slices.get() + 1)
+    });
+    assert_eq!(result.unwrap_err(), Stopped::Cancelled);
     assert_eq!(slices.get(), 2);
 }

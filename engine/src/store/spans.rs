@@ -123,6 +123,13 @@ impl Relation {
         self.chunks_over(from, to).filter_map(|chunk| chunk.spans(from, to)).collect()
     }
 
+    /// Shows the rows that begin or end with from < time ≤ to, part by part, as long as `see` wants
+    /// more.
+    pub fn changed(&self, from: Timestamp, to: Timestamp, see: &mut dyn FnMut(Spans) -> bool) {
+        let mut parts = self.chunks_changed(from, to).filter_map(|chunk| chunk.changed(from, to));
+        while parts.next().is_some_and(&mut *see) {}
+    }
+
     /// The net changes with from < time ≤ to, in order of time; at one time retractions first.
     pub fn changes(&self, from: Timestamp, to: Timestamp) -> Updates {
         let chunks = self.chunks_changed(from, to);
@@ -162,12 +169,30 @@ impl Chunk {
         vec![part(&|row| self.begin(row), 1), part(&|row| self.end(row), -1)]
     }
 
+    /// See [`Relation::changed`]; none if there are none.
+    fn changed(&self, from: Timestamp, to: Timestamp) -> Option<Spans> {
+        let within = |time: u64| from.0 < time && time <= to.0;
+        // Rows stand in the order in which they began.
+        let old = self.begin(self.len() - 1) <= from.0 && self.ended() == 0;
+        if old || self.begin(0) > to.0 {
+            return None;
+        }
+        self.spans_of(|row| {
+            let (begin, end) = (self.begin(row), self.end(row));
+            begin < end && (within(begin) || within(end))
+        })
+    }
+
     /// See [`Relation::spans`]; none if there are none.
     fn spans(&self, from: Timestamp, to: Timestamp) -> Option<Spans> {
         let there = |row: usize| {
             let begin = self.begin(row);
             begin <= to.0 && self.end(row) > from.0.max(begin)
         };
+        self.spans_of(there)
+    }
+
+    fn spans_of(&self, there: impl Fn(usize) -> bool) -> Option<Spans> {
         let mask = BooleanBuffer::collect_bool(self.len(), there);
         let begins: Vec<u64> = mask.set_indices().map(|row| self.begin(row)).collect();
         let ends = mask.set_indices().map(|row| self.end(row)).collect();

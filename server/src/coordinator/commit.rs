@@ -100,8 +100,7 @@ impl Coordinator {
         commit: Commit,
         _guard: Option<Arc<ReadGuard>>,
     ) -> Result<Timestamp, SqlError> {
-        let Commit { change, ops, writes, create_views, switch, validate, snapshot, locks } =
-            commit;
+        let Commit { change, ops, writes, switch, validate, snapshot, locks, .. } = commit;
         let (engine, evaluated) = (Arc::clone(&self.engine), Arc::clone(&self.evaluated));
         let written = change.tables();
         let evaluate = move |_: &EvaluateContext| {
@@ -131,11 +130,6 @@ impl Coordinator {
             switch.done();
         }
         drop(locks);
-        if !create_views.is_empty() {
-            // Until it is filled: the creator's next statement reads it at once. A view that is
-            // dropped meanwhile needs no waiting for.
-            let _ = self.engine.wait_for(&create_views, at).await;
-        }
         Ok(at)
     }
 

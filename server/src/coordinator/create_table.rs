@@ -13,7 +13,7 @@ use tidemark_sql::ddl::{self, TableDefinition};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::maintain::pseudo_type;
 use tidemark_sql::rewrite::bpchar::declared;
-use tidemark_sql::{PlanContext, QueryPlan};
+use tidemark_sql::{PlanContext, QueryPlan, WorkKind};
 
 use super::create_source::stage_source;
 use super::{Outcome, lock_catalog, query};
@@ -42,7 +42,7 @@ pub async fn run(session: &mut Session, create: &ast::CreateTable) -> Result<Out
     let Some(plan) = plan else {
         return Outcome::done(tag);
     };
-    let count = fill(session, &ctx, &plan, id, schema).await?;
+    let count = fill(session, &ctx, &plan, (&definition.name, id, schema)).await?;
     Ok(Outcome::Done(format!("SELECT {count}")))
 }
 
@@ -129,14 +129,15 @@ async fn fill(
     session: &mut Session,
     ctx: &PlanContext,
     plan: &QueryPlan,
-    table: CollectionId,
-    schema: SchemaRef,
+    (name, table, schema): (&str, CollectionId, SchemaRef),
 ) -> Result<usize, SqlError> {
     let mut rows = query::rows(session, ctx, plan, Vec::new()).await?;
     let cancel = session.cancel.clone();
+    let work = ctx.tell.begin(WorkKind::CreateTableAs, name);
     let mut count = 0;
     while let Some(batch) = rows.next(usize::MAX, &cancel).await? {
         count += batch.num_rows();
+        work.set_progress(count as u64, count as u64);
         let insert = batch_as(&batch, &schema)?;
         let write = TableWrite { table, delete: Vec::new(), insert };
         session.open_transaction()?.stage_writes(&[write]);

@@ -13,9 +13,7 @@ use datafusion::common::ScalarValue;
 use tidemark_catalog::ObjectId;
 use tidemark_engine::{Change, CollectionId, EvaluateContext, TableWrite, Timestamp};
 use tidemark_sql::error::SqlError;
-use tidemark_sql::{
-    DmlPlan, DmlResult, ParsedStatement, PlanContext, ReadView, Told, plan_dml, run_dml,
-};
+use tidemark_sql::{DmlPlan, DmlResult, ParsedStatement, PlanContext, ReadView, plan_dml, run_dml};
 
 use super::{Outcome, quarantine, query};
 use crate::lock::{LockSet, Mode, Target};
@@ -74,16 +72,9 @@ async fn in_transaction(
     query::wait(session, &ctx, &plan.views, &read).await?;
     let run = run_dml(&ctx, &parsed.statement, &read, parameters);
     let result = session.cancel.clone().guard(run).await??;
-    notice_all(session, &read.told);
     query::check_present(session, &ctx, &plan.reads)?;
     session.open_transaction()?.stage_writes(&result.writes);
     Ok(result)
-}
-
-fn notice_all(session: &mut Session, told: &Told) {
-    for notice in told.take_notices() {
-        session.notice(notice);
-    }
 }
 
 /// Locks tables for the session's transaction, and makes sure that they still are what it knows.
@@ -124,12 +115,11 @@ async fn alone(
         if !still_holds(session, &ctx, &plan) {
             continue;
         }
-        let (at, result, told) = if is_brief(&plan) {
+        let (at, result) = if is_brief(&plan) {
             on_committer(session, ctx, parsed, &plan, parameters).await?
         } else {
             over_views(session, ctx, parsed, &plan, parameters).await?
         };
-        notice_all(session, &told);
         drop(locks);
         session.committed(at);
         quarantine::tell(session, at, &written(&plan)).await;
@@ -174,17 +164,15 @@ async fn on_committer(
     parsed: &Arc<ParsedStatement>,
     plan: &DmlPlan,
     parameters: Vec<ScalarValue>,
-) -> Result<(Timestamp, DmlResult, Told), SqlError> {
+) -> Result<(Timestamp, DmlResult), SqlError> {
     let (writes, reads) = (written(plan), plan.reads.clone());
-    let told = Told::default();
     let slot = Arc::new(Mutex::new(None));
     let runtime = session.coordinator.runtime.clone();
     let cancel = session.cancel.clone();
     let (parsed, result, run_ctx) = (Arc::clone(parsed), Arc::clone(&slot), ctx.clone());
-    let tell = told.clone();
     let evaluate = move |at: &EvaluateContext| {
         let (now, commits_at) = (at.now, Some(at.now));
-        let read = ReadView { now, commits_at, told: tell, ..ReadView::new(at.read) };
+        let read = ReadView { now, commits_at, ..ReadView::new(at.read) };
         let run = run_dml(&run_ctx, &parsed.statement, &read, parameters);
         let ran = panic::contain(|| runtime.block_on(cancel.guard(run)));
         let ran = ran.map_err(SqlError::internal).and_then(|guarded| guarded?);
@@ -202,7 +190,7 @@ async fn on_committer(
     let writes: &[TableWrite] = result.as_ref().map_or(&[], |result| &result.writes);
     let at = committed.map_err(|error| tidemark_sql::commit_error(&ctx, error, writes))?;
     let result = result.ok_or_else(|| SqlError::internal("a commit without a result"))?;
-    Ok((at, result, told))
+    Ok((at, result))
 }
 
 async fn over_views(
@@ -211,7 +199,7 @@ async fn over_views(
     parsed: &Arc<ParsedStatement>,
     plan: &DmlPlan,
     parameters: Vec<ScalarValue>,
-) -> Result<(Timestamp, DmlResult, Told), SqlError> {
+) -> Result<(Timestamp, DmlResult), SqlError> {
     let (read, _guard) = query::read_view(session, &[]);
     let own_names = session.has_own_names();
     if !own_names && !session.coordinator.holds_at(read.at, &ctx, &plan.views, &[]).await {
@@ -224,5 +212,5 @@ async fn over_views(
     let change = Change { writes: result.writes.clone(), ..Change::default() };
     let committed = session.coordinator.submit(change).await;
     let at = committed.map_err(|error| tidemark_sql::commit_error(&ctx, error, &result.writes))?;
-    Ok((at, result, read.told))
+    Ok((at, result))
 }

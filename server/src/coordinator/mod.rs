@@ -26,6 +26,8 @@ mod dml;
 mod drop;
 mod drop_function;
 mod explain;
+mod fill;
+mod own_views;
 mod prepare;
 mod quarantine;
 mod query;
@@ -37,20 +39,22 @@ mod subscribe;
 mod transaction;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tidemark_catalog::durable::Durable;
 use tidemark_catalog::{Catalog, CommitTime, ObjectId};
 use tidemark_engine::{CollectionId, Engine, Timestamp};
-use tidemark_sql::context::{ActivitySource, collection};
+use tidemark_sql::context::{Connections, collection};
 use tidemark_sql::error::{SqlError, state};
-use tidemark_sql::{ParsedStatement, PlanContext, Statement};
+use tidemark_sql::{ParsedStatement, PlanContext, Settings, Statement, Tell, Works};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use commit::Evaluated;
 pub use copy::{CopyIn, CopyOut};
+pub use own_views::OwnViews;
 pub use prepare::prepare;
 pub use replace::Switch;
 pub use start::open;
@@ -65,6 +69,9 @@ use crate::sessions::Sessions;
 
 /// How often a replaced version of a view looks whether anybody may still read it.
 const RETIRE_INTERVAL: Duration = Duration::from_millis(20);
+/// The user under whom the server itself plans: views at a start, whose search paths are their
+/// creators'.
+const USER: &str = "tidemark";
 /// How often a statement is planned again because definitions changed while it was.
 const REPLANS_MAX: u32 = 8;
 
@@ -73,6 +80,8 @@ pub struct Coordinator {
     pub engine: Arc<Engine>,
     pub locks: Arc<Locks>,
     pub sessions: Arc<Sessions>,
+    /// What statements are at that takes long.
+    pub works: Arc<Works>,
     /// Runs sessions, and on the committer's thread their DML.
     pub runtime: Handle,
     /// Polls sockets, and does nothing that takes long.
@@ -89,6 +98,8 @@ pub struct Coordinator {
     unplanned: OnceLock<BTreeSet<CollectionId>>,
     durable: Mutex<Durable>,
     evaluated: Arc<Evaluated>,
+    /// Counts the views that no name stands for.
+    unnamed: AtomicU64,
 }
 
 /// What a statement gives.
@@ -165,15 +176,22 @@ impl Coordinator {
             settings: session.settings.clone(),
             user: session.user.clone(),
             database: session.database.clone(),
-            activity: Some(self.activity()),
+            connections: Some(Arc::clone(&self.sessions) as Arc<dyn Connections>),
             tell: session.tell(),
         }
     }
 
-    /// What pg_stat_activity asks.
-    fn activity(&self) -> ActivitySource {
-        let sessions = Arc::clone(&self.sessions);
-        Arc::new(move || sessions.activity())
+    /// What the server itself plans in, for no session.
+    pub fn own_context(&self, catalog: Arc<Catalog>) -> PlanContext {
+        PlanContext {
+            catalog,
+            engine: Arc::clone(&self.engine),
+            settings: Settings::default(),
+            user: USER.to_owned(),
+            database: USER.to_owned(),
+            connections: None,
+            tell: Tell::default(),
+        }
     }
 
     /// Waits until `views`, as `catalog` names them, show everything up to `at`, expiries included.

@@ -119,9 +119,6 @@ pub async fn rows(
     wait(session, ctx, &plan.views, &read).await?;
     let run = tidemark_sql::run_query(ctx, plan, &read, parameters);
     let stream = session.cancel.clone().guard(run).await??;
-    for notice in read.told.take_notices() {
-        session.notice(notice);
-    }
     check_present(session, ctx, &plan.reads)?;
     Ok(Rows::stream(Arc::clone(&plan.schema), stream, guard))
 }

@@ -13,19 +13,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidemark_catalog::{Function, Object, ObjectId, ObjectKind, Op, View};
-use tidemark_engine::{Change, CollectionId, ViewDef};
+use tidemark_engine::{CollectionId, ViewDef};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::maintain::{MaintainedPlan, plan_stored_view};
 use tidemark_sql::version::{functions_of, is_same_plan};
 use tidemark_sql::{PlanContext, ddl};
 
-use super::Coordinator;
 use super::create_materialized_view::view_def;
+use super::own_views::OwnViews;
+use super::{Coordinator, fill};
 use crate::session::Session;
 
 /// Versions of materialized views on their way.
 #[derive(Default)]
 struct Versions {
+    /// What is replaced.
+    name: String,
     create: Vec<ViewDef>,
     /// The collections of the versions before them.
     retire: Vec<CollectionId>,
@@ -33,22 +36,17 @@ struct Versions {
 
 /// What is filled and waits for its commit.
 pub struct Switch {
-    filling: Filling,
+    coordinator: Arc<Coordinator>,
+    filling: OwnViews,
     /// What nobody reads any more after it.
     retire: Vec<CollectionId>,
-}
-
-/// Views of the engine that are not in the catalog yet; given up when dropped.
-struct Filling {
-    coordinator: Arc<Coordinator>,
-    views: Vec<CollectionId>,
 }
 
 /// Replaces the definition of a view that is in the catalog.
 ///
 /// Errors: 42P16 where its columns don't stay; what makes one of its dependents impossible; 25001.
 pub async fn object(session: &mut Session, object: Object) -> Result<(), SqlError> {
-    let mut versions = Versions::default();
+    let mut versions = Versions { name: object.name.clone(), ..Versions::default() };
     let id = object.id;
     let ctx = session.plan_context();
     let dependents = ctx.catalog.dependents_transitive(id);
@@ -69,7 +67,7 @@ pub async fn function(session: &mut Session, function: Function) -> Result<(), S
     let dependents = session.plan_context().catalog.dependents_transitive(function.id);
     session.open_transaction()?.stage(Op::ReplaceFunction(function.clone()))?;
     let calls = ddl::check_function(&session.plan_context(), &function)?;
-    let mut versions = Versions::default();
+    let mut versions = Versions { name: function.name.clone(), ..Versions::default() };
     versions.stage_dependents(session, function.id, dependents, &calls)?;
     versions.fill(session).await
 }
@@ -130,15 +128,15 @@ impl Versions {
                 .with_hint("Run the statement by itself: it is a transaction of its own."));
         }
         let coordinator = Arc::clone(&session.coordinator);
-        let views: Vec<_> = self.create.iter().map(|view| view.id).collect();
-        let change = Change { create_views: self.create, ..Change::default() };
         let ctx = session.plan_context();
-        let filling = Filling { coordinator: Arc::clone(&coordinator), views: views.clone() };
-        let submitted = coordinator.submit(change).await;
-        let at = submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))?;
-        let filled = session.cancel.clone().guard(coordinator.engine.wait_for(&views, at)).await?;
-        filled.map_err(|_| SqlError::internal("a view was dropped while it was filled"))?;
-        session.open_transaction()?.switch = Some(Switch { filling, retire: self.retire });
+        let created = OwnViews::create(&coordinator, self.create).await;
+        let (filling, at) =
+            created.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))?;
+        if !fill::wait(session, &self.name, filling.ids(), at).await? {
+            return Err(SqlError::internal("a view was dropped while it was filled"));
+        }
+        let retire = self.retire;
+        session.open_transaction()?.switch = Some(Switch { coordinator, filling, retire });
         Ok(())
     }
 }
@@ -204,12 +202,12 @@ fn dependent_error(
 impl Switch {
     /// The commit has happened: the new versions stay, the old ones go when nobody can know them
     /// any more.
-    pub fn done(mut self) {
-        self.filling.views.clear();
-        let former = self.filling.coordinator.former_catalogs();
-        let coordinator = Arc::downgrade(&self.filling.coordinator);
-        let runtime = self.filling.coordinator.runtime.clone();
-        let retire = std::mem::take(&mut self.retire);
+    pub fn done(self) {
+        let Switch { coordinator, filling, retire } = self;
+        filling.keep();
+        let former = coordinator.former_catalogs();
+        let runtime = coordinator.runtime.clone();
+        let coordinator = Arc::downgrade(&coordinator);
         runtime.spawn(async move {
             while former.iter().any(|catalog| catalog.strong_count() > 0) {
                 tokio::time::sleep(super::RETIRE_INTERVAL).await;
@@ -218,25 +216,5 @@ impl Switch {
                 coordinator.drop_views(retire).await;
             }
         });
-    }
-}
-
-impl Drop for Filling {
-    fn drop(&mut self) {
-        let views = std::mem::take(&mut self.views);
-        if !views.is_empty() {
-            let coordinator = Arc::clone(&self.coordinator);
-            self.coordinator.runtime.spawn(async move { coordinator.drop_views(views).await });
-        }
-    }
-}
-
-impl Coordinator {
-    /// Drops views that are not in the catalog, given from below to above.
-    async fn drop_views(&self, mut views: Vec<CollectionId>) {
-        views.reverse();
-        let change = Change { drop_views: views, ..Change::default() };
-        // A server that is stopping drops everything.
-        let _ = self.submit(change).await;
     }
 }

@@ -8,17 +8,17 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use tidemark_catalog::durable::{self, Durable, Entry};
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, ObjectKind};
 use tidemark_engine::time::WallClock;
 use tidemark_engine::{Change, Engine, EngineConfig, Recovered, Timestamp};
-use tidemark_sql::context::Tell;
+use tidemark_sql::Works;
 use tidemark_sql::context::collection;
 use tidemark_sql::error::SqlError;
 use tidemark_sql::maintain::plan_stored_view;
-use tidemark_sql::{PlanContext, Settings};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -29,9 +29,6 @@ use crate::StartError;
 use crate::config::{Config, Switch};
 use crate::lock::Locks;
 use crate::sessions::Sessions;
-
-/// The user under whom views are planned at start; their search paths are their creators'.
-const USER: &str = "tidemark";
 
 /// Recovers everything from the data directory. Blocks while the log is read.
 pub fn open(
@@ -52,6 +49,7 @@ pub fn open(
         engine,
         locks: Arc::new(Locks::default()),
         sessions: Arc::new(Sessions::default()),
+        works: Arc::new(Works::new(config.memory())),
         runtime: runtime.clone(),
         io,
         catalog: RwLock::new(Arc::new(catalog)),
@@ -61,6 +59,7 @@ pub fn open(
         unplanned: OnceLock::new(),
         durable: Mutex::new(durable),
         evaluated: Arc::default(),
+        unnamed: AtomicU64::new(0),
     });
     runtime.block_on(recreate_views(&coordinator));
     coordinator.engine.start_sources();
@@ -111,15 +110,7 @@ async fn recreate(
     catalog: &Arc<Catalog>,
     object: &Object,
 ) -> Result<Timestamp, SqlError> {
-    let ctx = PlanContext {
-        catalog: Arc::clone(catalog),
-        engine: Arc::clone(&coordinator.engine),
-        settings: Settings::default(),
-        user: USER.to_owned(),
-        database: USER.to_owned(),
-        activity: None,
-        tell: Tell::default(),
-    };
+    let ctx = coordinator.own_context(Arc::clone(catalog));
     let plan = plan_stored_view(&ctx, object)?;
     let create = view_def(object, ctx.collection(object.id), plan.plan, plan.key);
     let change = Change { create_views: vec![create], ..Change::default() };

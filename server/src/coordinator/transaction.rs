@@ -7,7 +7,7 @@ use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::parse::{CopyDirection, TransactionModes};
 use tidemark_sql::{ParsedStatement, Settings, Statement, ddl};
 
-use super::{Outcome, quarantine};
+use super::{Outcome, fill, quarantine};
 use crate::session::{Notice, Session};
 
 /// Runs a statement about the transaction itself.
@@ -211,14 +211,17 @@ async fn commit(session: &mut Session) -> Result<(), SqlError> {
         return Ok(());
     };
     session.portals.clear();
-    let guard = transaction.guard();
+    let (guard, alone) = (transaction.guard(), transaction.alone);
     let (before, after) =
         (transaction.settings_before.clone(), transaction.staged.settings.clone());
     session.settings = before;
     if let Some(commit) = transaction.into_commit() {
         let written: Vec<_> = commit.writes.iter().map(|write| write.table).collect();
+        let created = commit.create_views.clone();
         let at = session.coordinator.commit(&ctx, commit, guard).await?;
         session.committed(at);
+        // The creator's next statement reads them at once.
+        fill::wait_created(session, &created, at, alone).await?;
         quarantine::tell(session, at, &written).await;
     }
     session.settings = after;

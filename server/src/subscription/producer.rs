@@ -7,9 +7,12 @@ use std::time::Duration;
 use tidemark_catalog::{Catalog, Column, Object, ObjectKind};
 use tidemark_engine::{CollectionId, ReadGuard, Relation, Timestamp, Updates};
 use tidemark_sql::error::{SqlError, state};
+use tidemark_sql::maintain::plan_stored_view;
+use tidemark_sql::version::is_same_plan;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::Own;
 use super::buffer::{Buffer, too_far_behind};
 use super::layout::Layout;
 use crate::coordinator::Coordinator;
@@ -38,6 +41,7 @@ pub struct Producer {
     pub last: Timestamp,
     /// Keeps what has changed since.
     pub guard: ReadGuard,
+    pub own: Option<Own>,
     /// Whether it has caught up once with what happens.
     pub is_current: bool,
     pub layout: Arc<Layout>,
@@ -109,6 +113,17 @@ impl Producer {
     async fn follow(&mut self, newest: Arc<Catalog>, at: Timestamp) -> Result<(), SqlError> {
         let id = self.object.id;
         let present = newest.get(id).ok_or_else(|| self.ended("was dropped"))?;
+        if let Some(own) = &self.own {
+            // Its new definition, or that of what it stands on, would have to be kept up since it
+            // came into force.
+            let ctx = self.coordinator.own_context(Arc::clone(&newest));
+            let planned = plan_stored_view(&ctx, present);
+            if !planned.is_ok_and(|planned| is_same_plan(&planned.plan, &own.plan)) {
+                return Err(self.ended("is not what it was: a definition was replaced"));
+            }
+            self.catalog = newest;
+            return Ok(());
+        }
         self.check_row_type(present)?;
         let versions = newest.versions(id);
         let later = |from: u64| self.last.0 < from && from != u64::MAX;

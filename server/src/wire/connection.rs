@@ -45,7 +45,7 @@ pub async fn serve(coordinator: Arc<Coordinator>, mut socket: TcpStream) {
         }
         Ok(Greeting::Cancel(request)) => {
             if let SecretKey::I32(secret) = request.secret_key {
-                coordinator.sessions.cancel(request.pid, secret);
+                coordinator.sessions.cancel_request(request.pid, secret);
             }
         }
         Ok(Greeting::Nothing) => {}
@@ -184,7 +184,7 @@ impl Connection {
     }
 
     pub fn send_notices(&mut self) {
-        for notice in self.session.notices.drain(..).chain(self.session.told.take()) {
+        for notice in self.session.told.take() {
             self.output.notice(&notice);
         }
     }

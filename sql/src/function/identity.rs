@@ -10,11 +10,12 @@ use arrow::array::{
     Array, ArrayRef, BooleanArray, Int32Array, Int64Array, ListBuilder, StringArray, StringBuilder,
     new_null_array,
 };
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Int32Type};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 use tidemark_catalog::system::functions as system;
 
+use crate::context::Connections;
 use crate::error::SqlError;
 
 use super::scalar::{Call, Overload, Scalar, Ty, columns, list};
@@ -211,9 +212,21 @@ fn server() -> Vec<ScalarUDF> {
         void("pg_advisory_lock", &[Ty::Int8]),
         true_of("pg_advisory_unlock", &[Ty::Int8]),
         true_of("pg_try_advisory_lock", &[Ty::Int8]),
-        false_of("pg_cancel_backend", &[Ty::Int4]),
-        false_of("pg_terminate_backend", &[Ty::Int4]),
+        to_connection("pg_cancel_backend", |connections, pid| connections.cancel(pid)),
+        to_connection("pg_terminate_backend", |connections, pid| connections.terminate(pid)),
     ]
+}
+
+/// What is done to the connection of a number; false if there is none.
+fn to_connection(name: &'static str, act: fn(&dyn Connections, i32) -> bool) -> ScalarUDF {
+    let acted = move |call: &Call<'_>| -> Result<ArrayRef, SqlError> {
+        let connections = call.session()?.connections.clone();
+        let act = |pid| connections.as_ref().is_some_and(|all| act(all.as_ref(), pid));
+        let pids = call.args[0].as_primitive::<Int32Type>();
+        let done = pids.iter().map(|pid| pid.map(act));
+        Ok(Arc::new(done.collect::<BooleanArray>()))
+    };
+    Scalar::new(name).volatile().overload(columns(&[Ty::Int4], boolean, acted)).udf()
 }
 
 /// Functions called for an effect that there is none of here.

@@ -1,20 +1,29 @@
 //! What functions may know of the session that calls them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use tidemark_catalog::Catalog;
 
+use crate::context::Connections;
 use crate::settings::Settings;
 
 /// The session's names and settings, carried to functions in the statement's `ConfigOptions`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SessionInfo {
     pub catalog: Arc<Catalog>,
     pub user: String,
     pub database: String,
     pub settings: Settings,
+    pub connections: Option<Arc<dyn Connections>>,
+}
+
+impl fmt::Debug for SessionInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionInfo of {}", self.user)
+    }
 }
 
 impl SessionInfo {

@@ -61,23 +61,9 @@ pub fn bind(
     }
     let mut place = 0..;
     bound.conditions.retain(|_| !place.next().is_some_and(|place| taken.contains(&place)));
-    let history = Past {
-        engine: Arc::clone(&ctx.engine),
-        catalog: Arc::clone(&ctx.catalog),
-        clock: join.clock,
-        known: at,
-    };
-    let replay = Replay {
-        spans,
-        keys: by_key,
-        history,
-        at,
-        present: read.present,
-        name,
-        object: id,
-        tell: ctx.tell.clone(),
-        shown,
-    };
+    let history = Past::new(ctx, join.clock, at);
+    let replay =
+        Replay { spans, keys: by_key, history, at, present: read.present, name, object: id, shown };
     bound.bound = Some(Bound(Arc::new(replay)));
     Ok(bound)
 }

@@ -10,7 +10,6 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array,
@@ -23,10 +22,13 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::physical_expr::PhysicalExpr;
+use tidemark_engine::replay::Watch;
 
 use super::as_of::AsOfJoin;
 use super::whole::Whole;
 use crate::error::SqlError;
+use crate::tell::Tell;
+use crate::work::{Work, WorkKind};
 
 /// Rows between looks at whether anyone still wants them.
 const STEP_ROWS: usize = 1 << 16;
@@ -38,6 +40,7 @@ type Physical<'a> = &'a dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>
 /// An [`AsOfJoin`] with its conditions sorted by what they need.
 #[derive(Debug)]
 pub struct Matching {
+    tell: Tell,
     label: String,
     schema: SchemaRef,
     outer: bool,
@@ -53,7 +56,7 @@ pub struct Matching {
 }
 
 impl Matching {
-    pub fn new(join: &AsOfJoin, physical: Physical<'_>) -> Result<Self> {
+    pub fn new(join: &AsOfJoin, tell: Tell, physical: Physical<'_>) -> Result<Self> {
         let (left, right) = (join.left.schema(), join.right.schema());
         let both = left.join(right)?;
         let (mut left_keys, mut right_keys) = (vec![], vec![]);
@@ -72,6 +75,7 @@ impl Matching {
             conjunction(conditions).map(|all| physical(&all, schema)).transpose()
         };
         Ok(Matching {
+            tell,
             label: join.to_string().replacen("AsOfJoin", "AsOfJoinExec", 1),
             schema: datafusion::logical_expr::UserDefinedLogicalNodeCore::schema(join)
                 .inner()
@@ -117,7 +121,11 @@ impl Whole for Matching {
         Arc::clone(&self.schema)
     }
 
-    fn run(&self, mut inputs: Vec<RecordBatch>, cancelled: &AtomicBool) -> Result<RecordBatch> {
+    fn begin(&self) -> Arc<Work> {
+        self.tell.begin(WorkKind::AsOfJoin, &self.label)
+    }
+
+    fn run(&self, mut inputs: Vec<RecordBatch>, work: &Work) -> Result<RecordBatch> {
         let (right, left) = (inputs.pop(), inputs.pop());
         let (Some(left), Some(mut right)) = (left, right) else {
             return Err(SqlError::internal("an ASOF JOIN has two inputs").into());
@@ -126,8 +134,8 @@ impl Whole for Matching {
             right = filter_record_batch(&right, &truths(filter, &right)?)?;
         }
         let sides = self.sides(&left, &right)?;
-        let sorted = Sorted::new(&sides, &right, cancelled)?;
-        let found = self.found(&sides, &sorted, &left, &right, cancelled)?;
+        let sorted = Sorted::new(&sides, &right, work)?;
+        let found = self.found(&sides, &sorted, &left, &right, work)?;
         self.rows(&left, &right, &found)
     }
 }
@@ -246,14 +254,14 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn new(sides: &Sides, right: &RecordBatch, cancelled: &AtomicBool) -> Result<Self> {
+    fn new(sides: &Sides, right: &RecordBatch, work: &Work) -> Result<Self> {
         let order = |row: &u32| (sides.right_keys[*row as usize], sides.right_times[*row as usize]);
         let mut rows: Vec<u32> = (0..right.num_rows() as u32)
             .filter(|row| sides.right_keys[*row as usize] != NONE)
             .collect();
-        check(cancelled)?;
+        check(work)?;
         rows.sort_unstable_by_key(order);
-        check(cancelled)?;
+        check(work)?;
         let equal = |a: &u32, b: &u32| order(a) == order(b);
         if rows.windows(2).any(|pair| equal(&pair[0], &pair[1])) {
             let ascending = SortOptions { descending: false, nulls_first: false };
@@ -299,14 +307,14 @@ impl Matching {
         sorted: &Sorted,
         left: &RecordBatch,
         right: &RecordBatch,
-        cancelled: &AtomicBool,
+        work: &Work,
     ) -> Result<Vec<u32>> {
         let strict = matches!(self.op, Operator::Lt | Operator::Gt);
         let mut found = vec![NONE; left.num_rows()];
         let mut open: Vec<(u32, Range<usize>)> = Vec::new();
         for (row, found) in found.iter_mut().enumerate() {
             if row % STEP_ROWS == 0 {
-                check(cancelled)?;
+                check(work)?;
             }
             let allowed = sorted.allowed(sides, row, strict);
             match (allowed.is_empty(), &self.pair_filter) {
@@ -317,7 +325,7 @@ impl Matching {
         }
         let Some(filter) = &self.pair_filter else { return Ok(found) };
         while !open.is_empty() {
-            check(cancelled)?;
+            check(work)?;
             let next = |(_, allowed): &(u32, Range<usize>)| sorted.rows[allowed.end - 1];
             let lefts: Vec<u32> = open.iter().map(|(row, _)| *row).collect();
             let rights: Vec<u32> = open.iter().map(next).collect();
@@ -378,8 +386,8 @@ fn truths(condition: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<Boole
     })
 }
 
-fn check(cancelled: &AtomicBool) -> Result<()> {
-    match cancelled.load(Ordering::Relaxed) {
+fn check(work: &Work) -> Result<()> {
+    match work.is_cancelled() {
         true => Err(DataFusionError::External("cancelled".into())),
         false => Ok(()),
     }

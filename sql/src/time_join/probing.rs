@@ -1,9 +1,7 @@
 //! What executes a [`PointInTimeJoin`]: times and keys of the left rows as requests to the replay,
 //! and what it answers beside them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array,
@@ -12,14 +10,14 @@ use arrow::array::{
 use arrow::compute::{concat_batches, filter_record_batch, take};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::DFSchema;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::PhysicalExpr;
 use tidemark_catalog::{CommitTime, VersionSelection};
 use tidemark_engine::batch::evaluate;
 use tidemark_engine::plan::{ConstantPlan, Plan, ProjectPlan};
-use tidemark_engine::replay::{Watch, point_in_time};
+use tidemark_engine::replay::point_in_time;
 use tidemark_engine::{CollectionId, Timestamp};
 
 use super::Clock;
@@ -28,18 +26,18 @@ use super::replay::{Replay, there_from};
 use super::whole::Whole;
 use crate::error::{Notice, SqlError, state};
 use crate::maintain::{Replayed, ReplayedColumns};
+use crate::tell::Tell;
 use crate::text_io::Zone;
 use crate::text_io::datetime::format_timestamptz;
 use crate::version;
-
-/// How often a long replay says how far it is.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
+use crate::work::{Work, WorkKind};
 
 type Physical<'a> = &'a dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>>;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Probing {
+    tell: Tell,
     label: String,
     schema: SchemaRef,
     left_width: usize,
@@ -53,13 +51,14 @@ pub struct Probing {
 }
 
 impl Probing {
-    pub fn new(join: &PointInTimeJoin, physical: Physical<'_>) -> Result<Self> {
+    pub fn new(join: &PointInTimeJoin, tell: Tell, physical: Physical<'_>) -> Result<Self> {
         let Some(Bound(replay)) = &join.bound else {
             return Err(SqlError::internal("a point-in-time join that is not bound").into());
         };
         let (left, both) = (join.left.schema(), UserDefinedLogicalNodeCore::schema(join));
         let filter = conjunction(join.conditions.iter().cloned());
         Ok(Probing {
+            tell,
             label: join.to_string().replacen("PointInTimeJoin", "PointInTimeJoinExec", 1),
             schema: both.inner().clone(),
             left_width: left.fields().len(),
@@ -72,42 +71,6 @@ impl Probing {
     }
 }
 
-/// Says every few seconds how far a replay is.
-struct Reporter<'a> {
-    replay: &'a Replay,
-    rows: usize,
-    /// The first and the last time that is asked for.
-    first: u64,
-    last: u64,
-    said: Mutex<Instant>,
-}
-
-impl<'a> Reporter<'a> {
-    fn new(replay: &'a Replay, times: &[Option<u64>]) -> Self {
-        let known = || times.iter().copied().flatten();
-        Reporter {
-            replay,
-            rows: known().count(),
-            first: known().min().unwrap_or(0),
-            last: known().max().unwrap_or(0),
-            said: Mutex::new(Instant::now()),
-        }
-    }
-
-    fn report(&self, time: Timestamp) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.elapsed() < PROGRESS_INTERVAL {
-            return;
-        }
-        *said = Instant::now();
-        let done = time.0.clamp(self.first, self.last) - self.first;
-        let share = done as f64 / (self.last - self.first).max(1) as f64;
-        let (name, rows) = (&self.replay.name, self.rows);
-        let message = format!("replaying \"{name}\" for {rows} rows: {:.0} % done", share * 100.0);
-        self.replay.tell.tell(Notice::new(message));
-    }
-}
-
 impl Whole for Probing {
     fn label(&self) -> String {
         self.label.clone()
@@ -117,14 +80,21 @@ impl Whole for Probing {
         Arc::clone(&self.schema)
     }
 
-    fn run(&self, inputs: Vec<RecordBatch>, cancelled: &AtomicBool) -> Result<RecordBatch> {
+    fn begin(&self) -> Arc<Work> {
+        self.tell.begin(WorkKind::PointInTimeJoin, &self.replay.name)
+    }
+
+    fn run(&self, inputs: Vec<RecordBatch>, work: &Work) -> Result<RecordBatch> {
         let Some(left) = inputs.into_iter().next() else {
             return Err(SqlError::internal("a point-in-time join has a left side").into());
         };
         let times = self.times(&left)?;
         // Before it is found readable, so that it stays so.
-        let oldest = times.iter().copied().flatten().min().map(Timestamp);
-        let _held = oldest.map(|oldest| self.replay.history.engine.hold(oldest));
+        let known = || times.iter().copied().flatten().map(Timestamp);
+        if let (Some(oldest), Some(newest)) = (known().min(), known().max()) {
+            work.set_times(oldest, newest);
+        }
+        let _held = known().min().map(|oldest| self.replay.history.engine.hold(oldest));
         self.tell_of(&times);
         let keys = self.keys.iter().map(|key| key.evaluate(&left)?.into_array(left.num_rows()));
         let keys = keys.collect::<Result<Vec<_>>>()?;
@@ -136,7 +106,7 @@ impl Whole for Probing {
                 continue;
             }
             let replayed = span.planned.as_ref().map_err(|error| error.clone())?;
-            for (requests, rows) in self.found(replayed, &keys, &times, cancelled)? {
+            for (requests, rows) in self.found(replayed, &keys, &times, work)? {
                 let (requests, right) = at_time(&replayed.columns, requests, rows, &times)?;
                 let pairs = self.pairs(&left, &requests, right)?;
                 let (requests, pairs) = self.filtered(requests, pairs)?;
@@ -155,17 +125,14 @@ impl Probing {
         replayed: &Replayed,
         keys: &[ArrayRef],
         times: &[Option<u64>],
-        cancelled: &AtomicBool,
+        work: &Work,
     ) -> Result<Vec<(UInt64Array, RecordBatch)>> {
         self.check_kept(replayed, times)?;
         let column = |key: &usize| replayed.keys[*key].expect("only such keys are looked for");
         let columns: Vec<usize> = self.replay.keys.iter().map(column).collect();
-        let cancelled = || cancelled.load(Ordering::Relaxed);
-        let reporter = Reporter::new(&self.replay, times);
-        let watch = Watch { cancelled: &cancelled, progress: &|time| reporter.report(time) };
         let (plan, past) = (&replayed.plan, &self.replay.history);
-        let found = point_in_time(plan, past, &columns, keys, times, watch);
-        found.map_err(|cancelled| DataFusionError::External(Box::new(cancelled)))
+        let found = point_in_time(plan, past, &columns, keys, times, work);
+        Ok(found.map_err(|why| work.stopped(why))?)
     }
 
     /// 22023 for times that a table existed at but whose rows of then are not kept.
@@ -194,8 +161,8 @@ impl Probing {
 
     /// Says what is special about reading the relation at these times.
     fn tell_of(&self, times: &[Option<u64>]) {
-        let Replay { history, object, tell, .. } = self.replay.as_ref();
-        if history.clock == Clock::Event {
+        let (Replay { history, object, .. }, tell) = (self.replay.as_ref(), &self.tell);
+        if history.clock() == Clock::Event {
             return;
         }
         let catalog = &history.catalog;
@@ -204,7 +171,7 @@ impl Probing {
         let (from, to) = (CommitTime(from), CommitTime(to));
         let in_force = VersionSelection::InForce(from);
         for notice in version::notices(catalog, *object, in_force, from, to) {
-            tell.tell(notice);
+            tell.notice(notice);
         }
         let Some(object) = catalog.get(*object).filter(|object| object.table().is_some()) else {
             return;
@@ -216,7 +183,7 @@ impl Probing {
             let name = &object.name;
             let message = format!("table \"{name}\" did not exist yet at the time of {early} rows");
             let hint = "It is empty then.".to_owned();
-            tell.tell(Notice { hint: Some(hint), ..Notice::new(message) });
+            tell.notice(Notice { hint: Some(hint), ..Notice::new(message) });
         }
     }
 

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use tidemark_catalog::{Catalog, ObjectId};
-use tidemark_engine::replay::History;
+use tidemark_engine::replay::{EventTimeHistory, History};
 use tidemark_engine::{CollectionId, Engine, Relation, Spans, Timestamp};
 
 use super::Clock;
-use super::event_time;
-use crate::context::Tell;
+use super::event_time::timing;
+use crate::context::PlanContext;
 use crate::error::SqlError;
 use crate::maintain::Replayed;
 
@@ -28,7 +28,6 @@ pub struct Replay {
     /// The relation as the query names it, and what it is.
     pub name: String,
     pub object: ObjectId,
-    pub tell: Tell,
     /// The plan, printed.
     pub shown: String,
 }
@@ -54,9 +53,29 @@ impl fmt::Display for Replay {
 pub struct Past {
     pub engine: Arc<Engine>,
     pub catalog: Arc<Catalog>,
-    pub clock: Clock,
-    /// By event time: what is known at this time.
-    pub known: Timestamp,
+    /// None: as it arrived, by the system's clock.
+    by_event: Option<Arc<EventTimeHistory>>,
+}
+
+impl Past {
+    /// By event time, what is known at `known`.
+    pub fn new(ctx: &PlanContext, clock: Clock, known: Timestamp) -> Past {
+        let (engine, catalog) = (Arc::clone(&ctx.engine), Arc::clone(&ctx.catalog));
+        let by_event = || {
+            let catalog = Arc::clone(&catalog);
+            let tables = move |table| timing(&catalog, table);
+            Arc::new(EventTimeHistory::new(Kept(Arc::clone(&engine)), known, tables))
+        };
+        let by_event = (clock == Clock::Event).then(by_event);
+        Past { engine, catalog, by_event }
+    }
+
+    pub fn clock(&self) -> Clock {
+        match self.by_event {
+            Some(_) => Clock::Event,
+            None => Clock::System,
+        }
+    }
 }
 
 impl fmt::Debug for Past {
@@ -67,13 +86,40 @@ impl fmt::Debug for Past {
 
 impl History for Past {
     fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
-        match (self.engine.relation(table), self.clock) {
-            (None, _) => vec![],
-            (Some(relation), Clock::System) => relation.spans(from, to),
-            (Some(relation), Clock::Event) => {
-                event_time::spans(&self.catalog, &relation, self.known, from, to)
+        match &self.by_event {
+            Some(history) => history.spans(table, from, to),
+            None => {
+                let relation = self.engine.relation(table);
+                relation.map(|relation| relation.spans(from, to)).unwrap_or_default()
             }
         }
+    }
+
+    fn changed(
+        &self,
+        table: CollectionId,
+        from: Timestamp,
+        to: Timestamp,
+        see: &mut dyn FnMut(Spans) -> bool,
+    ) {
+        match &self.by_event {
+            Some(history) => history.changed(table, from, to, see),
+            None => {
+                if let Some(relation) = self.engine.relation(table) {
+                    relation.changed(from, to, see);
+                }
+            }
+        }
+    }
+}
+
+/// All that is kept of the tables, as it arrived.
+struct Kept(Arc<Engine>);
+
+impl History for Kept {
+    fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
+        let Some(relation) = self.0.relation(table) else { return vec![] };
+        relation.spans(from.max(relation.readable_from()).min(to), to)
     }
 }
 
@@ -88,7 +134,7 @@ impl Replay {
     /// The first time from which on a table's past is kept, and from when on it was there. By event
     /// time all that is known may have happened at any time.
     pub fn kept(&self, table: CollectionId) -> Option<(Timestamp, Timestamp)> {
-        if self.history.clock == Clock::Event {
+        if self.history.clock() == Clock::Event {
             return None;
         }
         let relation = self.history.engine.relation(table)?;

@@ -5,22 +5,29 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::ProjectionExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::common::collect;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, Partitioning, PlanProperties,
 };
 use futures::{StreamExt, TryStreamExt};
+
+use crate::work::{NOTICE_INTERVAL, Work};
 
 /// Rows handed out at a time.
 const SLICE_ROWS: usize = 8192;
@@ -32,8 +39,58 @@ pub trait Whole: fmt::Debug + Send + Sync {
 
     fn schema(&self) -> SchemaRef;
 
-    /// `inputs`: one batch each. Gives up soon after `cancelled` is true.
-    fn run(&self, inputs: Vec<RecordBatch>, cancelled: &AtomicBool) -> Result<RecordBatch>;
+    /// As what it is listed while it runs.
+    fn begin(&self) -> Arc<Work>;
+
+    /// `inputs`: one batch each. Gives up soon after `work` is cancelled.
+    fn run(&self, inputs: Vec<RecordBatch>, work: &Work) -> Result<RecordBatch>;
+}
+
+/// What a step makes of whole tables, as a table.
+#[derive(Debug)]
+pub struct WholeTable {
+    step: Arc<dyn Whole>,
+    inputs: Vec<Arc<dyn TableProvider>>,
+}
+
+impl WholeTable {
+    pub fn over(step: impl Whole + 'static, inputs: Vec<Arc<dyn TableProvider>>) -> Self {
+        WholeTable { step: Arc::new(step), inputs }
+    }
+}
+
+#[async_trait]
+impl TableProvider for WholeTable {
+    fn schema(&self) -> SchemaRef {
+        self.step.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        for input in &self.inputs {
+            inputs.push(input.scan(session, None, &[], None).await?);
+        }
+        let whole: Arc<dyn ExecutionPlan> =
+            Arc::new(WholeExec::new(Arc::clone(&self.step), inputs));
+        let Some(columns) = projection else { return Ok(whole) };
+        let schema = whole.schema();
+        let column = |&place: &usize| {
+            let name = schema.field(place).name();
+            ProjectionExpr { expr: Arc::new(Column::new(name, place)), alias: name.clone() }
+        };
+        let columns: Vec<ProjectionExpr> = columns.iter().map(column).collect();
+        Ok(Arc::new(ProjectionExec::try_new(columns, whole)?))
+    }
 }
 
 /// See the module.
@@ -116,22 +173,25 @@ impl ExecutionPlan for WholeExec {
 
 /// Runs the step on a thread for long work, until its result is not wanted any more.
 async fn aside(step: Arc<dyn Whole>, inputs: Vec<RecordBatch>) -> Result<RecordBatch> {
-    let stop = StopOnDrop(Arc::default());
-    let cancelled = Arc::clone(&stop.0);
-    let run = move || step.run(inputs, &cancelled);
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => runtime
-            .spawn_blocking(run)
-            .await
-            .map_err(|error| DataFusionError::External(Box::new(error)))?,
-        Err(_) => run(),
+    let stop = StopOnDrop(step.begin());
+    let work = Arc::clone(&stop.0);
+    let run = move || step.run(inputs, &work);
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return run() };
+    let mut running = runtime.spawn_blocking(run);
+    loop {
+        tokio::select! {
+            rows = &mut running => {
+                return rows.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            }
+            () = tokio::time::sleep(NOTICE_INTERVAL) => stop.0.say(),
+        }
     }
 }
 
-struct StopOnDrop(Arc<AtomicBool>);
+struct StopOnDrop(Arc<Work>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.cancel();
     }
 }

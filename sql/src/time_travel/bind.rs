@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use tidemark_catalog::{CommitTime, Object, ObjectId, VersionSelection};
 use tidemark_engine::{ReadGuard, Timestamp};
 
-use super::log::{Log, Source, Stretch, Tables};
+use super::log::{Log, Source, Stretch};
 use super::{TimeTravel, What, of, view_at};
 use crate::context::{PlanContext, ReadView};
 use crate::error::{Notice, SqlError, state};
@@ -28,7 +28,7 @@ use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::run::collect;
 use crate::text_io::Zone;
 use crate::text_io::datetime::format_timestamptz;
-use crate::time_join::{Clock, EventTimeRows, there_from};
+use crate::time_join::{Clock, EventTimeRows, Past, Whole, WholeTable, there_from};
 use crate::{rewrite, run, version};
 
 /// What a statement reads, with `SET as_of` (S6): its time is that one.
@@ -150,11 +150,11 @@ pub(super) fn shown(time: Timestamp) -> String {
 }
 
 /// One relation at one time; of a log, that of its end.
-struct Place<'a> {
-    ctx: &'a PlanContext,
-    session: &'a SessionState,
-    node: &'a TimeTravel,
-    at: Timestamp,
+pub(super) struct Place<'a> {
+    pub ctx: &'a PlanContext,
+    pub session: &'a SessionState,
+    pub node: &'a TimeTravel,
+    pub at: Timestamp,
     read: &'a ReadView,
 }
 
@@ -167,7 +167,6 @@ impl Place<'_> {
     /// What is read at this time.
     fn read_at(&self, held: &Arc<ReadGuard>) -> ReadView {
         ReadView {
-            told: self.read.told.clone(),
             held: Some(Arc::clone(held)),
             present: self.read.present,
             ..ReadView::new(held.at)
@@ -194,11 +193,11 @@ impl Place<'_> {
         let name = &object.name;
         if is_materialized(catalog, id) && self.is_stored(id, number, self.at)? {
             let road = format!("{name} as of {}: stored changes", shown(self.at));
-            self.read.told.road(road);
+            self.ctx.tell.road(road);
             return self.stored(id, &held);
         }
         let road = format!("{name} as of {}: evaluated by version {number}", shown(self.at));
-        self.read.told.road(road);
+        self.ctx.tell.road(road);
         self.evaluated(id, which, None, &held).await
     }
 
@@ -213,18 +212,12 @@ impl Place<'_> {
         let (name, at, known_at) = (&object.name, shown(self.at), shown(known));
         let road =
             format!("{name} as of event time {at}: evaluated by what is known at {known_at}");
-        self.read.told.road(road);
+        self.ctx.tell.road(road);
         if object.view().is_none() {
             let schema = Arc::clone(self.node.schema.inner());
-            let rows = EventTimeRows {
-                catalog: Arc::clone(&self.ctx.catalog),
-                relation: self.ctx.engine.relation(self.ctx.collection(id)),
-                known,
-                at: self.at,
-                schema,
-                with_arrivals: self.node.with_arrivals,
-            };
-            return self.scan(Arc::new(rows));
+            let (table, with_arrivals) = (self.ctx.collection(id), self.node.with_arrivals);
+            let times = (self.at, known);
+            return self.whole(EventTimeRows::new(self.ctx, table, times, schema, with_arrivals));
         }
         let which = self.node.version.unwrap_or(VersionSelection::Current);
         self.evaluated(id, which, Some(known), held).await
@@ -233,7 +226,7 @@ impl Place<'_> {
     fn tell(&self, object: &Object, which: VersionSelection, from: Timestamp) {
         let (from, to) = (CommitTime(from.0), CommitTime(self.at.0));
         for notice in version::notices(&self.ctx.catalog, object.id, which, from, to) {
-            self.read.told.notice(notice);
+            self.ctx.tell.notice(notice);
         }
     }
 
@@ -259,7 +252,7 @@ impl Place<'_> {
         if at < there_from(catalog, &relation) {
             let message = format!("table \"{name}\" did not exist at {}", shown(at));
             let hint = "It is read as an empty table.".to_owned();
-            self.read.told.notice(Notice { hint: Some(hint), ..Notice::new(message) });
+            self.ctx.tell.notice(Notice { hint: Some(hint), ..Notice::new(message) });
             return Ok(());
         }
         if at < oldest {
@@ -307,7 +300,8 @@ impl Place<'_> {
         let label = format!("LogExec: {what}, {road}");
         let schema = Arc::clone(self.node.schema.inner());
         let what = self.node.what;
-        self.scan(Arc::new(Log { what, from: held, with_first, to, source, label, schema }))
+        let (name, tell) = (object.name.clone(), self.ctx.tell.clone());
+        self.whole(Log { what, from: held, with_first, to, source, name, label, schema, tell })
     }
 
     fn source(
@@ -333,7 +327,8 @@ impl Place<'_> {
         }
         let stretches = spans.iter().map(|span| self.stretch(object, span));
         let stretches = stretches.collect::<Result<Vec<_>, SqlError>>()?;
-        Ok(Source::Replayed(Arc::new(stretches), Tables(Arc::clone(&self.ctx.engine))))
+        let past = Past::new(self.ctx, Clock::System, self.at);
+        Ok(Source::Replayed(stretches, past))
     }
 
     fn stretch(
@@ -384,6 +379,10 @@ impl Place<'_> {
         self.scan(Arc::new(provider))
     }
 
+    fn whole(&self, step: impl Whole + 'static) -> Result<LogicalPlan, SqlError> {
+        self.scan(Arc::new(WholeTable::over(step, vec![])))
+    }
+
     fn scan(&self, provider: Arc<dyn TableProvider>) -> Result<LogicalPlan, SqlError> {
         // DataFusion takes scans of one name for the same, whatever they read.
         let (name, own) = (&self.node.name, format!("{} as of {}", self.node.name, self.at.0));
@@ -415,8 +414,8 @@ impl Place<'_> {
         let body = travel(self.ctx, self.session, body, &read, &[]).await?;
         let body = run::bound_relations(self.ctx, self.session, body, &read)?;
         let schema = Arc::clone(self.node.schema.inner());
-        match view_at::ViewAt::of(self.session, &body, self.at, &self.node.name, schema) {
-            Some(view) => self.scan(Arc::new(view)),
+        match view_at::ViewAt::of(self, &body, schema) {
+            Some((view, sources)) => self.scan(Arc::new(WholeTable::over(view, sources))),
             // What the operators cannot do, such as an order by a value of the moment.
             None => Ok(LogicalPlanBuilder::from(body).alias(self.node.name.clone())?.build()?),
         }

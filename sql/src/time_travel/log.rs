@@ -13,26 +13,23 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt64Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
-use tidemark_engine::replay::{History, Watch, replay};
-use tidemark_engine::{CollectionId, Engine, Plan, ReadGuard, Relation, Spans, Timestamp, Updates};
+use datafusion::error::Result;
+use tidemark_engine::replay::replay;
+use tidemark_engine::{Plan, ReadGuard, Relation, Timestamp, Updates};
 
 use super::What;
 use crate::by_operators::with_types;
-use crate::time_join::{Whole, WholeExec};
+use crate::tell::Tell;
+use crate::time_join::{Past, Whole};
+use crate::work::{Work, WorkKind};
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Log {
     pub what: What,
     /// Holds the time from which on it is told, so that all of it stays readable.
@@ -41,16 +38,18 @@ pub struct Log {
     pub with_first: bool,
     pub to: Timestamp,
     pub source: Source,
+    pub name: String,
     pub label: String,
     /// The relation's columns, and the two of the log.
     pub schema: SchemaRef,
+    pub tell: Tell,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Source {
     Stored(Arc<Relation>),
     /// In order of time; together they are all of the range.
-    Replayed(Arc<Vec<Stretch>>, Tables),
+    Replayed(Vec<Stretch>, Past),
 }
 
 /// A stretch of time in which the definition is one and the same.
@@ -63,86 +62,37 @@ pub struct Stretch {
     pub columns: Vec<usize>,
 }
 
-/// The tables' past.
-#[derive(Clone)]
-pub struct Tables(pub Arc<Engine>);
-
-impl std::fmt::Debug for Tables {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tables")
-    }
-}
-
-impl History for Tables {
-    fn spans(&self, table: CollectionId, from: Timestamp, to: Timestamp) -> Vec<Spans> {
-        self.0.relation(table).map(|table| table.spans(from, to)).unwrap_or_default()
-    }
-}
-
-#[async_trait]
-impl TableProvider for Log {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    async fn scan(
-        &self,
-        _: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = match projection {
-            Some(columns) => Arc::new(self.schema.project(columns)?),
-            None => Arc::clone(&self.schema),
-        };
-        let step = Step { log: self.clone(), columns: projection.cloned(), schema };
-        Ok(Arc::new(WholeExec::new(Arc::new(step), vec![])))
-    }
-}
-
-#[derive(Debug)]
-struct Step {
-    log: Log,
-    /// Of the log's columns.
-    columns: Option<Vec<usize>>,
-    schema: SchemaRef,
-}
-
-impl Whole for Step {
+impl Whole for Log {
     fn label(&self) -> String {
-        self.log.label.clone()
+        self.label.clone()
     }
 
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn run(&self, _: Vec<RecordBatch>, cancelled: &AtomicBool) -> Result<RecordBatch> {
-        let log = &self.log;
-        let updates = log.updates(cancelled)?;
-        let rows = match log.what {
+    fn begin(&self) -> Arc<Work> {
+        let work = self.tell.begin(WorkKind::Replay, &self.name);
+        work.set_times(self.from.at, self.to);
+        work
+    }
+
+    fn run(&self, _: Vec<RecordBatch>, work: &Work) -> Result<RecordBatch> {
+        let updates = self.updates(work)?;
+        let rows = match self.what {
             What::History => history(&updates)?,
             What::State | What::Changes => {
-                changes(&updates, |time| log.with_first || time > log.from.at.0)?
+                changes(&updates, |time| self.with_first || time > self.from.at.0)?
             }
         };
-        let names = log.schema.fields().iter().map(|field| field.name());
-        let rows = RecordBatch::try_from_iter(names.zip(rows))?;
-        match &self.columns {
-            Some(columns) => with_types(&rows.project(columns)?, &self.schema),
-            None => with_types(&rows, &self.schema),
-        }
+        let names = self.schema.fields().iter().map(|field| field.name());
+        with_types(&RecordBatch::try_from_iter(names.zip(rows))?, &self.schema)
     }
 }
 
 impl Log {
     /// What is there at `from`, as changes at `from`, and the changes up to `to`, in order of time.
-    fn updates(&self, cancelled: &AtomicBool) -> Result<Updates> {
+    fn updates(&self, work: &Work) -> Result<Updates> {
         match &self.source {
             Source::Stored(relation) => {
                 let schema = relation.schema();
@@ -152,23 +102,21 @@ impl Log {
                 let after = relation.changes(from, self.to);
                 Ok(Updates::concat(&schema, first.chain([after]).collect()))
             }
-            Source::Replayed(stretches, tables) => replayed(stretches, tables, cancelled),
+            Source::Replayed(stretches, past) => replayed(stretches, past, work),
         }
     }
 }
 
-fn replayed(stretches: &[Stretch], tables: &Tables, cancelled: &AtomicBool) -> Result<Updates> {
+fn replayed(stretches: &[Stretch], past: &Past, work: &Work) -> Result<Updates> {
     let Some(first) = stretches.first() else { return Ok(Updates::default()) };
     let schema = project(Updates::empty(first.plan.schema()), &first.columns)?.schema();
-    let cancelled = || cancelled.load(Ordering::Relaxed);
     let (mut all, mut before): (Vec<Updates>, Vec<Updates>) = (Vec::new(), Vec::new());
     for stretch in stretches {
         let mut found = Vec::new();
-        let watch = Watch::cancelled_by(&cancelled);
-        replay(&stretch.plan, tables, stretch.from, stretch.to, watch, &mut |updates| {
+        replay(&stretch.plan, past, stretch.from, stretch.to, work, &mut |updates| {
             found.push(updates);
         })
-        .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        .map_err(|why| work.stopped(why))?;
         let mut own = Vec::with_capacity(found.len());
         for updates in found {
             let updates = project(updates, &stretch.columns)?;

@@ -71,8 +71,8 @@ fn fixture() -> Fixture {
         settings: Settings::default(),
         user: "tester".to_owned(),
         database: "tidemark".to_owned(),
-        activity: None,
-        tell: crate::context::Tell::default(),
+        connections: None,
+        tell: crate::tell::Tell::default(),
     };
     Fixture { context, _data: data }
 }

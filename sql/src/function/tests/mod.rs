@@ -34,8 +34,8 @@ impl Asker {
             settings: Settings::default(),
             user: "tester".to_owned(),
             database: "tidemark".to_owned(),
-            activity: None,
-            tell: crate::context::Tell::default(),
+            connections: None,
+            tell: crate::tell::Tell::default(),
         };
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

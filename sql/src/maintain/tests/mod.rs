@@ -121,8 +121,8 @@ impl Fixture {
             settings: Settings::default(),
             user: "tester".to_owned(),
             database: "tidemark".to_owned(),
-            activity: None,
-            tell: crate::context::Tell::default(),
+            connections: None,
+            tell: crate::tell::Tell::default(),
         };
         Fixture { context, _data: data }
     }
