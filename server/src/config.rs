@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tidemark_engine::{LogConfig, LogLimits};
+use tidemark_engine::{CheckpointLimits, LogConfig, LogLimits};
 
 /// Tidemark: a streaming SQL engine for machine-learning features.
 #[derive(Clone, Debug, Parser)]
@@ -47,6 +47,15 @@ pub struct Config {
     /// While so much of the log cannot be sealed, commits are refused.
     #[arg(long, value_parser = bytes, default_value = "16GiB", value_name = "SIZE", global = true)]
     pub unsealed_max: u64,
+
+    /// The states of views are written to disk, so that a start need not fill them, when the log has
+    /// grown by this much.
+    #[arg(long, value_parser = bytes, default_value = "256MiB", value_name = "SIZE", global = true)]
+    pub checkpoint_size: u64,
+
+    /// And, with commits since, this long after the last time.
+    #[arg(long, value_parser = duration, default_value = "10min", value_name = "TIME", global = true)]
+    pub checkpoint_age: Duration,
 
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -112,6 +121,8 @@ impl Config {
             segment_size: 64 << 20,
             segment_age: Duration::from_secs(60 * 60),
             unsealed_max: 16 << 30,
+            checkpoint_size: 256 << 20,
+            checkpoint_age: Duration::from_secs(10 * 60),
             command: None,
         }
     }
@@ -123,7 +134,9 @@ impl Config {
             segment_age: self.segment_age,
             unsealed_bytes_max: self.unsealed_max,
         };
-        LogConfig { storage: self.storage.clone(), limits }
+        let checkpoints =
+            CheckpointLimits { bytes: self.checkpoint_size, interval: self.checkpoint_age };
+        LogConfig { storage: self.storage.clone(), limits, checkpoints }
     }
 
     /// The number of dataflow workers: at least one.

@@ -48,8 +48,8 @@ impl Process {
         let addr = port.expect("a free port");
         let child = Command::new(env!("CARGO_BIN_EXE_tidemark"))
             .args(["--listen", &addr.to_string(), "--workers", "2"])
-            // small, so that it is killed while it seals, too
-            .args(["--segment-size", "16KiB", "--data"])
+            // small, so that it is killed while it seals and takes checkpoints, too
+            .args(["--segment-size", "16KiB", "--checkpoint-size", "8KiB", "--data"])
             .arg(data)
             .env("TIDEMARK_LOG", "error")
             .stdout(Stdio::null())

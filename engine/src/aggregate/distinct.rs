@@ -19,6 +19,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
 
 use super::{Accumulator, AggregateFunction, CallTypes, Run, SweepInput, Swept};
+use crate::checkpoint::record::{Cursor, RECORD_BYTES_MAX, Stored, put_number, put_sized};
 use crate::state::key_index::{KeyCodec, normalize_floats};
 
 type Counts = HashMap<Tuple, i64, FixedState>;
@@ -139,6 +140,33 @@ impl Accumulator for Distinct {
         let cleared = std::mem::take(&mut self.groups[group as usize]);
         self.kept -= cleared.keys().map(|key| entry_bytes(key.borrow())).sum::<usize>();
         self.inner.clear(group);
+    }
+
+    fn is_kept(&self) -> bool {
+        self.inner.is_kept()
+    }
+
+    fn copy(&self, group: u32, out: &mut Vec<u8>) -> bool {
+        let tuples = &self.groups[group as usize];
+        if tuples.len() * size_of::<(Tuple, i64)>() > RECORD_BYTES_MAX {
+            return false;
+        }
+        put_number(out, tuples.len() as u64);
+        for (tuple, count) in tuples {
+            put_sized(out, tuple.borrow());
+            count.put(out);
+        }
+        self.inner.copy(group, out)
+    }
+
+    fn restore(&mut self, group: u32, from: &mut Cursor<'_>) -> Option<()> {
+        let tuples = &mut self.groups[group as usize];
+        for _ in 0..from.number()? {
+            let (tuple, count) = (from.sized()?, i64::take(from)?);
+            tuples.insert(tuple.into(), count);
+            self.kept += entry_bytes(tuple);
+        }
+        self.inner.restore(group, from)
     }
 }
 

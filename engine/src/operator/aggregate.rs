@@ -21,8 +21,9 @@ use crate::aggregate::{
     Accumulator, AggregateFunction, CallTypes, Class, Extreme, Order, Run, RunRows, SweepInput,
     Swept, accumulator_of, columns_at,
 };
+use crate::checkpoint::record::{Changed, Copied, Cursor, Kept, Stored, put_sized};
 use crate::plan::{Plan, SortKey, listed};
-use crate::state::key_index::{KeyCodec, KeyIndex, normalize_floats, types_of};
+use crate::state::key_index::{KeyCodec, KeyIndex, hash_bytes, normalize_floats, types_of};
 use crate::time::Timestamp;
 use crate::updates::{Updates, batch_of, take_rows};
 
@@ -183,6 +184,8 @@ pub(crate) struct Aggregate {
     accumulators: Vec<Box<dyn Accumulator>>,
     /// The one group of an aggregate without keys still has to be made, on this worker.
     global_row_due: bool,
+    /// Groups.
+    changed: Changed,
 }
 
 /// The runs of a step: what happened to each group at each time.
@@ -234,6 +237,7 @@ impl Aggregate {
             places: Vec::new(),
             accumulators,
             global_row_due: first && plan.keys.is_empty(),
+            changed: Changed::default(),
         }
     }
 
@@ -241,6 +245,7 @@ impl Aggregate {
     fn global_row(&mut self, input: &RecordBatch, time: u64) -> Updates {
         let (group, _) = self.index.get_or_insert(self.codec.encode(&[], 1).key(0));
         self.make_room();
+        self.changed.mark(group);
         let runs = [Run { group, start: 0, end: 0 }];
         let swept = self.sweep(input, &[], RunRows::Sorted(&[]), &runs);
         let columns = swept.into_iter().map(|swept| swept.after).collect();
@@ -452,6 +457,49 @@ fn unchanged(swept: &[Swept]) -> Option<BooleanBuffer> {
     swept.iter().map(same).reduce(|all, of_one| &all & &of_one)
 }
 
+/// A record a group: its key, how many rows it has, and its state of each function.
+impl Kept for Aggregate {
+    fn families(&self) -> usize {
+        1
+    }
+
+    fn changed(&mut self, _family: usize) -> &mut Changed {
+        &mut self.changed
+    }
+
+    fn id_limit(&self, _family: usize) -> usize {
+        self.index.id_limit()
+    }
+
+    fn copy(&self, _family: usize, group: u32, out: &mut Vec<u8>) -> Copied {
+        let Some(key) = self.index.linked(group) else { return Copied::Gone };
+        put_sized(out, key);
+        self.counts[group as usize].put(out);
+        match self.accumulators.iter().all(|of_call| of_call.copy(group, out)) {
+            true => Copied::Record,
+            false => Copied::TooLarge,
+        }
+    }
+
+    fn restore(&mut self, _family: usize, group: u32, record: &mut Cursor<'_>) -> Option<()> {
+        let key = record.sized()?;
+        self.index.restore(group, hash_bytes(key), key)?;
+        if self.counts.len() < self.index.id_limit() {
+            self.make_room();
+        }
+        self.counts[group as usize] = i64::take(record)?;
+        self.accumulators.iter_mut().try_for_each(|of_call| of_call.restore(group, record))
+    }
+
+    fn restored(&mut self) -> Option<()> {
+        self.index.restored();
+        self.make_room();
+        // It was there from the view's beginning on.
+        self.global_row_due = false;
+        Some(())
+    }
+}
+
 impl Operator for Aggregate {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
@@ -462,6 +510,7 @@ impl Operator for Aggregate {
         if !input.is_empty() {
             let input = input.sorted_by_time();
             let mut runs = self.runs(&input);
+            runs.runs.iter().for_each(|run| self.changed.mark(run.group));
             let swept = self.sweep(&input.data, &input.diffs, runs.rows(), &runs.runs);
             self.quarantine(context, &input, &mut runs, &swept);
             parts.push(self.output(&input, &runs, &swept));
@@ -474,6 +523,11 @@ impl Operator for Aggregate {
         let counts = self.counts.len() * (size_of::<i64>() + size_of::<u32>());
         let values: usize = self.accumulators.iter().map(|of_call| of_call.bytes()).sum();
         self.index.size() + StateSize { rows: 0, bytes: (counts + values) as u64 }
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        let all = self.accumulators.iter().all(|of_call| of_call.is_kept());
+        all.then_some(self)
     }
 
     fn takes_parts(&self, _input: usize) -> bool {

@@ -10,6 +10,7 @@
 use std::fmt;
 
 use super::{Operator, StateSize, StepContext};
+use crate::checkpoint::record::{Changed, Copied, Cursor, Kept};
 use crate::plan::{Plan, SortKey, listed};
 use crate::state::order_tree::NONE;
 use crate::state::sorted_rows::{Change, Extras, SortedRows};
@@ -182,6 +183,32 @@ impl TopK {
     }
 }
 
+impl Kept for TopK {
+    fn families(&self) -> usize {
+        SortedRows::FAMILIES
+    }
+
+    fn changed(&mut self, family: usize) -> &mut Changed {
+        self.rows.changed(family)
+    }
+
+    fn id_limit(&self, family: usize) -> usize {
+        self.rows.id_limit(family)
+    }
+
+    fn copy(&self, family: usize, id: u32, out: &mut Vec<u8>) -> Copied {
+        self.rows.copy(family, id, out)
+    }
+
+    fn restore(&mut self, family: usize, id: u32, record: &mut Cursor<'_>) -> Option<()> {
+        self.rows.restore(family, id, record)
+    }
+
+    fn restored(&mut self) -> Option<()> {
+        self.rows.restored()
+    }
+}
+
 impl Operator for TopK {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
@@ -198,6 +225,10 @@ impl Operator for TopK {
 
     fn state(&self) -> StateSize {
         self.rows.size()
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        Some(self)
     }
 
     fn takes_parts(&self, _input: usize) -> bool {

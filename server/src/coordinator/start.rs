@@ -62,7 +62,7 @@ pub fn open(
         evaluated: Arc::default(),
     });
     runtime.block_on(recreate_views(&coordinator));
-    coordinator.engine.start_sources();
+    coordinator.engine.resume();
     Ok(coordinator)
 }
 
