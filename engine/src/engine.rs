@@ -5,6 +5,7 @@
 //! rows expire when nobody asks.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -99,6 +100,7 @@ impl Engine {
         let mut found = reading.join().unwrap_or_default();
         let mut opened = opened?;
         found.fit(opened.last_commit, workers);
+        let is_behind = found.is_behind(opened.last_commit);
         let quarantine = Arc::new(Quarantine::default());
         let (workers, handles) = start_workers(workers, &quarantine)?;
         let maintenance =
@@ -114,6 +116,7 @@ impl Engine {
             feeds: Arc::clone(&feeds),
         };
         let grown = opened.log.grown();
+        grown.fetch_add(is_behind.into(), Ordering::Relaxed);
         let committer = Committer::start(opened, Box::new(sink));
         let checkpointer = Checkpointer::start(&maintenance, limits, config.fsync, grown);
         feeds.commit_by(committer.submitter());

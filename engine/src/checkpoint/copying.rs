@@ -174,9 +174,10 @@ impl Copying {
         self.phase != Phase::Cutting && self.run.waiting.load(Ordering::Relaxed) < WAITING_MAX
     }
 
-    /// Whether the worker should not sleep.
-    pub fn wants_more(&self) -> bool {
-        self.phase == Phase::Ahead
+    /// How long a worker may sleep that has nothing else to do; `None`: for ever.
+    pub fn patience(&self) -> Option<Duration> {
+        let is_ahead = self.phase == Phase::Ahead;
+        is_ahead.then(|| if self.is_copying() { Duration::ZERO } else { SLICE })
     }
 
     /// Copies for about a millisecond.

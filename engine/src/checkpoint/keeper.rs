@@ -66,6 +66,7 @@ impl Checkpointer {
             limits,
             sync,
             whole: BTreeSet::new(),
+            not: BTreeSet::new(),
             history: Arc::clone(&history),
             last: Instant::now(),
             deadline: Arc::clone(&deadline),
@@ -113,6 +114,8 @@ struct Keeper {
     sync: bool,
     /// Views whose changes were copied and not written: the next time all is.
     whole: BTreeSet<CollectionId>,
+    /// Views whose states cannot be copied: it is not tried again.
+    not: BTreeSet<CollectionId>,
     history: Arc<Mutex<Vec<CheckpointStatus>>>,
     /// When the last one was taken.
     last: Instant,
@@ -166,7 +169,8 @@ impl Keeper {
     /// Takes one. Without it everything is as it was, but that more is written the next time.
     fn take(&mut self) -> Result<CheckpointStatus, CheckpointError> {
         let begun = Instant::now();
-        let keepable = self.maintenance.keepable();
+        let mut keepable = self.maintenance.keepable();
+        keepable.retain(|view| !self.not.contains(&view.id));
         let known: BTreeMap<CollectionId, KeptView> =
             self.manifest.views.drain(..).map(|view| (view.id, view)).collect();
         self.manifest.views = known.values().cloned().collect();
@@ -205,6 +209,7 @@ impl Keeper {
         mut known: BTreeMap<CollectionId, KeptView>,
         mut taken: Taken,
     ) -> Result<CheckpointStatus, CheckpointError> {
+        self.not.append(&mut taken.not.drain(..).collect());
         let mut kept: BTreeMap<CollectionId, KeptView> = BTreeMap::new();
         let mut status = CheckpointStatus::default();
         for (view, wanted) in keepable.iter().zip(wanted) {

@@ -160,6 +160,11 @@ impl Found {
         self.manifest.last_commit = 0;
     }
 
+    /// Whether there were commits since the last checkpoint.
+    pub fn is_behind(&self, last_commit: Timestamp) -> bool {
+        last_commit.0 > self.manifest.last_commit
+    }
+
     /// Counts this start among those that restore, until [`Found::forget_restoring`].
     fn note_restoring(&self) -> usize {
         if self.views.is_empty() {

@@ -34,6 +34,7 @@ pub(super) struct Taking<'a> {
     told: Receiver<Told>,
     /// Of the views that can be kept so far.
     parts: BTreeMap<CollectionId, Part>,
+    not: Vec<CollectionId>,
 }
 
 struct Part {
@@ -45,6 +46,8 @@ struct Part {
 /// What was written, of all views that are kept.
 pub(super) struct Taken {
     pub views: BTreeMap<CollectionId, TakenView>,
+    /// The views whose states cannot be copied.
+    pub not: Vec<CollectionId>,
     pub last_commit: u64,
     /// How many views there were.
     pub views_there: usize,
@@ -73,7 +76,7 @@ impl<'a> Taking<'a> {
         let part = |view: &Wanted| Part { since: view.since, writer: None, records: 0 };
         let parts = wanted.iter().map(|view| (view.id, part(view))).collect();
         maintenance.begin_checkpoint(&run);
-        Taking { folder, sync, number, maintenance, run, told, parts }
+        Taking { folder, sync, number, maintenance, run, told, parts, not: vec![] }
     }
 
     /// Sees it through, unless `is_over`.
@@ -98,7 +101,7 @@ impl<'a> Taking<'a> {
             let (upper, records) = (cut.at.at.0 + 1, part.records);
             views.insert(id, TakenView { upper, part: file, records, records_total });
         }
-        Ok(Taken { views, last_commit, views_there })
+        Ok(Taken { views, not: self.not, last_commit, views_there })
     }
 
     /// Writes what the workers tell, until each of them has told what is `awaited`.
@@ -114,8 +117,9 @@ impl<'a> Taking<'a> {
                 Ok(Told::Block(block)) => self.write(block)?,
                 Ok(Told::Not(view, reason)) => {
                     if self.parts.remove(&view).is_some() {
+                        self.not.push(view);
                         let view = view.0;
-                        tracing::debug!(view, reason, "a view is not kept in the checkpoint");
+                        tracing::debug!(view, reason, "checkpoints do not keep a view");
                     }
                 }
                 Ok(Told::Ready | Told::Cut) => {}

@@ -178,7 +178,7 @@ pub(crate) fn run(worker: &mut Worker, commands: Receiver<Command>, quarantine: 
             Ok(Command::Abandon) => state.abandon(),
             Ok(Command::Shutdown) | Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
-                worker.step_or_park(state.park());
+                worker.step_or_park(state.copying.as_ref().and_then(Copying::patience));
             }
         }
     }
@@ -316,12 +316,6 @@ impl WorkerState {
         if let Some(copying) = self.copying.take() {
             copying.abandon(|view| operators_of(&self.dataflows, view));
         }
-    }
-
-    /// How long a worker without work sleeps.
-    fn park(&self) -> Option<Duration> {
-        let copying = self.copying.as_ref()?;
-        copying.wants_more().then_some(Duration::ZERO)
     }
 
     fn advance(&mut self, upper: u64, views: &[CollectionId]) {
