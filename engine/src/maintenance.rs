@@ -293,9 +293,10 @@ impl Maintenance {
     /// The views that are filled, those below before those above.
     pub fn keepable(&self) -> Vec<Keepable> {
         let state = self.lock();
-        let filled = state.views.iter().filter(|(id, view)| {
-            view.progress.upper() > 0 && !self.quarantine.was_ever_in(**id)
-        });
+        let filled = state
+            .views
+            .iter()
+            .filter(|(id, view)| view.progress.upper() > 0 && !self.quarantine.was_ever_in(**id));
         let mut keepable: Vec<Keepable> = filled
             .map(|(&id, view)| Keepable {
                 id,

@@ -231,14 +231,15 @@ impl Keeper {
         status.views_kept = kept.len() as u64;
         status.views_rebuilt = (taken.views_there - kept.len().min(taken.views_there)) as u64;
         status.took = begun.elapsed();
-        let mut history = std::mem::take(&mut self.manifest.history);
+        let mut history = self.manifest.history.clone();
         history.push(status);
         history.drain(..history.len().saturating_sub(HISTORY_MAX));
         let last_commit = taken.last_commit.max(self.manifest.last_commit);
         let (workers, next) = (self.manifest.workers, self.manifest.next + 1);
         let views: Vec<KeptView> = kept.into_values().collect();
-        self.manifest = Manifest { workers, next, last_commit, views, history: history.clone() };
-        self.manifest.replace(&self.folder, self.sync)?;
+        let manifest = Manifest { workers, next, last_commit, views, history: history.clone() };
+        manifest.replace(&self.folder, self.sync)?;
+        self.manifest = manifest;
         self.whole.retain(|view| !self.manifest.views.iter().any(|kept| kept.id == *view));
         *lock(&self.history) = history;
         self.manifest.remove_others(&self.folder)?;

@@ -14,7 +14,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -169,7 +169,8 @@ impl PartWriter {
 /// A file that was found whole.
 #[derive(Debug)]
 pub(super) struct Part {
-    file: File,
+    /// Opened when it is read: there may be thousands.
+    path: PathBuf,
     /// Where the bytes of each block are, in order.
     blocks: Vec<(Section, u64, u32)>,
 }
@@ -177,7 +178,8 @@ pub(super) struct Part {
 impl Part {
     /// Reads all of the file and holds it against its checksums.
     pub fn open(folder: &Path, part: &PartFile, view: CollectionId) -> Result<Part, PartError> {
-        let file = File::open(folder.join(&part.file))?;
+        let path = folder.join(&part.file);
+        let file = File::open(&path)?;
         if file.metadata()?.len() != part.bytes {
             return Err(PartError::Damaged("it has another length than was written"));
         }
@@ -214,7 +216,7 @@ impl Part {
         if blocks.len() as u64 != part.blocks {
             return Err(PartError::Damaged("blocks are missing"));
         }
-        Ok(Part { file, blocks })
+        Ok(Part { path, blocks })
     }
 
     /// The blocks that `wanted` picks, in their order or from the last to the first.
@@ -224,16 +226,19 @@ impl Part {
         backwards: bool,
         mut each: impl FnMut(Section, &[u8]) -> Result<(), PartError>,
     ) -> Result<(), PartError> {
-        let mut bytes = Vec::new();
+        let mut blocks = self.blocks.iter().filter(|(section, ..)| wanted(section)).peekable();
+        if blocks.peek().is_none() {
+            return Ok(());
+        }
+        let (file, mut bytes) = (File::open(&self.path)?, Vec::new());
         let mut one = |&(section, at, length): &(Section, u64, u32)| {
             bytes.resize(length as usize, 0);
-            self.file.read_exact_at(&mut bytes, at)?;
+            file.read_exact_at(&mut bytes, at)?;
             each(section, &bytes)
         };
-        let blocks = self.blocks.iter().filter(|(section, ..)| wanted(section));
         match backwards {
             true => blocks.rev().try_for_each(&mut one),
-            false => blocks.into_iter().try_for_each(&mut one),
+            false => blocks.try_for_each(&mut one),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! as those do that are filled anew.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::*;
@@ -47,8 +48,11 @@ fn copy_folder(from: &Path, to: &Path) {
         let to = to.join(entry.file_name());
         match entry.file_type().expect("of a type").is_dir() {
             true => copy_folder(&entry.path(), &to),
-            // The lock's file has nothing in it that counts.
-            false => drop(fs::copy(entry.path(), to).expect("a file")),
+            // A checkpoint that is being taken removes what it replaces.
+            false => match fs::copy(entry.path(), to) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                copied => drop(copied.expect("a file")),
+            },
         }
     }
 }
