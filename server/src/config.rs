@@ -48,13 +48,14 @@ pub struct Config {
     #[arg(long, value_parser = bytes, default_value = "16GiB", value_name = "SIZE", global = true)]
     pub unsealed_max: u64,
 
-    /// The states of views are written to disk, so that a start need not fill them, when the log has
-    /// grown by this much.
+    /// The states of views are written to disk, so that a start need not fill them, when the log
+    /// has grown by this much.
     #[arg(long, value_parser = bytes, default_value = "256MiB", value_name = "SIZE", global = true)]
     pub checkpoint_size: u64,
 
     /// And, with commits since, this long after the last time.
-    #[arg(long, value_parser = duration, default_value = "10min", value_name = "TIME", global = true)]
+    #[arg(long, value_parser = duration, default_value = "10min", value_name = "TIME")]
+    #[arg(global = true)]
     pub checkpoint_age: Duration,
 
     #[command(subcommand)]

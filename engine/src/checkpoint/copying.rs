@@ -1,9 +1,9 @@
 //! A worker's part in a checkpoint.
 //!
 //! It copies, between what it does otherwise, the records that have changed, a millisecond's worth
-//! at a time, until few are left; that state is of no one time. Then it is told for each view a time
-//! to cut at, and each operator, when it has come exactly so far and before it goes on, copies what
-//! has changed since: the last copies of all records together are its state as of that time.
+//! at a time, until few are left; that state is of no one time. Then it is told for each view a
+//! time to cut at, and each operator, when it has come exactly so far and before it goes on, copies
+//! what has changed since: the last copies of all records are its state as of that time.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

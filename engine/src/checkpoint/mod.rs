@@ -7,8 +7,8 @@
 //! - What is kept of a view is its state as of one time: that of each of its operators on each
 //!   worker, and the rows of its output. A start puts them back and goes on with what its tables
 //!   have changed by since.
-//! - A view that reads another is kept as of a time after which that one's kept state has changed in
-//!   nothing that it reads; it is put back only if that one is.
+//! - A view that reads another is kept as of a time from which on that one has not changed until it
+//!   was kept; it is put back only if that one is.
 //! - The files that a manifest names are on disk before it is in its place, and stay as long.
 //! - No tick waits for the disk. A worker copies what has changed ahead, a millisecond's worth at a
 //!   time, and at a time that all agree on the little that is left (`copying.rs`).

@@ -71,8 +71,8 @@ pub(crate) enum PartError {
     Version(u32),
 }
 
-/// Copies changed records of one family into a block, until there are none, or it is full, or `stop`
-/// says so. `Err` if a record is too large.
+/// Copies changed records of one family into a block, until there are none, or it is full, or
+/// `stop` says so. `Err` if a record is too large.
 pub(crate) fn copy_records(
     kept: &mut dyn Kept,
     family: usize,

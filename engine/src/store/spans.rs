@@ -144,8 +144,8 @@ impl Relation {
 }
 
 impl Chunk {
-    /// The rows of `batch`, which are its own, that begin after `from` and up to `to`, and those that
-    /// end then.
+    /// The rows of `batch`, which are its own, that begin after `from` and up to `to`, and those
+    /// that end then.
     pub fn changes(&self, batch: &RecordBatch, from: Timestamp, to: Timestamp) -> Vec<Updates> {
         if self.is_settled(from) {
             return vec![];
