@@ -20,6 +20,8 @@ use crate::time::CollectionId;
 
 /// How long it copies at a time.
 const SLICE: Duration = Duration::from_millis(1);
+/// How long others go first.
+const SLICE_INTERVAL: Duration = Duration::from_millis(20);
 /// So many changed records may be left on a worker when it is ready for the cut.
 const LEFT_MAX: usize = 8 * 1024;
 /// Nothing more is copied ahead while so many bytes wait to be written.
@@ -89,6 +91,9 @@ pub(crate) struct Copying {
     /// The view to go on with.
     next: usize,
     scratch: Vec<u8>,
+    /// The worker's activity as it was last asked about, and when it copied last.
+    activity: u64,
+    last_slice: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -166,11 +171,19 @@ impl Copying {
             }
         }
         let (run, worker) = (Arc::clone(run), worker as u32);
-        Copying { run, worker, views, phase: Phase::Ahead, next: 0, scratch: Vec::new() }
+        let (phase, next, scratch) = (Phase::Ahead, 0, Vec::new());
+        let (activity, last_slice) = (0, Instant::now());
+        Copying { run, worker, views, phase, next, scratch, activity, last_slice }
     }
 
-    /// Whether there is something to do now.
-    pub fn is_copying(&self) -> bool {
+    /// Whether to copy now: when the worker's operators are idle, and now and then when they never
+    /// are. `activity` counts what they do.
+    pub fn is_turn(&mut self, activity: u64) -> bool {
+        let is_idle = std::mem::replace(&mut self.activity, activity) == activity;
+        self.is_copying() && (is_idle || self.last_slice.elapsed() >= SLICE_INTERVAL)
+    }
+
+    fn is_copying(&self) -> bool {
         self.phase != Phase::Cutting && self.run.waiting.load(Ordering::Relaxed) < WAITING_MAX
     }
 
@@ -211,6 +224,7 @@ impl Copying {
                 }
             }
         }
+        self.last_slice = Instant::now();
         if self.phase == Phase::Ahead && left <= LEFT_MAX {
             self.phase = Phase::Ready;
             let _ = self.run.told.send(Told::Ready);

@@ -27,6 +27,8 @@ const HEAD_BYTES: usize = 28;
 const BLOCK_HEAD_BYTES: usize = 20;
 /// About how long a block is.
 const BLOCK_BYTES: usize = 256 * 1024;
+/// So many bytes go to the disk at once: a commit whose own bytes are behind them waits for it.
+const UNSYNCED_MAX: usize = 4 * 1024 * 1024;
 /// Longer than any block: a length beyond it is damage.
 const BLOCK_BYTES_MAX: u32 = 1 << 30;
 
@@ -121,11 +123,17 @@ pub(super) fn read_records(
 /// Writes a file block by block.
 pub(super) struct PartWriter {
     out: BufWriter<File>,
+    sync: bool,
+    unsynced: usize,
     pub part: PartFile,
 }
 
 impl PartWriter {
-    pub fn create(folder: &Path, number: u64, view: CollectionId) -> io::Result<PartWriter> {
+    pub fn create(
+        (folder, sync): (&Path, bool),
+        number: u64,
+        view: CollectionId,
+    ) -> io::Result<PartWriter> {
         let file = format!("{number:08}-{}.part", view.0);
         let mut out = BufWriter::with_capacity(1 << 20, File::create(folder.join(&file))?);
         let mut head = Vec::with_capacity(HEAD_BYTES);
@@ -136,7 +144,7 @@ impl PartWriter {
         head.extend_from_slice(&crc32c::crc32c(&head).to_le_bytes());
         out.write_all(&head)?;
         let part = PartFile { file, bytes: HEAD_BYTES as u64, blocks: 0, all_output: false };
-        Ok(PartWriter { out, part })
+        Ok(PartWriter { out, sync, unsynced: 0, part })
     }
 
     pub fn write(&mut self, section: Section, bytes: &[u8]) -> io::Result<()> {
@@ -154,12 +162,18 @@ impl PartWriter {
         self.out.write_all(bytes)?;
         self.part.bytes += (head.len() + bytes.len()) as u64;
         self.part.blocks += 1;
+        self.unsynced += bytes.len();
+        if self.sync && self.unsynced >= UNSYNCED_MAX {
+            self.unsynced = 0;
+            self.out.flush()?;
+            self.out.get_ref().sync_data()?;
+        }
         Ok(())
     }
 
-    pub fn finish(self, sync: bool) -> io::Result<PartFile> {
+    pub fn finish(self) -> io::Result<PartFile> {
         let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        if sync {
+        if self.sync {
             file.sync_all()?;
         }
         Ok(self.part)

@@ -96,7 +96,7 @@ impl<'a> Taking<'a> {
                 continue;
             }
             self.write_output(id, &mut part, cut)?;
-            let file = part.writer.map(|writer| writer.finish(self.sync)).transpose()?;
+            let file = part.writer.map(PartWriter::finish).transpose()?;
             let records_total = cut.state_rows + cut.relation.count(cut.at.at) as u64;
             let (upper, records) = (cut.at.at.0 + 1, part.records);
             views.insert(id, TakenView { upper, part: file, records, records_total });
@@ -135,7 +135,7 @@ impl<'a> Taking<'a> {
         if let Some(part) = self.parts.get_mut(&block.view)
             && !block.bytes.is_empty()
         {
-            let place = (self.folder, self.number, block.view);
+            let place = ((self.folder, self.sync), self.number, block.view);
             part.write(place, block.section, &block.bytes, block.records)?;
         }
         Ok(())
@@ -148,7 +148,7 @@ impl<'a> Taking<'a> {
         part: &mut Part,
         cut: &CutView,
     ) -> Result<(), CheckpointError> {
-        let place = (self.folder, self.number, view);
+        let place = ((self.folder, self.sync), self.number, view);
         let known = cut.since.as_ref().map(|since| since.at);
         // What went since is not known any more if the past was given up.
         let since = known.filter(|since| cut.relation.check_readable(*since).is_ok());
@@ -174,7 +174,7 @@ impl<'a> Taking<'a> {
 impl Part {
     fn write(
         &mut self,
-        (folder, number, view): (&Path, u64, CollectionId),
+        (folder, number, view): ((&Path, bool), u64, CollectionId),
         section: Section,
         bytes: &[u8],
         records: u64,

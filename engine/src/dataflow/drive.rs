@@ -9,7 +9,7 @@
 //! gives some, holding its frontier, and lets the worker go on; those after it take each part as it
 //! comes. The time is complete, and seen by readers, when the frontier has passed it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,6 +63,8 @@ pub(crate) struct DataflowContext {
     pub restored: bool,
     /// By place in the plan.
     pub counters: Arc<[Counters]>,
+    /// Counts how often operators of the worker were asked to go on.
+    pub activity: Rc<Cell<u64>>,
     /// All operators made so far.
     pub operators: Rc<RefCell<Operators>>,
 }
@@ -108,6 +110,7 @@ pub(crate) fn drive<'s>(
         operators.borrow_mut().push(Rc::clone(&running) as Rc<RefCell<dyn Cuttable>>);
         move |frontiers: &[MutableAntichain<u64>]| {
             let running = &mut *running.borrow_mut();
+            running.context.activity.update(|count| count + 1);
             for (receive, buffer) in receivers.iter_mut().zip(&mut running.buffers) {
                 receive(buffer);
             }

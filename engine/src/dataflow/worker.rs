@@ -151,6 +151,8 @@ struct WorkerState {
     dataflows: HashMap<CollectionId, Dataflow>,
     /// The checkpoint being taken.
     copying: Option<Copying>,
+    /// See [`DataflowContext`].
+    activity: Rc<Cell<u64>>,
     quarantine: Arc<Quarantine>,
 }
 
@@ -161,7 +163,8 @@ const SPLIT_ROWS_MIN: usize = 1024;
 
 /// Runs until it is told to shut down.
 pub(crate) fn run(worker: &mut Worker, commands: Receiver<Command>, quarantine: Arc<Quarantine>) {
-    let mut state = WorkerState { dataflows: HashMap::new(), copying: None, quarantine };
+    let (dataflows, activity) = (HashMap::new(), Rc::default());
+    let mut state = WorkerState { dataflows, copying: None, activity, quarantine };
     loop {
         state.copy();
         match commands.try_recv() {
@@ -211,6 +214,7 @@ impl WorkerState {
             as_of,
             restored: restored.is_some(),
             counters: create.counters.clone(),
+            activity: Rc::clone(&self.activity),
             operators: Rc::default(),
         };
         let operators = Rc::clone(&context.operators);
@@ -297,7 +301,7 @@ impl WorkerState {
     fn copy(&mut self) {
         let Some(mut copying) = self.copying.take() else { return };
         let dataflows = &self.dataflows;
-        if copying.is_copying() {
+        if copying.is_turn(self.activity.get()) {
             copying.slice(|view| operators_of(dataflows, view));
         }
         if !copying.is_over(|view| operators_of(dataflows, view)) {
