@@ -11,7 +11,7 @@ mod clock;
 mod consistency;
 #[path = "system/copy_file.rs"]
 mod copy_file;
-#[path = "system/crash.rs"]
+#[path = "system/crash/mod.rs"]
 mod crash;
 #[path = "system/explain.rs"]
 mod explain;

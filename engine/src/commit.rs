@@ -5,6 +5,7 @@
 //!   earlier ones, of its own group too: it reads the store at the group's time.
 //! - A commit is applied as a whole or not at all; one that fails leaves nothing behind and does
 //!   not touch the others of its group.
+//! - A commit to tables whose views are behind waits first; others pass it.
 //! - One record, one sync for a group; then it is handed to the [`GroupSink`], then reads may have
 //!   its time (S1), then it is acknowledged, in the order of submission.
 //! - There is room for a record before its commits are applied; a commit for which there is none
@@ -14,6 +15,7 @@
 //!
 //! A commit that changes nothing writes nothing and gets the group's time all the same.
 
+mod admission;
 mod group;
 mod recover;
 mod reserve;
@@ -27,7 +29,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use crate::contain::contain;
 use crate::log::{self, LogError, Record};
@@ -38,6 +40,7 @@ pub use crate::store::{
 use crate::store::{Horizon, Tables};
 use crate::time::{Begun, Clock, ClockError, CollectionId, Timestamp};
 use crate::updates::Updates;
+use admission::Admission;
 use group::{Applied, Group, Writers};
 pub use recover::{LogConfig, OpenError, Opened, open};
 use reserve::SharedLog;
@@ -102,6 +105,14 @@ pub struct Change {
     /// Not logged; whoever made the `ddl` makes them again at the next start.
     pub create_views: Vec<ViewDef>,
     pub drop_views: Vec<CollectionId>,
+}
+
+impl Change {
+    /// The tables that rows are written to.
+    pub fn tables(&self) -> Vec<CollectionId> {
+        let written = self.writes.iter().map(|write| write.table);
+        written.chain(self.loads.iter().map(|load| load.table)).collect()
+    }
 }
 
 /// A view to be maintained.
@@ -174,6 +185,9 @@ pub struct Publication {
 /// Where durable groups go, in order of time, each before anyone may read at its time.
 pub trait GroupSink: Send {
     fn publish(&mut self, publication: Publication);
+
+    /// Whether what was published of these tables has piled up, so that more has to wait.
+    fn is_behind(&self, tables: &[CollectionId]) -> bool;
 }
 
 /// The thread's handle. Dropping it stops the thread.
@@ -191,6 +205,8 @@ enum Message {
 }
 
 struct Submit {
+    /// The tables that it will write to, as far as it is to wait for their views.
+    writes: Vec<CollectionId>,
     evaluate: Evaluate,
     done: Done,
 }
@@ -211,6 +227,7 @@ impl Committer {
             writers: opened.writers,
             sources: opened.sources,
             mortal: vec![],
+            admission: Admission::default(),
             failed: None,
             _lock: opened.lock,
         };
@@ -221,15 +238,16 @@ impl Committer {
         Committer { sender, thread: Mutex::new(Some(thread)), sealer }
     }
 
-    /// Queues a commit; `done` is told what became of it, maybe at once.
-    pub fn submit(&self, evaluate: Evaluate, done: Done) {
-        submit(&self.sender, evaluate, done);
+    /// Queues a commit, which waits while the views over the tables that it `writes` to are
+    /// behind; `done` is told what became of it, maybe at once.
+    pub fn submit(&self, writes: Vec<CollectionId>, evaluate: Evaluate, done: Done) {
+        submit(&self.sender, Submit { writes, evaluate, done });
     }
 
-    /// What queues commits, for those who live as long as the thread does.
+    /// What queues commits that wait for nobody, for those who live as long as the thread does.
     pub fn submitter(&self) -> impl Fn(Evaluate, Done) + Send + Sync + use<> {
         let sender = self.sender.clone();
-        move |evaluate, done| submit(&sender, evaluate, done)
+        move |evaluate, done| submit(&sender, Submit { writes: vec![], evaluate, done })
     }
 
     /// What to call when rows may be due to go.
@@ -265,8 +283,8 @@ impl Drop for Committer {
     }
 }
 
-fn submit(sender: &Sender<Message>, evaluate: Evaluate, done: Done) {
-    match sender.try_send(Message::Submit(Submit { evaluate, done })) {
+fn submit(sender: &Sender<Message>, submit: Submit) {
+    match sender.try_send(Message::Submit(submit)) {
         Ok(()) => {}
         Err(TrySendError::Full(message)) => refuse(message, || CommitError::Overloaded),
         Err(TrySendError::Disconnected(message)) => refuse(message, || CommitError::Stopped),
@@ -290,6 +308,7 @@ struct Thread {
     sources: Sources,
     /// The tables whose rows go by themselves.
     mortal: Vec<CollectionId>,
+    admission: Admission,
     /// Why nothing is written any more.
     failed: Option<Arc<LogError>>,
     _lock: Option<log::DirectoryLock>,
@@ -299,7 +318,7 @@ impl Thread {
     fn run(mut self) {
         let mut running = true;
         while running {
-            running = match self.receiver.recv() {
+            running = match self.wait() {
                 Ok(Message::Submit(first)) => self.commit_group(first),
                 Ok(Message::Expire) => {
                     self.expire_due();
@@ -308,7 +327,42 @@ impl Thread {
                 Ok(Message::Stop) | Err(_) => false,
             };
         }
+        let held: Vec<Submit> = self.admission.drain().collect();
+        for submit in held {
+            self.commit_group(Submit { writes: vec![], ..submit });
+        }
         self.close();
+    }
+
+    /// The next thing to do: what waited for views first.
+    fn wait(&mut self) -> Result<Message, RecvTimeoutError> {
+        loop {
+            if let Some(submit) = self.admission.next(|tables| self.sink.is_behind(tables)) {
+                return Ok(Message::Submit(submit));
+            }
+            let message = match self.admission.is_empty() {
+                true => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                false => self.receiver.recv_timeout(admission::LOOK_AGAIN),
+            };
+            match message {
+                Ok(Message::Submit(submit)) => {
+                    if let Some(submit) = self.admit(submit) {
+                        return Ok(Message::Submit(submit));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Gives a commit back that need not wait for views.
+    fn admit(&mut self, submit: Submit) -> Option<Submit> {
+        if self.admission.len() >= QUEUE_MAX {
+            refuse(Message::Submit(submit), || CommitError::Overloaded);
+            return None;
+        }
+        self.admission.admit(submit, |tables| self.sink.is_behind(tables))
     }
 
     /// Commits a group that begins with `first`; says whether to go on after it.
@@ -416,15 +470,28 @@ impl Thread {
                 || group.bytes() >= GROUP_BYTES
                 || self.clock.monotonic() - started >= GROUP_TIME;
             if !full {
-                match self.receiver.try_recv() {
-                    Ok(Message::Submit(submit)) => next = Some(submit),
-                    Ok(Message::Stop) => return false,
+                match self.next_waiting() {
+                    Some(Message::Submit(submit)) => next = Some(submit),
+                    Some(Message::Stop) => return false,
                     // The next group, or the next call, makes what is due.
-                    Ok(Message::Expire) | Err(_) => {}
+                    Some(Message::Expire) | None => {}
                 }
             }
         }
         true
+    }
+
+    /// What waits in the queue and may go on.
+    fn next_waiting(&mut self) -> Option<Message> {
+        loop {
+            match self.receiver.try_recv().ok()? {
+                Message::Submit(submit) => match self.admit(submit) {
+                    Some(submit) => return Some(Message::Submit(submit)),
+                    None => continue,
+                },
+                other => return Some(other),
+            }
+        }
     }
 
     fn apply(&mut self, evaluate: Evaluate, group: &mut Group) -> Result<(), CommitError> {

@@ -44,7 +44,12 @@ pub enum OptionError {
     #[error("connector \"{connector}\" has no option \"{option}\"")]
     Unknown { connector: &'static str, option: String },
     #[error("invalid value for option \"{option}\": \"{value}\"")]
-    Value { option: &'static str, value: String },
+    Value {
+        option: &'static str,
+        value: String,
+        /// What it takes, in words.
+        takes: &'static str,
+    },
 }
 
 /// A log: it may grow, and never changes what it has.
@@ -86,9 +91,17 @@ pub fn open(name: &str, options: &Options) -> Result<Arc<dyn OutsideLog>, Option
     (connector.open)(options)
 }
 
+/// Whether an option says so; no, without it.
+fn flag(options: &Options, option: &'static str) -> Result<bool, OptionError> {
+    let Some(value) = options.get(option) else { return Ok(false) };
+    let takes = "true or false";
+    value.parse().map_err(|_| OptionError::Value { option, value: value.clone(), takes })
+}
+
 /// The number that an option says, if it is there.
 fn number(options: &Options, option: &'static str) -> Result<Option<u64>, OptionError> {
     let Some(value) = options.get(option) else { return Ok(None) };
     let number = value.replace('_', "").parse();
-    number.map(Some).map_err(|_| OptionError::Value { option, value: value.clone() })
+    let takes = "a whole number";
+    number.map(Some).map_err(|_| OptionError::Value { option, value: value.clone(), takes })
 }

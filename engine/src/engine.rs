@@ -138,10 +138,11 @@ impl Engine {
         Ok((Arc::new(engine), Recovered { ddl }))
     }
 
-    /// Queues a commit. `evaluate` runs on the committer's thread, in order of time; `done` is told
-    /// the commit's time once it is durable and may be read.
-    pub fn submit(&self, evaluate: Evaluate, done: Done) {
-        self.committer.submit(evaluate, done);
+    /// Queues a commit, which waits while the views over the tables that it `writes` to are
+    /// behind. `evaluate` runs on the committer's thread, in order of time; `done` is told the
+    /// commit's time once it is durable and may be read.
+    pub fn submit(&self, writes: Vec<CollectionId>, evaluate: Evaluate, done: Done) {
+        self.committer.submit(writes, evaluate, done);
     }
 
     /// A time to read at, which this closes: every later commit is above it (S1). What it reads
@@ -282,6 +283,10 @@ impl GroupSink for Sink {
         self.maintenance.publish(time, updates, create_views, drop_views, &table);
         self.feeds.drop_relations(&drop_tables);
         publication.create_sources.into_iter().for_each(|source| self.feeds.start(source));
+    }
+
+    fn is_behind(&self, tables: &[CollectionId]) -> bool {
+        self.maintenance.is_behind(tables)
     }
 }
 

@@ -5,10 +5,13 @@
 //! at its time; a read of a view that changes with time alone moves it forward first, unless its
 //! present contents hold until after t. Idle views are told nothing.
 
+mod backlog;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread::Thread;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use futures::channel::oneshot;
@@ -23,6 +26,7 @@ use crate::state::key_index::hash_bytes;
 use crate::store::{Horizon, ReadGuard, Relation};
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::Updates;
+use backlog::{Backlog, Tick};
 
 /// What a view keeps of its past takes no more than this, however long it is to be kept.
 const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -89,6 +93,7 @@ struct State {
     waiters: Vec<Waiter>,
     /// The time of the last commit that changed something.
     last_commit: u64,
+    backlog: Backlog,
     /// Nothing is made ready any more.
     closed: bool,
 }
@@ -233,6 +238,11 @@ impl Maintenance {
         Some((view.plan.clone(), view.counters.iter().map(Counters::read).collect()))
     }
 
+    /// Whether views take too long for more changes of these tables to be acknowledged.
+    pub fn is_behind(&self, tables: &[CollectionId]) -> bool {
+        self.lock().backlog.is_behind(Instant::now(), tables)
+    }
+
     /// Whether any view reads the table.
     pub fn is_read(&self, table: CollectionId) -> bool {
         self.lock().views.values().any(|view| view.tables.contains(&table))
@@ -366,6 +376,15 @@ impl Maintenance {
         }
         let upper = time.0 + 1;
         state.issue(&views, upper);
+        // A view that is being filled is not behind: it has never been there.
+        let filled = |view: &CollectionId| state.views[view].progress.upper() > 0;
+        state.backlog.push(Tick {
+            upper,
+            rows: updates.iter().map(|(_, updates)| updates.len()).sum(),
+            tables: changed,
+            views: views.iter().copied().filter(filled).collect(),
+            published: Instant::now(),
+        });
         let views = views.into_iter().collect();
         self.send(Command::Tick { upper, updates: Arc::new(updates), views });
     }
@@ -373,6 +392,7 @@ impl Maintenance {
     fn drop_view(&self, state: &mut State, view: CollectionId) {
         state.views.remove(&view);
         state.waiters.retain(|waiter| !waiter.views.contains(&view));
+        state.settle();
         self.quarantine.forget(view);
         self.send(Command::Drop(view));
     }
@@ -573,7 +593,18 @@ impl State {
         views.iter().all(|&view| self.is_ready(view, at))
     }
 
+    /// Some view has moved, or is gone.
+    fn settle(&mut self) {
+        let views = &self.views;
+        let has = |id, upper| {
+            let view: Option<&View> = views.get(&id);
+            view.is_none_or(|view| view.progress.upper() >= upper)
+        };
+        self.backlog.settle(Instant::now(), has);
+    }
+
     fn wake(&mut self) {
+        self.settle();
         let waiters = std::mem::take(&mut self.waiters);
         for waiter in waiters {
             match self.all_ready(&waiter.views, waiter.at) {

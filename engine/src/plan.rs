@@ -5,6 +5,8 @@
 //! refers to columns of its input by index, so expressions stand in `Project`, `Filter`,
 //! `Temporal` and the condition of a `Join` alone.
 
+mod same;
+
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 use std::sync::Arc;

@@ -29,7 +29,7 @@ use crate::operator::temporal::Temporal;
 use crate::operator::top_k::TopK;
 use crate::operator::unnest::Unnest;
 use crate::operator::window::Window;
-use crate::plan::{InputPlan, Plan, RecursivePlan};
+use crate::plan::{AggregatePlan, InputPlan, Plan, RecursivePlan};
 
 /// What renders one dataflow.
 pub(crate) struct Renderer<'s> {
@@ -43,6 +43,8 @@ pub(crate) struct Renderer<'s> {
     /// The place in the plan of what comes next, and of those around it.
     pub next_place: usize,
     pub places: Vec<usize>,
+    /// Aggregates made so far: one that stands twice in a plan is kept once.
+    pub aggregates: Vec<(AggregatePlan, UpdateStream<'s>)>,
 }
 
 impl<'s> Renderer<'s> {
@@ -94,10 +96,16 @@ impl<'s> Renderer<'s> {
                 self.operator("VersionJoin", vec![left, right], operator, false, None)
             }
             Plan::Aggregate(aggregate) => {
+                let made = self.aggregates.iter().find(|(made, _)| made.is_same(aggregate));
+                if let Some((_, stream)) = made {
+                    return stream.clone();
+                }
                 let routing = Routing::ByKey(aggregate.keys.clone());
                 let input = self.routed(&aggregate.input, routing);
                 let operator = Box::new(Aggregate::new(aggregate, self.is_first()));
-                self.operator("Aggregate", vec![input], operator, false, None)
+                let stream = self.operator("Aggregate", vec![input], operator, false, None);
+                self.aggregates.push((AggregatePlan::clone(aggregate), stream.clone()));
+                stream
             }
             Plan::Union(union) => {
                 let streams: Vec<_> = union.inputs.iter().map(|input| self.render(input)).collect();

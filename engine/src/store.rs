@@ -42,5 +42,6 @@ pub use relation::{Lookup, Relation};
 pub use spans::Spans;
 pub(crate) use spans::changes_of_versions;
 pub use tables::{TableDef, Tables};
+pub(crate) use value::{hash_into, identical, is_hashed};
 pub use widen::AddedColumn;
 pub use writer::{Prepared, TableWrite, WriteError, Writer, Written};

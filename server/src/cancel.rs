@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tidemark_sql::error::{SqlError, state};
 use tokio::sync::watch;
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 /// Why a statement should stop.
@@ -115,13 +116,14 @@ impl Cancel {
     /// Waits for `future` unless the statement is cancelled first.
     pub async fn guard<F: Future>(&self, future: F) -> Result<F::Output, SqlError> {
         let mut watch = self.reason.subscribe();
+        // A future that yields has used up the task's budget, without which tokio's own would not
+        // even look.
+        let raised = unconstrained(watch.wait_for(|reason| *reason != Reason::None));
         tokio::select! {
             biased;
             output = future => Ok(output),
-            reason = watch.wait_for(|reason| *reason != Reason::None) => {
-                Err(error(reason.map_or(Reason::Shutdown, |reason| *reason)))
-            }
-            () = self.time_out() => Err(error(Reason::TimedOut)),
+            reason = raised => Err(error(reason.map_or(Reason::Shutdown, |reason| *reason))),
+            () = unconstrained(self.time_out()) => Err(error(Reason::TimedOut)),
         }
     }
 
@@ -154,11 +156,14 @@ fn error(reason: Reason) -> SqlError {
             SqlError::new(state::QUERY_CANCELED, "canceling statement due to statement timeout")
         }
         Reason::ClientGone => SqlError::new("08006", "the client has gone"),
-        Reason::Shutdown => SqlError::new(
-            state::ADMIN_SHUTDOWN,
-            "terminating connection due to administrator command",
-        ),
+        Reason::Shutdown => shutting_down(),
     }
+}
+
+/// What a statement is told that the server no longer has time for.
+pub fn shutting_down() -> SqlError {
+    let message = "terminating connection due to administrator command";
+    SqlError::new(state::ADMIN_SHUTDOWN, message)
 }
 
 #[cfg(test)]
@@ -175,6 +180,19 @@ mod tests {
         cancel.begin_statement(0);
         assert_eq!(cancel.guard(async { 1 }).await, Ok(1));
         assert!(cancel.check().is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_never_stops_working_is_stopped_when_it_yields() {
+        let busy = async {
+            loop {
+                tokio::task::coop::consume_budget().await;
+            }
+        };
+        let cancel = Cancel::default();
+        cancel.begin_statement(10);
+        let ended: Result<(), _> = cancel.guard(busy).await;
+        assert_eq!(ended.unwrap_err().message, "canceling statement due to statement timeout");
     }
 
     #[tokio::test]

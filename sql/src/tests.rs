@@ -209,6 +209,7 @@ impl Session {
     fn commit(&self, change: Change) -> Timestamp {
         let (sender, done) = mpsc::channel();
         self.engine.submit(
+            vec![],
             Box::new(move |_| Ok(change)),
             Box::new(move |result| drop(sender.send(result))),
         );
@@ -221,6 +222,7 @@ impl Session {
         let (slot, result) = mpsc::channel();
         let (sender, done) = mpsc::channel();
         self.engine.submit(
+            vec![],
             Box::new(move |at| {
                 let read = ReadView { now: at.now, ..ReadView::new(at.read) };
                 let result = handle.block_on(run_dml(&ctx, &statement, &read, params));

@@ -4,9 +4,10 @@
 //!
 //! `cargo bench --bench nexmark [-- NAME …] [--events N] [--seconds N]`. Each query runs alone in
 //! a server of its own, a process with two workers:
-//! - at full throttle, from the commit that makes source and view to when the view has all events;
-//!   `k_events_s` counts that whole time, `k_net_s` without the time in which a processor was busy
-//!   making events, half of it as there are two;
+//! - at full throttle, over events that lie prepared in memory, from the first commit of the source
+//!   to when the view has all events. `k_events_s` is by the clock on the wall, which others on the
+//!   machine share; `k_per_cpu_s` by the processors' time that the server took; `peak_mib` what it
+//!   took beyond what it had as the events were there;
 //! - at 100,000 events a second, the time from a commit until the view shows it.
 //!
 //! State rows are those that the operators keep; what the view shows is kept beside.
@@ -18,14 +19,12 @@ mod report;
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use queries::{QUERIES, Query, SIDE_INPUT, normal};
 use report::{Table, Value};
-use tidemark_engine::connector;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// Events a second for the latencies.
@@ -43,14 +42,12 @@ struct Options {
 #[tokio::main]
 async fn main() {
     let options = Options::from_command_line();
-    generator(options.events.min(500_000));
     let context = queries::datafusion(options.events);
     let mut table = Table::new(
         "nexmark",
         &[
             "query",
             "k_events_s",
-            "k_net_s",
             "k_per_cpu_s",
             "peak_mib",
             "state_rows",
@@ -68,12 +65,11 @@ async fn main() {
             0 => [0, 1, 2].map(|_| Value::Text("not asked".to_owned())),
             seconds => latency(query, seconds).await.map(|ms| Value::Number(ms, 1)),
         };
-        let events = options.events as f64 / 1000.0;
+        let events = run.events as f64 / 1000.0;
         let right = if run.answer == expected { "right" } else { "WRONG" };
         table.row(vec![
             Value::Text(query.name.to_owned()),
             Value::Number(events / run.seconds, 0),
-            Value::Number(events / (run.seconds - run.generator_seconds / 2.0), 0),
             Value::Number(events / run.cpu_seconds, 0),
             Value::Number(run.peak_mib, 0),
             Value::Number(run.state_rows as f64, 0),
@@ -109,23 +105,11 @@ impl Options {
     }
 }
 
-/// Says what making the events costs, on one processor.
-fn generator(events: u64) {
-    let log = connector::open("nexmark", &connector::Options::new()).expect("a log");
-    let began = Instant::now();
-    for from in (0..events).step_by(65_536) {
-        for place in 0..log.relations().len() {
-            std::hint::black_box(log.read(place, from, (from + 65_536).min(events)));
-        }
-    }
-    let thousands = events as f64 / 1000.0 / began.elapsed().as_secs_f64();
-    println!("making all events: {thousands:.0} thousand a second on one processor");
-}
-
 struct Run {
+    /// How many were measured: those after the first commit.
+    events: u64,
     seconds: f64,
     cpu_seconds: f64,
-    generator_seconds: f64,
     peak_mib: f64,
     state_rows: u64,
     answer: (u64, u64),
@@ -134,22 +118,27 @@ struct Run {
 /// At full throttle to the end.
 async fn throughput(query: &Query, events: u64) -> Run {
     let (server, client) = Server::start().await;
-    let before = server.cpu_seconds();
-    let began = Instant::now();
-    make(&client, query, &format!("events = {events}")).await;
-    let mut generator_seconds: f64 = 0.0;
+    make(&client, query, &format!("events = {events}, prepared = true")).await;
+    // The first commit waits until all events are made.
+    let mut measured = events;
+    while measured == events {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        measured = behind(&client).await;
+    }
+    let (cpu, resident, began) = (server.cpu_seconds(), server.mib("VmRSS"), Instant::now());
     while behind(&client).await > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        generator_seconds = generator_seconds.max(server.generator_seconds());
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let count = format!("SELECT count(*) FROM {}", query.name);
     client.simple_query(&count).await.expect("the view is there");
-    let seconds = began.elapsed().as_secs_f64();
-    let cpu_seconds = server.cpu_seconds() - before;
-    let peak_mib = server.peak_mib();
-    let state_rows = state_rows(&client, query).await;
-    let answer = fingerprint(&client, query).await;
-    Run { seconds, cpu_seconds, generator_seconds, peak_mib, state_rows, answer }
+    Run {
+        events: measured,
+        seconds: began.elapsed().as_secs_f64(),
+        cpu_seconds: server.cpu_seconds() - cpu,
+        peak_mib: server.mib("VmHWM") - resident,
+        state_rows: state_rows(&client, query).await,
+        answer: fingerprint(&client, query).await,
+    }
 }
 
 /// At [`RATE`]: the median, and what 99 and 99.9 of 100 commits stay below, in ms.
@@ -173,9 +162,11 @@ async fn make(client: &Client, query: &Query, options: &str) {
     }
 }
 
-async fn behind(client: &Client) -> i64 {
+/// How many events the view does not have yet.
+async fn behind(client: &Client) -> u64 {
     let behind = "SELECT behind FROM tidemark.sources";
-    client.query_one(behind, &[]).await.expect("a source").get(0)
+    let behind: i64 = client.query_one(behind, &[]).await.expect("a source").get(0);
+    u64::try_from(behind).expect("a number of events")
 }
 
 async fn state_rows(client: &Client, query: &Query) -> u64 {
@@ -248,25 +239,20 @@ impl Server {
         }
     }
 
+    /// User and system time.
     fn cpu_seconds(&self) -> f64 {
-        cpu_seconds(Path::new(&format!("/proc/{}/stat", self.child.id())))
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.unwrap_or_default();
+        // The second field is a name in parentheses; user time is the 14th, system time the 15th.
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
     }
 
-    /// What the thread that makes the events has taken so far; 0 when it has ended.
-    fn generator_seconds(&self) -> f64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let tasks = tasks.into_iter().flatten().flatten().map(|task| task.path());
-        let is_source = |task: &std::path::PathBuf| {
-            let name = std::fs::read_to_string(task.join("comm"));
-            name.is_ok_and(|name| name.starts_with("source"))
-        };
-        tasks.filter(is_source).map(|task| cpu_seconds(&task.join("stat"))).sum()
-    }
-
-    fn peak_mib(&self) -> f64 {
+    /// A line of what the system says of the process's memory.
+    fn mib(&self, name: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
         kib.unwrap_or(0.0) / 1024.0
     }
@@ -277,14 +263,6 @@ async fn connect(addr: SocketAddr) -> Result<Client, tokio_postgres::Error> {
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
-}
-
-/// User and system time of a process or a thread.
-fn cpu_seconds(stat: &Path) -> f64 {
-    let stat = std::fs::read_to_string(stat).unwrap_or_default();
-    // The second field is a name in parentheses; user time is the 14th, system time the 15th.
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
 }
 
 impl Drop for Server {

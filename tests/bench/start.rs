@@ -90,7 +90,7 @@ fn write(data: &Path, log: LogConfig, rows: u64) {
 fn commit(engine: &Engine, change: Change) -> Timestamp {
     let (done, told) = channel();
     let tell = move |result| done.send(result).expect("it is waited for");
-    engine.submit(Box::new(move |_| Ok(change)), Box::new(tell));
+    engine.submit(vec![], Box::new(move |_| Ok(change)), Box::new(tell));
     told.recv().expect("every commit is told").expect("nothing to refuse")
 }
 

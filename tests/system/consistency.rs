@@ -1,3 +1,5 @@
+//! What readers see while many write.
+//!
 //! The bank: money moves between accounts all the time, and nobody ever sees any missing.
 //!
 //! Every transaction writes one row to each of two tables. Four materialized views stand on them
@@ -194,4 +196,74 @@ async fn churn(client: Client, seed: u64, stop: Arc<AtomicBool>) {
         };
         client.batch_execute(&statement).await.expect("a write");
     }
+}
+
+/// Views that take longer than the writers do.
+const SLOW: &str = "
+    CREATE TABLE readings (sensor int NOT NULL, v bigint NOT NULL);
+    CREATE MATERIALIZED VIEW pairs AS
+        SELECT a.sensor, count(*) AS n FROM readings a JOIN readings b
+        ON a.sensor = b.sensor AND a.v < b.v GROUP BY a.sensor;
+    CREATE TABLE others (id int PRIMARY KEY);
+";
+
+/// Acknowledged work that views have not done stays small, so who reads waits little: it is the
+/// writers that wait, and only those of the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_wait_when_views_are_behind() {
+    const TIME: Duration = Duration::from_secs(4);
+    let server = server().await;
+    let client = server.client().await;
+    for statement in SLOW.split(';').filter(|statement| !statement.trim().is_empty()) {
+        client.batch_execute(statement).await.expect(statement);
+    }
+    let end = Instant::now() + TIME;
+    let mut writers = Vec::new();
+    for seed in 0..16_u64 {
+        let client = server.client().await;
+        writers.push(tokio::spawn(async move {
+            let mut random = StdRng::seed_from_u64(seed);
+            let mut written = 0;
+            while Instant::now() < end {
+                let v = random.random_range(0..1_000_000_000_u64);
+                let insert = format!(
+                    "INSERT INTO readings SELECT i % 8, ({v} + i * 7919) % 1000003 \
+                     FROM generate_series(1, 200) AS g(i)"
+                );
+                client.batch_execute(&insert).await.expect("a commit may wait");
+                written += 200;
+            }
+            written
+        }));
+    }
+    let (mut lags, mut inserts) = (Vec::new(), Vec::new());
+    let mut id = 0;
+    while Instant::now() < end {
+        let lag = "SELECT lag_ms FROM tidemark.views WHERE view_name = 'pairs'";
+        lags.push(value(&client, lag).await.parse::<f64>().expect("a number"));
+        let begun = Instant::now();
+        client.batch_execute(&format!("INSERT INTO others VALUES ({id})")).await.expect("a row");
+        inserts.push(begun.elapsed());
+        id += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut written = 0;
+    for writer in writers {
+        written += writer.await.expect("no writer is refused");
+    }
+    assert_eq!(value(&client, "SELECT count(*) FROM readings").await, written.to_string());
+    lags.sort_by(f64::total_cmp);
+    inserts.sort();
+    // Without waiting, the views would be seconds behind by now.
+    let median_ms = lags[lags.len() / 2];
+    assert!(median_ms < 1000.0, "the view is {median_ms} ms behind");
+    println!(
+        "{written} rows; lag median {} ms, worst {} ms; another table's insert median {:?}, \
+         worst {:?}",
+        lags[lags.len() / 2],
+        lags[lags.len() - 1],
+        inserts[inserts.len() / 2],
+        inserts[inserts.len() - 1]
+    );
+    server.running.shutdown().await;
 }

@@ -281,6 +281,11 @@ async fn a_cancel_reaches_a_running_query_and_a_waiting_one() {
 async fn statement_timeout_is_kept() {
     let server = server().await;
     let mut raw = Raw::connect(server.addr()).await;
+    raw.ask("CREATE TABLE t (a numeric(12, 2)); INSERT INTO t SELECT generate_series(1, 60000)")
+        .await;
     raw.ask("SET statement_timeout = '100ms'").await;
-    assert_eq!(raw.ask(ENDLESS).await, ["E 57014", "Z I"]);
+    let pairs = "SELECT count(*) FROM t a, t b WHERE a.a + b.a > 5";
+    for endless in [ENDLESS, pairs, "SELECT pg_sleep(1000)", "SELECT * FROM pg_sleep(1000)"] {
+        assert_eq!(raw.ask(endless).await, ["E 57014", "Z I"], "{endless}");
+    }
 }

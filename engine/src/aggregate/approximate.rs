@@ -35,7 +35,7 @@ impl AggregateFunction for ApproxCountDistinct {
     }
 
     fn accumulator_of(&self, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
-        Distinct::over(Count.accumulator_of(call), call.arguments)
+        Box::new(Distinct::over(vec![Count.accumulator_of(call)], call))
     }
 }
 

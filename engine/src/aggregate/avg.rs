@@ -14,7 +14,7 @@ use super::interval;
 use super::sum::{floats, integers, nonempty};
 use super::{
     Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
-    kept_states, sweep_states,
+    kept_states, sweep_states, update_states,
 };
 
 #[derive(Debug)]
@@ -82,6 +82,11 @@ impl Accumulator for IntAverages {
         )
     }
 
+    fn update(&mut self, input: &SweepInput<'_>) {
+        let values = integers(&input.arguments[0]);
+        update_states(&mut self.states, input, |sum, row, diff| sum.add(values(row), diff));
+    }
+
     fn bytes(&self) -> usize {
         size_of_val(&self.states[..])
     }
@@ -112,6 +117,11 @@ impl Accumulator for FloatAverages {
             |sum, row, diff| sum.add(values(row), diff),
             |sum| nonempty(sum.count, || Ok(sum.value() / sum.count as f64)),
         )
+    }
+
+    fn update(&mut self, input: &SweepInput<'_>) {
+        let values = floats(&input.arguments[0]);
+        update_states(&mut self.states, input, |sum, row, diff| sum.add(values(row), diff));
     }
 
     fn bytes(&self) -> usize {

@@ -1,199 +1,211 @@
-//! DISTINCT: a function over each tuple of arguments once.
+//! DISTINCT: functions over each tuple of arguments once.
 //!
-//! Law      a tuple counts while its multiplicity among the rows that the filter leaves is above 0
+//! Law      a tuple counts for a function while its multiplicity among the rows that the function's
+//!          filter leaves is above 0
 //! Delta    of a tuple's rows only the first to appear and the last to disappear come through
-//! State    a count for each distinct tuple of each group, beside the function's own state
+//! State    the tuples of each group, once for all functions of the same arguments, each with a
+//!          count for every function, or a bit where rows never leave; the functions' own states
 //! Errors   none of its own
 //!
 //! Tuples are equal as keys are: NULLs too, −0 is 0; what comes through is normalized likewise, so
 //! that what leaves is what came.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
-use std::hash::{Hash, Hasher};
+use std::iter::once;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::datatypes::DataType;
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use hashbrown::hash_map::EntryRef;
 
 use super::{Accumulator, AggregateFunction, CallTypes, Run, SweepInput, Swept};
-use crate::checkpoint::record::{Cursor, RECORD_BYTES_MAX, Stored, put_number, put_sized};
-use crate::state::key_index::{KeyCodec, normalize_floats};
+use crate::state::key_index::{KeyCodec, KeyIndex, normalize_floats};
 
-type Counts = HashMap<Tuple, i64, FixedState>;
-
-/// So many bytes of a tuple stand in its place in the table.
-const SHORT: usize = 15;
-
-/// The bytes of a tuple.
-#[derive(Clone, Debug)]
-enum Tuple {
-    Short { length: u8, bytes: [u8; SHORT] },
-    Long(Box<[u8]>),
-}
-
-impl Borrow<[u8]> for Tuple {
-    fn borrow(&self) -> &[u8] {
-        match self {
-            Tuple::Short { length, bytes } => &bytes[..usize::from(*length)],
-            Tuple::Long(bytes) => bytes,
-        }
-    }
-}
-
-impl From<&[u8]> for Tuple {
-    fn from(tuple: &[u8]) -> Self {
-        if tuple.len() > SHORT {
-            return Tuple::Long(tuple.into());
-        }
-        let mut bytes = [0; SHORT];
-        bytes[..tuple.len()].copy_from_slice(tuple);
-        Tuple::Short { length: tuple.len() as u8, bytes }
-    }
-}
-
-impl Hash for Tuple {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Borrow::<[u8]>::borrow(self).hash(state);
-    }
-}
-
-impl PartialEq for Tuple {
-    fn eq(&self, other: &Self) -> bool {
-        Borrow::<[u8]>::borrow(self) == Borrow::<[u8]>::borrow(other)
-    }
-}
-
-impl Eq for Tuple {}
-
-pub(super) struct Distinct {
-    inner: Box<dyn Accumulator>,
+/// Functions over the same arguments.
+pub(crate) struct Distinct {
+    functions: Vec<Box<dyn Accumulator>>,
+    /// For a tuple behind the number of its group.
     codec: KeyCodec,
-    /// Arguments; the columns behind them are order keys, which the arguments decide.
+    /// How many; columns behind them are order keys, which the arguments decide.
     arguments: usize,
-    groups: Vec<Counts>,
-    /// The bytes of all tuples with their counts.
-    kept: usize,
+    tuples: KeyIndex,
+    marks: Marks,
+    /// How many tuples each group has, where they can go.
+    present: Vec<u32>,
 }
+
+/// What is known of each tuple, by its id.
+enum Marks {
+    /// Bit n: function n has it.
+    Seen(Vec<u64>),
+    /// How often each function has it, the functions of a tuple side by side.
+    Counts(Vec<i64>),
+}
+
+/// Functions whose bits fit beside one another.
+const BITS: usize = u64::BITS as usize;
+
+/// No group.
+const NONE: u32 = u32::MAX;
 
 impl Distinct {
     /// `function` over distinct tuples, for the call.
     pub fn boxed(function: &dyn AggregateFunction, call: &CallTypes<'_>) -> Box<dyn Accumulator> {
-        Self::over(function.accumulator_of(call), call.arguments)
+        Box::new(Self::over(vec![function.accumulator_of(call)], call))
     }
 
-    /// What `inner` gives over distinct tuples of arguments of these types.
-    pub fn over(inner: Box<dyn Accumulator>, arguments: &[DataType]) -> Box<dyn Accumulator> {
-        Box::new(Distinct {
-            inner,
-            codec: KeyCodec::for_keys(arguments.iter().cloned()),
-            arguments: arguments.len(),
-            groups: Vec::new(),
-            kept: 0,
-        })
+    /// What `functions` give over distinct tuples of arguments of the call's types.
+    pub fn over(functions: Vec<Box<dyn Accumulator>>, call: &CallTypes<'_>) -> Self {
+        let types = once(DataType::UInt32).chain(call.arguments.iter().cloned());
+        let marks = match call.append_only && functions.len() <= BITS {
+            true => Marks::Seen(Vec::new()),
+            false => Marks::Counts(Vec::new()),
+        };
+        Distinct {
+            functions,
+            codec: KeyCodec::for_keys(types),
+            arguments: call.arguments.len(),
+            tuples: KeyIndex::default(),
+            marks,
+            present: Vec::new(),
+        }
     }
-}
 
-impl Accumulator for Distinct {
-    fn resize(&mut self, groups: usize) {
-        self.groups.resize_with(groups, Counts::default);
-        self.inner.resize(groups);
-    }
-
-    fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept {
-        let rows = input.arguments.first().map_or(input.diffs.len(), |column| column.len());
-        let keys = self.codec.encode(&input.arguments[..self.arguments], rows);
-        let mut diffs = vec![0; rows];
-        let kept = &mut self.kept;
-        input.rows.visit(
+    /// As [`Accumulator::sweep`], of each function: `inputs` differ in filters and order keys.
+    pub fn sweep_each(&mut self, inputs: &[SweepInput<'_>], runs: &[Run]) -> Vec<Swept> {
+        let first = &inputs[0];
+        let length = first.arguments[0].len();
+        let (mut rows, mut groups) = (Vec::new(), vec![NONE; length]);
+        first.rows.visit(
             runs,
-            &mut self.groups,
+            &mut (&mut rows, &mut groups),
             |_, _| {},
-            |groups, number, row| {
-                if input.filter.is_some_and(|filter| filter.is_null(row) || !filter.value(row)) {
-                    return;
-                }
-                let counts = &mut groups[runs[number].group as usize];
-                let (key, before) = (keys.key(row).1, counts.len());
-                diffs[row] = cross(counts, key, input.diffs[row]);
-                match counts.len().cmp(&before) {
-                    Ordering::Greater => *kept += entry_bytes(key),
-                    Ordering::Less => *kept -= entry_bytes(key),
-                    Ordering::Equal => {}
+            |(rows, groups), number, row| {
+                if inputs.iter().any(|input| input.passes(row)) {
+                    groups[row] = runs[number].group;
+                    rows.push(row);
                 }
             },
             |_, _| {},
         );
+        let groups = Arc::new(UInt32Array::from(groups));
+        let arguments = first.arguments[..self.arguments].iter().cloned();
+        let columns: Vec<ArrayRef> = once(groups.clone() as ArrayRef).chain(arguments).collect();
+        let keys = self.codec.encode(&columns, length);
+        let tuples = self.tuples.get_or_insert_each(&keys, rows.iter().copied());
+        let crossings = self.mark(inputs, &groups, &rows, &tuples);
+
         // Rows that change nothing have a diff of 0 for the function within.
-        let arguments: Vec<ArrayRef> = input.arguments.iter().map(normalize_floats).collect();
-        let (arguments, rows) = (&arguments[..], input.rows);
-        self.inner.sweep(&SweepInput { arguments, filter: None, diffs: &diffs, rows }, runs)
+        let sweep = |((function, input), diffs): ((&mut Box<dyn Accumulator>, _), Vec<i64>)| {
+            let SweepInput { arguments, rows, .. }: &SweepInput<'_> = input;
+            let arguments: Vec<ArrayRef> = arguments.iter().map(normalize_floats).collect();
+            let (arguments, diffs, rows) = (&arguments[..], &diffs[..], *rows);
+            function.sweep(&SweepInput { arguments, filter: None, diffs, rows }, runs)
+        };
+        self.functions.iter_mut().zip(inputs).zip(crossings).map(sweep).collect()
+    }
+
+    /// Takes the rows in; gives, for each function, 1 for every row with which its tuple appears
+    /// and −1 for every one with which it disappears.
+    fn mark(
+        &mut self,
+        inputs: &[SweepInput<'_>],
+        groups: &UInt32Array,
+        rows: &[usize],
+        tuples: &[u32],
+    ) -> Vec<Vec<i64>> {
+        let mut crossings = vec![vec![0; groups.len()]; inputs.len()];
+        let mut idle = Vec::new();
+        match &mut self.marks {
+            Marks::Seen(seen) => {
+                seen.resize(self.tuples.id_limit(), 0);
+                for (&row, &tuple) in rows.iter().zip(tuples) {
+                    let seen = &mut seen[tuple as usize];
+                    for (bit, (input, crossings)) in inputs.iter().zip(&mut crossings).enumerate() {
+                        if *seen & 1 << bit == 0 && input.passes(row) && input.diffs[row] > 0 {
+                            *seen |= 1 << bit;
+                            crossings[row] = 1;
+                        }
+                    }
+                }
+            }
+            Marks::Counts(counts) => {
+                counts.resize(self.tuples.id_limit() * inputs.len(), 0);
+                for (&row, &tuple) in rows.iter().zip(tuples) {
+                    let counts = &mut counts[tuple as usize * inputs.len()..][..inputs.len()];
+                    let before = is_there(counts);
+                    for ((input, crossings), count) in
+                        inputs.iter().zip(&mut crossings).zip(&mut *counts)
+                    {
+                        if input.passes(row) {
+                            let before = *count > 0;
+                            *count += input.diffs[row];
+                            crossings[row] = i64::from(*count > 0) - i64::from(before);
+                        }
+                    }
+                    let present = &mut self.present[groups.value(row) as usize];
+                    match (before, is_there(counts)) {
+                        (false, true) => *present += 1,
+                        (true, false) => *present -= 1,
+                        _ => {}
+                    }
+                    if !is_there(counts) {
+                        idle.push(tuple);
+                    }
+                }
+                idle.sort_unstable();
+                idle.dedup();
+                idle.retain(|&tuple| {
+                    !is_there(&counts[tuple as usize * inputs.len()..][..inputs.len()])
+                });
+            }
+        }
+        self.forget(idle);
+        crossings
+    }
+
+    fn forget(&mut self, tuples: Vec<u32>) {
+        tuples.iter().for_each(|&tuple| self.tuples.unlink(tuple));
+        self.tuples.release(tuples);
+    }
+}
+
+fn is_there(counts: &[i64]) -> bool {
+    counts.iter().any(|&count| count != 0)
+}
+
+impl Accumulator for Distinct {
+    fn resize(&mut self, groups: usize) {
+        self.present.resize(groups, 0);
+        self.functions.iter_mut().for_each(|function| function.resize(groups));
+    }
+
+    fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept {
+        let swept = self.sweep_each(std::slice::from_ref(input), runs);
+        swept.into_iter().next().expect("one function")
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(&self.groups[..]) + self.kept + self.inner.bytes()
+        let marks = match &self.marks {
+            Marks::Seen(seen) => size_of_val(&seen[..]),
+            Marks::Counts(counts) => size_of_val(&counts[..]),
+        };
+        let functions: usize = self.functions.iter().map(|function| function.bytes()).sum();
+        size_of_val(&self.present[..]) + self.tuples.size().bytes as usize + marks + functions
     }
 
     fn clear(&mut self, group: u32) {
-        let cleared = std::mem::take(&mut self.groups[group as usize]);
-        self.kept -= cleared.keys().map(|key| entry_bytes(key.borrow())).sum::<usize>();
-        self.inner.clear(group);
-    }
-
-    fn is_kept(&self) -> bool {
-        self.inner.is_kept()
-    }
-
-    fn copy(&self, group: u32, out: &mut Vec<u8>) -> bool {
-        let tuples = &self.groups[group as usize];
-        if tuples.len() * size_of::<(Tuple, i64)>() > RECORD_BYTES_MAX {
-            return false;
-        }
-        put_number(out, tuples.len() as u64);
-        for (tuple, count) in tuples {
-            put_sized(out, tuple.borrow());
-            count.put(out);
-        }
-        self.inner.copy(group, out)
-    }
-
-    fn restore(&mut self, group: u32, from: &mut Cursor<'_>) -> Option<()> {
-        let tuples = &mut self.groups[group as usize];
-        for _ in 0..from.number()? {
-            let (tuple, count) = (from.sized()?, i64::take(from)?);
-            tuples.insert(tuple.into(), count);
-            self.kept += entry_bytes(tuple);
-        }
-        self.inner.restore(group, from)
-    }
-}
-
-/// What a tuple takes with its count.
-fn entry_bytes(key: &[u8]) -> usize {
-    let outside = if key.len() > SHORT { key.len() } else { 0 };
-    size_of::<(Tuple, i64)>() + outside
-}
-
-/// Adds to a tuple's count; 1 where it rises above 0, −1 where it falls to 0.
-fn cross(counts: &mut Counts, key: &[u8], diff: i64) -> i64 {
-    let (before, after) = match counts.entry_ref(key) {
-        EntryRef::Occupied(mut entry) => {
-            let before = *entry.get();
-            let after = before + diff;
-            match after {
-                0 => drop(entry.remove()),
-                _ => *entry.get_mut() = after,
+        self.functions.iter_mut().for_each(|function| function.clear(group));
+        // A group that is gone has tuples only where rows left that never came.
+        if std::mem::take(&mut self.present[group as usize]) > 0 {
+            let column: ArrayRef = Arc::new(UInt32Array::from(vec![group]));
+            let key = KeyCodec::for_keys([DataType::UInt32]).encode(&[column], 1);
+            let tuples = self.tuples.beginning_with(key.key(0).1);
+            if let Marks::Counts(counts) = &mut self.marks {
+                let functions = self.functions.len();
+                let mut of =
+                    |tuple: &u32| counts[*tuple as usize * functions..][..functions].fill(0);
+                tuples.iter().for_each(&mut of);
             }
-            (before, after)
+            self.forget(tuples);
         }
-        EntryRef::Vacant(entry) => {
-            if diff != 0 {
-                entry.insert(diff);
-            }
-            (0, diff)
-        }
-    };
-    i64::from(after > 0) - i64::from(before > 0)
+    }
 }

@@ -16,7 +16,7 @@ mod boolean;
 mod collected;
 mod count;
 mod covariance;
-mod distinct;
+pub(crate) mod distinct;
 mod exact;
 pub mod exact_float;
 mod exact_int;
@@ -243,6 +243,21 @@ pub trait Accumulator: Send {
     /// Applies the runs in order; gives the value of each run's group before and after it.
     fn sweep(&mut self, input: &SweepInput<'_>, runs: &[Run]) -> Swept;
 
+    /// Applies rows whose [`RunRows::Numbered`] are those of their groups, where nobody asks for
+    /// values.
+    fn update(&mut self, input: &SweepInput<'_>) {
+        let RunRows::Numbered(groups) = input.rows else { unreachable!("rows by their groups") };
+        let mut order: Vec<u32> = (0..groups.len() as u32).collect();
+        order.sort_by_key(|&row| groups[row as usize]);
+        let mut runs: Vec<Run> = Vec::new();
+        for rows in order.chunk_by(|&a, &b| groups[a as usize] == groups[b as usize]) {
+            let start = runs.last().map_or(0, |run| run.end);
+            let group = groups[rows[0] as usize];
+            runs.push(Run { group, start, end: start + rows.len() as u32 });
+        }
+        self.sweep(&SweepInput { rows: RunRows::Sorted(&order), ..*input }, &runs);
+    }
+
     /// What the groups take in memory, as far as it is counted; cheap to ask after every step.
     fn bytes(&self) -> usize;
 
@@ -304,6 +319,13 @@ pub struct SweepInput<'a> {
     pub filter: Option<&'a BooleanArray>,
     pub diffs: &'a [i64],
     pub rows: RunRows<'a>,
+}
+
+impl SweepInput<'_> {
+    /// Whether the filter leaves a row.
+    fn passes(&self, row: usize) -> bool {
+        self.filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+    }
 }
 
 /// Which rows are of which run.
@@ -422,6 +444,23 @@ pub(crate) fn sweep_required<S, O: Output>(
     }
 }
 
+/// [`Accumulator::update`] of functions that pass over rows with a NULL in the first argument, if
+/// there is one.
+pub(crate) fn update_states<S>(
+    states: &mut [S],
+    input: &SweepInput<'_>,
+    mut update: impl FnMut(&mut S, usize, i64),
+) {
+    let RunRows::Numbered(groups) = input.rows else { unreachable!("rows by their groups") };
+    let nulls = input.arguments.first().and_then(|argument| argument.logical_nulls());
+    let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+    for (row, &group) in groups.iter().enumerate() {
+        if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) && input.passes(row) {
+            update(&mut states[group as usize], row, input.diffs[row]);
+        }
+    }
+}
+
 /// Which end of a run a value is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -442,10 +481,7 @@ pub(crate) fn sweep_runs<S>(
 ) {
     let nulls: Vec<_> =
         required.iter().filter_map(|&place| input.arguments[place].logical_nulls()).collect();
-    let counts = |row: usize| {
-        nulls.iter().all(|nulls| nulls.is_valid(row))
-            && input.filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
-    };
+    let counts = |row: usize| nulls.iter().all(|nulls| nulls.is_valid(row)) && input.passes(row);
     let group = |number: usize| runs[number].group as usize;
     input.rows.visit(
         runs,

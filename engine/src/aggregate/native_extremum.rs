@@ -11,7 +11,9 @@ use arrow::datatypes::{
     Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 
-use super::{Accumulator, PrimitiveOutput, Run, SweepInput, Swept, kept_states, sweep_states};
+use super::{
+    Accumulator, PrimitiveOutput, Run, SweepInput, Swept, kept_states, sweep_states, update_states,
+};
 use crate::checkpoint::record::{Cursor, Stored};
 use crate::state::ordered_counts::{Counted, OrderedCounts};
 
@@ -253,6 +255,16 @@ where
             },
             |state| Ok(state.best().map(T::Native::of_rank)),
         )
+    }
+
+    fn update(&mut self, input: &SweepInput<'_>) {
+        let values = input.arguments[0].as_primitive::<T>().values();
+        let kept = &mut self.kept;
+        update_states(&mut self.states, input, |state, row, diff| {
+            let before = state.bytes();
+            state.add(values[row].rank(), diff);
+            *kept = *kept + state.bytes() - before;
+        });
     }
 
     fn bytes(&self) -> usize {

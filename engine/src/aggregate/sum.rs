@@ -19,7 +19,7 @@ use super::exact_int::{IntSum, decimal_total};
 use super::interval;
 use super::{
     Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
-    kept_states, sweep_states,
+    kept_states, sweep_states, update_states,
 };
 
 #[derive(Debug)]
@@ -93,6 +93,11 @@ impl Accumulator for IntSums {
                 |sum| nonempty(sum.count, || decimal_total(sum)),
             ),
         }
+    }
+
+    fn update(&mut self, input: &SweepInput<'_>) {
+        let values = integers(&input.arguments[0]);
+        update_states(&mut self.states, input, |sum, row, diff| sum.add(values(row), diff));
     }
 
     fn bytes(&self) -> usize {
@@ -191,6 +196,11 @@ impl Accumulator for FloatSums {
                 |sum| nonempty(sum.count, || Ok(sum.value())),
             ),
         }
+    }
+
+    fn update(&mut self, input: &SweepInput<'_>) {
+        let values = floats(&input.arguments[0]);
+        update_states(&mut self.states, input, |sum, row, diff| sum.add(values(row), diff));
     }
 
     fn bytes(&self) -> usize {

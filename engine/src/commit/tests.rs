@@ -19,6 +19,7 @@ use crate::log::sealed::Depot;
 use crate::log::{Fault, LogLimits, MemoryStorage};
 use crate::time::{ManualClock, RowId, WallClock};
 
+mod admission;
 mod key;
 mod load;
 mod seal;
@@ -33,12 +34,17 @@ const T0: Timestamp = Timestamp(1_000_000_000);
 struct Notes {
     clock: Arc<Clock>,
     seen: Arc<Mutex<Vec<Publication>>>,
+    behind: Arc<Mutex<Vec<CollectionId>>>,
 }
 
 impl GroupSink for Notes {
     fn publish(&mut self, publication: Publication) {
         assert!(self.clock.read_time() < publication.time, "published before it is read");
         self.seen.lock().expect("no panic").push(publication);
+    }
+
+    fn is_behind(&self, tables: &[CollectionId]) -> bool {
+        self.behind.lock().expect("no panic").iter().any(|table| tables.contains(table))
     }
 }
 
@@ -68,7 +74,8 @@ fn start_sealing(
     let depot = Depot::over(Arc::clone(&objects), Default::default(), "memory".to_owned());
     let opened =
         open_storage(Box::new(storage.clone()), depot, true, limits.clone(), wall.clone())?;
-    let notes = Notes { clock: Arc::clone(&opened.clock), seen: Arc::default() };
+    let notes =
+        Notes { clock: Arc::clone(&opened.clock), seen: Arc::default(), behind: Arc::default() };
     Ok(Running {
         storage: storage.clone(),
         objects,
@@ -132,7 +139,16 @@ impl Running {
     ) -> Receiver<Result_> {
         let (sender, receiver) = channel();
         let done = move |result| sender.send(result).expect("the test waits");
-        self.committer.submit(Box::new(evaluate), Box::new(done));
+        self.committer.submit(vec![], Box::new(evaluate), Box::new(done));
+        receiver
+    }
+
+    /// The same for one that waits while views over the table are behind.
+    fn submit_insert(&self, table: CollectionId, row: (i64, i64)) -> Receiver<Result_> {
+        let (sender, receiver) = channel();
+        let done = move |result| sender.send(result).expect("the test waits");
+        let change = writes(vec![insert(table, &[row])]);
+        self.committer.submit(vec![table], Box::new(move |_| Ok(change)), Box::new(done));
         receiver
     }
 

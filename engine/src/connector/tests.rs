@@ -33,6 +33,20 @@ fn pieces_are_the_whole() {
 }
 
 #[test]
+fn prepared_events_are_the_same() {
+    let made = open("nexmark", &options(&[("events", "5000")])).expect("a log");
+    let prepared = options(&[("events", "5000"), ("prepared", "true")]);
+    let prepared = open("nexmark", &prepared).expect("a log");
+    for place in 0..made.relations().len() {
+        for (from, to) in [(0, 5000), (7, 7), (7, 51), (51, 104), (104, 4999)] {
+            assert_eq!(made.read(place, from, to), prepared.read(place, from, to));
+        }
+    }
+    let endless = open("nexmark", &options(&[("prepared", "true")])).map(|_| ());
+    assert!(endless.is_err(), "what has no end cannot be prepared");
+}
+
+#[test]
 fn seeds_differ_and_repeat() {
     let read = |seed: &str| open("nexmark", &options(&[("seed", seed)])).map(|l| l.read(2, 0, 999));
     assert_eq!(read("1"), read("1"));

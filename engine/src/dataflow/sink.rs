@@ -7,7 +7,7 @@ use super::source::Export;
 use crate::checkpoint::record::Kept;
 use crate::expression::RowError;
 use crate::operator::{Operator, StepContext};
-use crate::state::consolidate::consolidate;
+use crate::state::consolidate::cancelled;
 use crate::store::Writer;
 use crate::updates::Updates;
 
@@ -23,9 +23,7 @@ impl Kept for Sink {}
 impl Operator for Sink {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
-        // Rows that only come, in order of time, leave nothing to cancel.
-        let only_come = input.diffs.iter().all(|&diff| diff > 0) && input.times.is_sorted();
-        let updates = if only_come { input } else { consolidate(input) };
+        let updates = cancelled(input);
         if !updates.is_empty() {
             if let Some(extra) = self.writer.apply(&updates) {
                 let message = "a row was retracted that was not there";

@@ -220,9 +220,16 @@ impl WorkerState {
         let operators = Rc::clone(&context.operators);
         let name = format!("view {}", create.id.0);
         let (sources, constants) = worker.dataflow_named::<u64, _, _>(&name, |scope| {
-            let (sources, constants, places) = (vec![], vec![], vec![]);
-            let mut renderer =
-                Renderer { scope, context, sources, constants, next_times, next_place: 0, places };
+            let mut renderer = Renderer {
+                scope,
+                context,
+                sources: vec![],
+                constants: vec![],
+                next_times,
+                next_place: 0,
+                places: vec![],
+                aggregates: vec![],
+            };
             renderer.render_view(&create.plan, create.key.clone(), sink, done);
             (renderer.sources, renderer.constants)
         });

@@ -274,7 +274,7 @@ impl Harness {
     fn commit(&self, change: Change) -> Result<Timestamp, CommitError> {
         let (send, receive) = mpsc::channel();
         let done = Box::new(move |result| send.send(result).expect("the test waits"));
-        self.engine.submit(Box::new(move |_| Ok(change)), done);
+        self.engine.submit(vec![], Box::new(move |_| Ok(change)), done);
         receive.recv().expect("every commit is answered")
     }
 

@@ -26,7 +26,7 @@ fn open(data: &Path) -> Arc<Engine> {
 fn commit(engine: &Engine, change: Change) -> Timestamp {
     let (told, done) = bounded(1);
     let tell = move |result| told.send(result).expect("somebody waits");
-    engine.submit(Box::new(move |_| Ok(change)), Box::new(tell));
+    engine.submit(vec![], Box::new(move |_| Ok(change)), Box::new(tell));
     done.recv().expect("an answer").expect("a commit")
 }
 

@@ -6,20 +6,23 @@
 //! State    one state of each function for each group present
 //! Errors   a group with a function whose value is an error leaves the output and is reported
 
+mod states;
+
 use std::cmp::Ordering;
 use std::fmt;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, make_comparator};
+use arrow::array::{ArrayRef, RecordBatch, make_comparator};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{SortOptions, interleave};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 
+use self::states::States;
 use super::{Operator, StateSize, StepContext};
 use crate::aggregate::{
-    Accumulator, AggregateFunction, CallTypes, Class, Extreme, Order, Run, RunRows, SweepInput,
-    Swept, accumulator_of, columns_at,
+    Accumulator, AggregateFunction, CallTypes, Class, Extreme, Order, Run, RunRows, Swept,
+    accumulator_of, columns_at,
 };
 use crate::checkpoint::record::{Changed, Copied, Cursor, Kept, Stored, put_sized};
 use crate::plan::{Plan, SortKey, listed};
@@ -101,6 +104,11 @@ impl AggregateCall {
         self.with_types(input, append_only, |call| accumulator_of(self.function, call))
     }
 
+    /// Empty state for its groups whether or not it is distinct.
+    fn function_state(&self, input: &SchemaRef, append_only: bool) -> Box<dyn Accumulator> {
+        self.with_types(input, append_only, |call| self.function.accumulator_of(call))
+    }
+
     /// The order of its rows, if its value is that of the least of them.
     pub(crate) fn extreme(&self, input: &SchemaRef) -> Option<Extreme> {
         self.with_types(input, false, |call| self.function.extreme(call))
@@ -173,7 +181,6 @@ const NONE: u32 = u32::MAX;
 /// What runs.
 pub(crate) struct Aggregate {
     keys: Vec<usize>,
-    calls: Vec<AggregateCall>,
     schema: SchemaRef,
     codec: KeyCodec,
     index: KeyIndex,
@@ -181,7 +188,9 @@ pub(crate) struct Aggregate {
     counts: Vec<i64>,
     /// For [`Aggregate::numbered`]; [`NONE`] for every group between its calls.
     places: Vec<u32>,
-    accumulators: Vec<Box<dyn Accumulator>>,
+    states: States,
+    /// Whether what a part of a time costs follows the part.
+    takes_parts: bool,
     /// The one group of an aggregate without keys still has to be made, on this worker.
     global_row_due: bool,
     /// Groups.
@@ -225,17 +234,16 @@ impl Aggregate {
     /// `first` is whether this is the worker that keys of no columns go to.
     pub fn new(plan: &AggregatePlan, first: bool) -> Self {
         let input = plan.input.schema();
-        let calls = plan.calls.iter();
-        let accumulators = calls.map(|call| call.accumulator(&input, plan.append_only)).collect();
+        let collects = |call: &AggregateCall| call.function.class() == Class::Collecting;
         Aggregate {
             keys: plan.keys.clone(),
-            calls: plan.calls.clone(),
             schema: plan.schema.clone(),
             codec: KeyCodec::for_keys(types_of(&input, &plan.keys)),
             index: KeyIndex::default(),
             counts: Vec::new(),
             places: Vec::new(),
-            accumulators,
+            states: States::new(&plan.calls, &input, plan.append_only),
+            takes_parts: !plan.calls.iter().any(collects),
             global_row_due: first && plan.keys.is_empty(),
             changed: Changed::default(),
         }
@@ -247,7 +255,7 @@ impl Aggregate {
         self.make_room();
         self.changed.mark(group);
         let runs = [Run { group, start: 0, end: 0 }];
-        let swept = self.sweep(input, &[], RunRows::Sorted(&[]), &runs);
+        let swept = self.states.sweep(input, &[], RunRows::Sorted(&[]), &runs);
         let columns = swept.into_iter().map(|swept| swept.after).collect();
         Updates::at(batch_of(self.schema.clone(), columns, 1), time, 1)
     }
@@ -255,15 +263,13 @@ impl Aggregate {
     fn make_room(&mut self) {
         let groups = self.index.id_limit();
         self.counts.resize(groups, 0);
-        for accumulator in &mut self.accumulators {
-            accumulator.resize(groups);
-        }
+        self.states.resize(groups);
     }
 
     /// Groups the rows, which are in order of time, into runs.
     fn runs(&mut self, input: &Updates) -> Runs {
         let keys = self.codec.encode(&columns_at(&input.data, &self.keys), input.len());
-        let groups = self.index.get_or_insert_all(&keys, input.len());
+        let groups = self.index.get_or_insert_each(&keys, 0..input.len());
         self.make_room();
         match input.times.first() == input.times.last() {
             true => self.runs_of_one_time(&groups, &input.diffs),
@@ -349,25 +355,6 @@ impl Aggregate {
         (numbers, firsts)
     }
 
-    fn sweep(
-        &mut self,
-        input: &RecordBatch,
-        diffs: &[i64],
-        rows: RunRows<'_>,
-        runs: &[Run],
-    ) -> Vec<Swept> {
-        let sweep = |(accumulator, call): (&mut Box<dyn Accumulator>, &AggregateCall)| {
-            let filter = call.filter.map(|column| {
-                let filter = input.column(column).as_any().downcast_ref::<BooleanArray>();
-                filter.expect("FILTER is boolean")
-            });
-            let mut arguments = columns_at(input, &call.arguments);
-            arguments.extend(call.order_by.iter().map(|key| input.column(key.column).clone()));
-            accumulator.sweep(&SweepInput { arguments: &arguments, filter, diffs, rows }, runs)
-        };
-        self.accumulators.iter_mut().zip(&self.calls).map(sweep).collect()
-    }
-
     /// Takes groups with an error out of the output, and reports them.
     fn quarantine(
         &self,
@@ -435,7 +422,7 @@ impl Aggregate {
             }
         }
         for &group in &gone {
-            self.accumulators.iter_mut().for_each(|accumulator| accumulator.clear(group));
+            self.states.clear(group);
             self.index.unlink(group);
         }
         self.index.release(gone);
@@ -475,7 +462,7 @@ impl Kept for Aggregate {
         let Some(key) = self.index.linked(group) else { return Copied::Gone };
         put_sized(out, key);
         self.counts[group as usize].put(out);
-        match self.accumulators.iter().all(|of_call| of_call.copy(group, out)) {
+        match self.states.copy(group, out) {
             true => Copied::Record,
             false => Copied::TooLarge,
         }
@@ -488,7 +475,7 @@ impl Kept for Aggregate {
             self.make_room();
         }
         self.counts[group as usize] = i64::take(record)?;
-        self.accumulators.iter_mut().try_for_each(|of_call| of_call.restore(group, record))
+        self.states.restore(group, record)
     }
 
     fn restored(&mut self) -> Option<()> {
@@ -511,7 +498,7 @@ impl Operator for Aggregate {
             let input = input.sorted_by_time();
             let mut runs = self.runs(&input);
             runs.runs.iter().for_each(|run| self.changed.mark(run.group));
-            let swept = self.sweep(&input.data, &input.diffs, runs.rows(), &runs.runs);
+            let swept = self.states.sweep(&input.data, &input.diffs, runs.rows(), &runs.runs);
             self.quarantine(context, &input, &mut runs, &swept);
             parts.push(self.output(&input, &runs, &swept));
             self.forget(&runs);
@@ -521,17 +508,15 @@ impl Operator for Aggregate {
 
     fn state(&self) -> StateSize {
         let counts = self.counts.len() * (size_of::<i64>() + size_of::<u32>());
-        let values: usize = self.accumulators.iter().map(|of_call| of_call.bytes()).sum();
-        self.index.size() + StateSize { rows: 0, bytes: (counts + values) as u64 }
+        self.index.size() + StateSize { rows: 0, bytes: (counts + self.states.bytes()) as u64 }
     }
 
     fn kept(&mut self) -> Option<&mut dyn Kept> {
-        let all = self.accumulators.iter().all(|of_call| of_call.is_kept());
-        all.then_some(self)
+        self.states.is_kept().then_some(self)
     }
 
     fn takes_parts(&self, _input: usize) -> bool {
-        self.calls.iter().all(|call| call.function.class() != Class::Collecting)
+        self.takes_parts
     }
 }
 

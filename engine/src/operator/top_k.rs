@@ -4,11 +4,15 @@
 //! Delta    the rows that come between the two cuts or go from there; a change looks at O(log n)
 //!          rows of the group and at those that enter or leave
 //! State    all rows of all groups, in order: what a deletion lets in is found without a search;
-//!          over rows that never leave, those before the end of the limit alone
+//!          over rows that never leave, those before the end of the limit alone, and of the
+//!          others as much as says that they need no look ([`candidates`])
 //! Errors   a row that is retracted more often than it came is reported, and counts as absent
+
+mod candidates;
 
 use std::fmt;
 
+use self::candidates::{Candidates, Rank, rank_of};
 use super::{Operator, StateSize, StepContext};
 use crate::checkpoint::record::{Changed, Copied, Cursor, Kept};
 use crate::plan::{Plan, SortKey, listed};
@@ -60,6 +64,8 @@ pub(crate) struct TopK {
     limit: Option<i64>,
     ties: bool,
     append_only: bool,
+    /// Over rows that never leave, where a number of them is let through.
+    candidates: Option<Candidates>,
 }
 
 /// The part of a group that is in the output.
@@ -97,12 +103,40 @@ impl TopK {
         let schema = plan.input.schema();
         let places = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let (peers, rest) = plan.order.split_at(plan.ties.unwrap_or(plan.order.len()));
+        let through = plan.limit.and_then(|limit| plan.offset.checked_add(limit));
+        let through = through.filter(|_| plan.append_only && plan.ties.is_none());
+        let through = through.and_then(|rows| u32::try_from(rows).ok()).filter(|&rows| rows > 0);
         TopK {
             rows: SortedRows::new(&schema, &plan.keys, peers, rest, 0, 0),
             offset: places(plan.offset),
             limit: plan.limit.map(places),
             ties: plan.ties.is_some(),
             append_only: plan.append_only,
+            candidates: through.map(|rows| Candidates::new(rows as usize)),
+        }
+    }
+
+    /// The updates that can change the output, and the groups of their rows.
+    fn candidates(&mut self, input: Updates) -> (Updates, Vec<u32>) {
+        let groups = self.rows.partitions_of(&input.data);
+        let Some(candidates) = &mut self.candidates else { return (input, groups) };
+        candidates.resize(self.rows.partition_limit());
+        let ranks = self.rows.first_bytes(&input.data, rank_of);
+        let picked = candidates.pick(&input, &groups, &ranks);
+        if picked.len() == groups.len() {
+            return (input, groups);
+        }
+        let groups = picked.iter().map(|&row| groups[row as usize]).collect();
+        (input.take(&picked), groups)
+    }
+
+    /// What sorts behind the last row that is let through stays outside from now on.
+    fn bound(&mut self, group: u32) {
+        let Some(candidates) = &mut self.candidates else { return };
+        let (tree, root) = (&self.rows.tree, self.rows.root(group));
+        if tree.total(root) >= candidates.limit() {
+            let last = tree.select(root, candidates.limit() - 1).node;
+            candidates.set_bound(group, rank_of(self.rows.key(last)));
         }
     }
 
@@ -150,6 +184,7 @@ impl TopK {
         if self.append_only && self.limit.is_some() {
             self.forget_past(group, after.end.position);
         }
+        self.bound(group);
     }
 
     /// Forgets the units of a group from a place on.
@@ -205,7 +240,13 @@ impl Kept for TopK {
     }
 
     fn restored(&mut self) -> Option<()> {
-        self.rows.restored()
+        self.rows.restored()?;
+        let groups = self.rows.partition_limit();
+        if let Some(candidates) = &mut self.candidates {
+            candidates.resize(groups);
+        }
+        (0..groups as u32).for_each(|group| self.bound(group));
+        Some(())
     }
 }
 
@@ -213,13 +254,18 @@ impl Operator for TopK {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
         let input = input.sorted_by_time();
-        let changes = self.rows.changes(context, "TopK", &input, &Extras::default());
+        let (input, groups) = self.candidates(input);
+        let changes = self.rows.changes(context, "TopK", &input, &groups, &Extras::default());
         let mut out = Emission::default();
         for changes in changes.chunk_by(Change::is_beside) {
             self.apply(changes, &mut out);
         }
         let out = Updates::new(self.rows.decode(&out.rows), out.times, out.diffs);
-        self.rows.release();
+        for group in self.rows.release() {
+            if let Some(candidates) = &mut self.candidates {
+                candidates.set_bound(group, Rank::MAX);
+            }
+        }
         out
     }
 

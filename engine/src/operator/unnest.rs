@@ -78,15 +78,25 @@ impl Operator for Unnest {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
         let lists: Vec<ListArray> =
             columns_at(&input.data, &self.lists).iter().map(list_of).collect();
+        let whole = match &lists[..] {
+            [list] if list.null_count() == 0 => Some(all_elements(list)),
+            _ => None,
+        };
+        let places_wanted = self.ordinality || whole.is_none();
         let (mut rows, mut places) = (Vec::new(), Vec::new());
         for row in 0..input.len() {
             let longest = lists.iter().map(|list| length(list, row)).max().unwrap_or(0);
             rows.extend(std::iter::repeat_n(row as u32, longest as usize));
-            places.extend(1..=i64::from(longest));
+            if places_wanted {
+                places.extend(1..=i64::from(longest));
+            }
         }
         let kept = input.data.project(&self.kept).expect("columns of the input");
         let mut columns = take_rows(&kept, &rows).columns().to_vec();
-        columns.extend(lists.iter().map(|list| elements(list, &rows, &places)));
+        match whole {
+            Some(elements) => columns.push(elements),
+            None => columns.extend(lists.iter().map(|list| elements(list, &rows, &places))),
+        }
         if self.ordinality {
             columns.push(Arc::new(Int64Array::from(places)));
         }
@@ -123,6 +133,13 @@ fn length(list: &ListArray, row: usize) -> u32 {
         true => 0,
         false => list.value_length(row).cast_unsigned(),
     }
+}
+
+/// The elements of all lists, one after the other; none of the lists is NULL.
+fn all_elements(list: &ListArray) -> ArrayRef {
+    let offsets = list.value_offsets();
+    let (first, last) = (offsets[0] as usize, offsets[offsets.len() - 1] as usize);
+    list.values().slice(first, last - first)
 }
 
 /// The elements at `places` (from 1 on) of the lists of `rows`, NULL behind a list's end.

@@ -537,7 +537,8 @@ impl Operator for Window {
         let input = input.sorted_by_time();
         let extras = self.trailer.encode(&input.data);
         self.widen_offsets(&extras.trailers);
-        let changes = self.rows.changes(context, "Window", &input, &extras);
+        let partitions = self.rows.partitions_of(&input.data);
+        let changes = self.rows.changes(context, "Window", &input, &partitions, &extras);
         let mut runs: Vec<Run> = Vec::new();
         for chunk in changes.chunk_by(Change::is_beside) {
             let start = runs.last().map_or(0, |run| run.end);

@@ -5,6 +5,7 @@
 //! NaN (S8). An id is unlinked first and released later, because what a step emits may still be
 //! decoded from the bytes of a key that the same step removed.
 
+mod fixed;
 mod slots;
 
 use std::hash::{BuildHasher, Hasher};
@@ -30,17 +31,25 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
 
 /// The keys of a batch, encoded and hashed once.
 pub(crate) struct Keys {
-    /// `None` for keys of no columns, which are all equal.
-    rows: Option<Rows>,
+    bytes: KeyBytes,
     hashes: Vec<u64>,
+}
+
+enum KeyBytes {
+    /// Of no columns: all are equal.
+    None,
+    /// So many bytes each, one after the other.
+    Fixed(usize, Vec<u8>),
+    Rows(Rows),
 }
 
 impl Keys {
     /// The hash and bytes of the key of row `row`.
     pub fn key(&self, row: usize) -> (u64, &[u8]) {
-        let bytes: &[u8] = match &self.rows {
-            Some(rows) => rows.row(row).data(),
-            None => &[],
+        let bytes: &[u8] = match &self.bytes {
+            KeyBytes::None => &[],
+            KeyBytes::Fixed(stride, bytes) => &bytes[row * stride..][..*stride],
+            KeyBytes::Rows(rows) => rows.row(row).data(),
         };
         (self.hashes[row], bytes)
     }
@@ -55,6 +64,8 @@ pub(crate) struct KeyCodec {
     converter: RowConverter,
     columns: usize,
     normalize: bool,
+    /// The length of every key, if it is one.
+    stride: Option<usize>,
 }
 
 impl KeyCodec {
@@ -69,16 +80,18 @@ impl KeyCodec {
     }
 
     fn new(types: impl IntoIterator<Item = DataType>, normalize: bool) -> Self {
+        let types: Vec<DataType> = types.into_iter().collect();
+        let stride = types.iter().map(fixed::width).sum();
         let fields: Vec<SortField> = types.into_iter().map(SortField::new).collect();
         let columns = fields.len();
         let converter = RowConverter::new(fields).expect("every SQL type has a row format");
-        KeyCodec { converter, columns, normalize }
+        KeyCodec { converter, columns, normalize, stride }
     }
 
     pub fn encode(&self, columns: &[ArrayRef], rows: usize) -> Keys {
         assert_eq!(columns.len(), self.columns);
         if columns.is_empty() {
-            return Keys { rows: None, hashes: vec![hash_bytes(&[]); rows] };
+            return Keys { bytes: KeyBytes::None, hashes: vec![hash_bytes(&[]); rows] };
         }
         let normalized: Vec<ArrayRef>;
         let columns = match self.normalize {
@@ -88,10 +101,15 @@ impl KeyCodec {
             }
             false => columns,
         };
+        if let Some(stride) = self.stride {
+            let bytes = fixed::encode(columns, rows, stride);
+            let hashes = bytes.chunks_exact(stride).map(hash_bytes).collect();
+            return Keys { bytes: KeyBytes::Fixed(stride, bytes), hashes };
+        }
         let encoded =
             self.converter.convert_columns(columns).expect("columns of the codec's types");
         let hashes = encoded.iter().map(|row| hash_bytes(row.data())).collect();
-        Keys { rows: Some(encoded), hashes }
+        Keys { bytes: KeyBytes::Rows(encoded), hashes }
     }
 
     pub fn decode<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Vec<ArrayRef> {
@@ -116,6 +134,11 @@ pub(crate) fn normalize_floats(array: &ArrayRef) -> ArrayRef {
         }
         _ => Arc::clone(array),
     }
+}
+
+/// Whether a value of this type comes back from a key as it went in.
+pub(crate) fn comes_back(ty: &DataType) -> bool {
+    !ty.is_floating() && !ty.is_nested()
 }
 
 /// The types of the columns of `schema` at `columns`.
@@ -173,26 +196,41 @@ impl KeyIndex {
         self.slots.find(hash, |id| self.holds(id, hash, key))
     }
 
-    /// The ids of the keys of rows `0..rows`, new ones too. The first looks at slots, then those at
+    /// The ids of the keys of these rows, new ones too. The first looks at slots, then those at
     /// entries, are made for many rows before their answers are asked for.
-    pub fn get_or_insert_all(&mut self, keys: &Keys, rows: usize) -> Vec<u32> {
-        let mut ids = Vec::with_capacity(rows);
-        let mut guesses = [(NONE, false); AT_ONCE];
-        for start in (0..rows).step_by(AT_ONCE) {
-            let guesses = &mut guesses[..AT_ONCE.min(rows - start)];
-            for (row, guess) in (start..).zip(guesses.iter_mut()) {
-                guess.0 = self.slots.guess(keys.hashes[row]);
+    pub fn get_or_insert_each(
+        &mut self,
+        keys: &Keys,
+        rows: impl ExactSizeIterator<Item = usize>,
+    ) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut looks = [(0, NONE, false); AT_ONCE];
+        let mut rows = rows;
+        while rows.len() > 0 {
+            let looks = &mut looks[..AT_ONCE.min(rows.len())];
+            for ((row, guess, _), next) in looks.iter_mut().zip(&mut rows) {
+                *row = next;
+                *guess = self.slots.guess(keys.hashes[next]);
             }
-            for (row, guess) in (start..).zip(guesses.iter_mut()) {
-                let (hash, key) = keys.key(row);
-                guess.1 = guess.0 != NONE && self.holds(guess.0, hash, key);
+            for (row, guess, found) in looks.iter_mut() {
+                let (hash, key) = keys.key(*row);
+                *found = *guess != NONE && self.holds(*guess, hash, key);
             }
-            ids.extend((start..).zip(guesses.iter()).map(|(row, &(id, found))| match found {
-                true => id,
+            ids.extend(looks.iter().map(|&(row, guess, found)| match found {
+                true => guess,
                 false => self.get_or_insert(keys.key(row)).0,
             }));
         }
         ids
+    }
+
+    /// The ids of all keys that begin so.
+    pub fn beginning_with(&self, bytes: &[u8]) -> Vec<u32> {
+        let entries = (0..).zip(&self.entries);
+        let begins = |(_, entry): &(u32, &Entry)| {
+            entry.is_linked() && entry.key(&self.long).starts_with(bytes)
+        };
+        entries.filter(begins).map(|(id, _)| id).collect()
     }
 
     /// The id of `key`, and whether it is new.

@@ -2,10 +2,12 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::key_index::{KeyCodec, KeyIndex, Keys};
 use crate::operator::StateSize;
-use crate::updates::batch_of;
+use crate::updates::{batch_of, take_rows};
 
 /// Rows of one schema to dense ids, with a payload each. See [`KeyIndex`] for unlink and release.
 pub(crate) struct RowSet<P> {
@@ -109,16 +111,23 @@ impl<P> RowSet<P> {
 
     /// The rows of `ids`, which may be unlinked but not released.
     pub fn rows(&self, ids: &[u32], schema: &SchemaRef) -> RecordBatch {
-        if ids.is_empty() {
-            return RecordBatch::new_empty(schema.clone());
+        if ids.is_empty() || schema.fields().is_empty() {
+            let none = RecordBatch::new_empty(schema.clone());
+            return batch_of(schema.clone(), none.columns().to_vec(), ids.len());
         }
-        let columns = match schema.fields().is_empty() {
-            true => vec![],
-            false => {
-                self.codec.decode(ids.iter().map(|&id| &self.index.bytes(id)[self.prefix_bytes..]))
-            }
+        // Each row once: a copy of what is decoded costs less than to decode it again.
+        let mut places = HashMap::with_capacity_and_hasher(ids.len(), FixedState::default());
+        let mut distinct = Vec::new();
+        let place = |&id: &u32| {
+            *places.entry(id).or_insert_with(|| {
+                distinct.push(id);
+                distinct.len() as u32 - 1
+            })
         };
-        batch_of(schema.clone(), columns, ids.len())
+        let picks: Vec<u32> = ids.iter().map(place).collect();
+        let bytes = |&id: &u32| &self.index.bytes(id)[self.prefix_bytes..];
+        let columns = self.codec.decode(distinct.iter().map(bytes));
+        take_rows(&batch_of(schema.clone(), columns, distinct.len()), &picks)
     }
 }
 

@@ -5,9 +5,10 @@
 //! multiplicity; the first row of each set of peers is marked. Rows are known by dense ids, which
 //! stay theirs, readable, until [`SortedRows::release`], also after they have left the tree.
 //!
-//! A row is held once, as bytes `peer columns | other sort columns | row | measures | their lengths
-//! | trailer`, so that one comparison of bytes is the order. Floats sort with −0 as 0 and one NaN,
-//! the greatest (S8); the row comes back bit for bit. Measures and trailer are made by the operator
+//! A row is held once, as bytes `peer columns | other sort columns | what these do not tell |
+//! measures | their lengths | trailer`, so that one comparison of bytes is the order. Floats sort
+//! with −0 as 0 and one NaN, the greatest (S8), and stand behind once more: the row comes back bit
+//! for bit. Measures and trailer are made by the operator
 //! from the row ([`Extras`]); by the measures the tree finds rows beside their order.
 //!
 //! What it does not promise: a row that is retracted more often than it came counts as absent, and
@@ -20,7 +21,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 
-use super::key_index::{KeyCodec, KeyIndex, hash_bytes, normalize_floats, types_of};
+use super::key_index::{KeyCodec, KeyIndex, comes_back, hash_bytes, normalize_floats, types_of};
 use super::order_tree::{Measures, NONE, OrderTree, Place};
 use crate::aggregate::columns_at;
 use crate::checkpoint::record::{Changed, Copied, Cursor, Stored, put_sized};
@@ -39,13 +40,24 @@ pub(crate) struct SortedRows {
     roots: Vec<u32>,
     peers: SortColumns,
     rest: SortColumns,
+    /// The columns that do not come back from the ones before.
     contents: SortColumns,
+    /// Where each column is.
+    held: Vec<Held>,
     store: Store,
     pub tree: OrderTree,
     touched_rows: Vec<u32>,
     touched_partitions: Vec<u32>,
     changed_rows: Changed,
     changed_partitions: Changed,
+}
+
+/// Where a column of a row is held: among which columns, at which place.
+#[derive(Clone, Copy)]
+enum Held {
+    Peers(usize),
+    Rest(usize),
+    Contents(usize),
 }
 
 /// The rows by id.
@@ -82,6 +94,11 @@ impl Store {
 
     fn peer(&self, row: u32) -> &[u8] {
         &self.rows.bytes(row)[..self.records[row as usize].peer_bytes as usize]
+    }
+
+    fn rest(&self, row: u32) -> &[u8] {
+        let Record { peer_bytes, sort_bytes, .. } = self.records[row as usize];
+        &self.rows.bytes(row)[peer_bytes as usize..sort_bytes as usize]
     }
 
     /// Where the lengths of a row's measures begin in its bytes.
@@ -183,7 +200,19 @@ impl SortedRows {
         measures: usize,
         trailer_bytes: usize,
     ) -> Self {
-        let contents: Vec<SortKey> = (0..schema.fields().len()).map(SortKey::ascending).collect();
+        let (mut held, mut contents) = (Vec::new(), Vec::new());
+        for (column, field) in schema.fields().iter().enumerate() {
+            let among = |keys: &[SortKey]| keys.iter().position(|key| key.column == column);
+            let comes_back = comes_back(field.data_type());
+            held.push(match (among(peers), among(rest)) {
+                (Some(place), _) if comes_back => Held::Peers(place),
+                (_, Some(place)) if comes_back => Held::Rest(place),
+                _ => Held::Contents(contents.len()),
+            });
+            if let Some(Held::Contents(_)) = held.last() {
+                contents.push(SortKey::ascending(column));
+            }
+        }
         SortedRows {
             schema: schema.clone(),
             partition_columns: partition_columns.to_vec(),
@@ -193,6 +222,7 @@ impl SortedRows {
             peers: SortColumns::new(schema, peers, true),
             rest: SortColumns::new(schema, rest, true),
             contents: SortColumns::new(schema, &contents, false),
+            held,
             store: Store {
                 measures,
                 trailer_bytes,
@@ -207,17 +237,41 @@ impl SortedRows {
         }
     }
 
+    /// The partition of each row, new ones too: they are to be given to [`Self::changes`] with at
+    /// least one of their rows.
+    pub fn partitions_of(&mut self, batch: &RecordBatch) -> Vec<u32> {
+        let keys = columns_at(batch, &self.partition_columns);
+        let keys = self.partition_codec.encode(&keys, batch.num_rows());
+        let partitions = self.partitions.get_or_insert_each(&keys, 0..batch.num_rows());
+        self.roots.resize(self.partitions.id_limit(), NONE);
+        partitions
+    }
+
+    /// Of each row, what `read` makes of the first bytes that order it.
+    pub fn first_bytes<R: Default + Clone>(
+        &self,
+        batch: &RecordBatch,
+        read: impl Fn(&[u8]) -> R,
+    ) -> Vec<R> {
+        let columns = [&self.peers, &self.rest].into_iter();
+        let Some(bytes) = columns.filter_map(|columns| columns.encode_first(batch)).next() else {
+            return vec![R::default(); batch.num_rows()];
+        };
+        bytes.iter().map(|row| read(row.data())).collect()
+    }
+
     /// The net changes of a batch in order of time, of one time by partition, of one partition in
-    /// order. They are not yet applied. `extras` are those of the batch's rows. Rows that are
-    /// retracted too often are reported.
+    /// order. They are not yet applied. `partitions` and `extras` are those of the batch's rows.
+    /// Rows that are retracted too often are reported.
     pub fn changes(
         &mut self,
         context: &StepContext<'_>,
         operator: &'static str,
         input: &Updates,
+        partitions: &[u32],
         extras: &Extras,
     ) -> Vec<Change> {
-        let mut changes = self.identify(input, extras);
+        let mut changes = self.identify(input, partitions, extras);
         let rows = &self.store;
         changes.sort_unstable_by(|a, b| {
             let of_rows = || match a.row == b.row {
@@ -249,16 +303,13 @@ impl SortedRows {
     }
 
     /// The updates one by one, with the ids of their rows.
-    fn identify(&mut self, input: &Updates, extras: &Extras) -> Vec<Change> {
-        let keys = columns_at(&input.data, &self.partition_columns);
-        let keys = self.partition_codec.encode(&keys, input.len());
+    fn identify(&mut self, input: &Updates, partitions: &[u32], extras: &Extras) -> Vec<Change> {
         let peers = self.peers.encode(&input.data);
         let rest = self.rest.encode(&input.data);
         let contents = self.contents.encode(&input.data);
         let mut bytes: Vec<u8> = Vec::new();
         let mut changes = Vec::with_capacity(input.len());
-        for i in 0..input.len() {
-            let (partition, _) = self.partitions.get_or_insert(keys.key(i));
+        for (i, &partition) in partitions.iter().enumerate() {
             bytes.clear();
             bytes.extend_from_slice(row_bytes(&peers, i));
             let peer_bytes = bytes.len() as u32;
@@ -281,7 +332,6 @@ impl SortedRows {
             let (time, units) = (input.times[i], input.diffs[i]);
             changes.push(Change { time, partition, row, units, input_row: i as u32 });
         }
-        self.roots.resize(self.partitions.id_limit(), NONE);
         changes
     }
 
@@ -385,8 +435,16 @@ impl SortedRows {
         if rows.is_empty() {
             return RecordBatch::new_empty(self.schema.clone());
         }
-        let columns = self.contents.decode(rows.iter().map(|&row| self.store.contents(row)));
-        batch_of(self.schema.clone(), columns, rows.len())
+        let store = &self.store;
+        let peers = self.peers.decode(rows.iter().map(|&row| store.peer(row)));
+        let rest = self.rest.decode(rows.iter().map(|&row| store.rest(row)));
+        let contents = self.contents.decode(rows.iter().map(|&row| store.contents(row)));
+        let column = |held: &Held| match *held {
+            Held::Peers(place) => peers[place].clone(),
+            Held::Rest(place) => rest[place].clone(),
+            Held::Contents(place) => contents[place].clone(),
+        };
+        batch_of(self.schema.clone(), self.held.iter().map(column).collect(), rows.len())
     }
 }
 
@@ -462,6 +520,8 @@ struct SortColumns {
     columns: Vec<usize>,
     /// `None` for no columns.
     converter: Option<RowConverter>,
+    /// Of the first column alone.
+    first: Option<RowConverter>,
     normalize: bool,
 }
 
@@ -470,17 +530,32 @@ impl SortColumns {
         let columns: Vec<usize> = keys.iter().map(|key| key.column).collect();
         let fields = keys.iter().map(|key| sort_field(schema.field(key.column).data_type(), key));
         let fields: Vec<SortField> = fields.collect();
-        let converter = (!fields.is_empty())
-            .then(|| RowConverter::new(fields).expect("every SQL type has a row format"));
-        SortColumns { columns, converter, normalize }
+        let converter = |fields: &[SortField]| {
+            let converter = || RowConverter::new(fields.to_vec());
+            (!fields.is_empty()).then(|| converter().expect("every SQL type has a row format"))
+        };
+        let first = converter(&fields[..fields.len().min(1)]);
+        SortColumns { columns, converter: converter(&fields), first, normalize }
     }
 
     fn encode(&self, batch: &RecordBatch) -> Option<Rows> {
-        let mut columns = columns_at(batch, &self.columns);
+        self.encode_by(self.converter.as_ref()?, &self.columns, batch)
+    }
+
+    fn encode_first(&self, batch: &RecordBatch) -> Option<Rows> {
+        self.encode_by(self.first.as_ref()?, &self.columns[..1], batch)
+    }
+
+    fn encode_by(
+        &self,
+        converter: &RowConverter,
+        columns: &[usize],
+        batch: &RecordBatch,
+    ) -> Option<Rows> {
+        let mut columns = columns_at(batch, columns);
         if self.normalize {
             columns = columns.iter().map(normalize_floats).collect();
         }
-        let converter = self.converter.as_ref()?;
         Some(converter.convert_columns(&columns).expect("columns of the schema"))
     }
 

@@ -74,7 +74,7 @@ pub(super) fn equal(a: &ArrayRef, i: usize, b: &ArrayRef, j: usize) -> bool {
 }
 
 /// The same bit for bit: −0 is not 0.
-pub(super) fn identical(a: &ArrayRef, i: usize, b: &ArrayRef, j: usize) -> bool {
+pub(crate) fn identical(a: &ArrayRef, i: usize, b: &ArrayRef, j: usize) -> bool {
     if !equal(a, i, b, j) {
         return false;
     }
@@ -98,8 +98,25 @@ pub(super) fn identical(a: &ArrayRef, i: usize, b: &ArrayRef, j: usize) -> bool 
     }
 }
 
+/// Whether [`hash_into`] tells values of this type apart.
+pub(crate) fn is_hashed(ty: &DataType) -> bool {
+    macro_rules! known {
+        ($ty:ty, $word:expr) => {{
+            let _: fn(<$ty as ArrowPrimitiveType>::Native) -> _ = $word;
+            true
+        }};
+    }
+    let other = |ty: &DataType| match ty {
+        DataType::List(item) => is_hashed(item.data_type()),
+        DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 => true,
+        DataType::Binary | DataType::FixedSizeBinary(_) => true,
+        _ => false,
+    };
+    of_fixed_width!(ty, known, other)
+}
+
 /// Mixes the values of a column into one hash for each row.
-pub(super) fn hash_into(column: &ArrayRef, hasher: &RandomState, hashes: &mut [u64]) {
+pub(crate) fn hash_into(column: &ArrayRef, hasher: &RandomState, hashes: &mut [u64]) {
     macro_rules! hash_each {
         ($column:expr, $value:expr) => {{
             let column = $column;

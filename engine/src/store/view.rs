@@ -31,12 +31,20 @@ pub(super) struct Content {
     index: Index,
 }
 
-/// The rows of some updates, all added or all retracted, with the keys to find them by.
+/// Updates, and what to find their rows by.
+struct Change {
+    data: RecordBatch,
+    added: Side,
+    retracted: Side,
+    keys: Keys,
+}
+
+/// The rows of some updates that are added, or those that are retracted: each as often as its diff
+/// says.
 struct Side {
-    batch: RecordBatch,
-    /// Of each row; does not fall.
+    rows: Vec<u32>,
+    /// Of each of them; does not fall.
     times: Vec<u64>,
-    keys: Option<Keys>,
 }
 
 /// An index being brought up to date, time by time.
@@ -57,45 +65,28 @@ impl Writer {
         }
         assert!(updates.times.is_sorted(), "updates are applied in order of time");
         self.maintain();
-        let mut added = self.side(updates, 1);
-        let mut retracted = self.side(updates, -1);
-        if !retracted.times.is_empty() && self.relation.encoder.is_none() {
+        let data = batch_of(self.relation.schema(), updates.data.columns().to_vec(), updates.len());
+        let (added, retracted) = (Side::of(updates, 1), Side::of(updates, -1));
+        if !retracted.rows.is_empty() && self.relation.encoder.is_none() {
             self.index_content();
         }
-        if let Some(encoder) = self.encoder() {
-            added.keys = Some(encoder.keys_of(&added.batch));
-            retracted.keys = Some(encoder.keys_of(&retracted.batch));
-        }
+        let keys = self.encoder().map(|encoder| encoder.keys_of(&data));
         let first = self.next;
-        self.append(&added.batch, begins(&added.times), None);
-        let missed = match added.keys {
-            Some(_) => self.reconcile(&added, first, &retracted),
-            None => vec![],
-        };
-        self.ended += retracted.times.len() - missed.len();
+        let all = updates.diffs.iter().all(|&diff| diff == 1);
+        let batch = if all { data.clone() } else { take_rows(&data, &added.rows) };
+        self.append(&batch, begins(&added.times), None);
+        let change = keys.map(|keys| Change { data, added, retracted, keys });
+        let extra = change.and_then(|change| {
+            let missed = self.reconcile(&change, first);
+            self.ended += change.retracted.rows.len() - missed.len();
+            (!missed.is_empty()).then(|| change.over_retractions(&missed))
+        });
         self.relation.tell_written(Timestamp(updates.times.last().copied().unwrap_or_default()));
-        (!missed.is_empty()).then(|| over_retractions(&retracted, &missed))
+        extra
     }
 
     fn encoder(&self) -> Option<&KeyEncoder> {
         self.relation.encoder.as_ref().or(self.content.as_ref().map(|content| &content.encoder))
-    }
-
-    /// The rows whose diff has this sign, each as often as its diff says.
-    fn side(&self, updates: &Updates, sign: i64) -> Side {
-        let schema = self.relation.schema();
-        let data = batch_of(schema, updates.data.columns().to_vec(), updates.len());
-        if updates.diffs.iter().all(|&diff| diff == sign) {
-            return Side { batch: data, times: updates.times.to_vec(), keys: None };
-        }
-        let mut rows = vec![];
-        for (row, &diff) in updates.diffs.iter().enumerate() {
-            if diff.signum() == sign {
-                rows.extend(std::iter::repeat_n(row as u32, diff.unsigned_abs() as usize));
-            }
-        }
-        let times = rows.iter().map(|&row| updates.times[row as usize]).collect();
-        Side { batch: take_rows(&data, &rows), times, keys: None }
     }
 
     /// Begins the index of whole rows with what is there.
@@ -118,41 +109,43 @@ impl Writer {
 
     /// Goes through both sides in order of time: indexes what was added (under ids from `first`
     /// on), ends what was retracted. Returns the retractions that met no row.
-    fn reconcile(&mut self, added: &Side, first: u64, retracted: &Side) -> Vec<usize> {
+    fn reconcile(&mut self, change: &Change, first: u64) -> Vec<usize> {
         let since = self.relation.horizon.since();
         let shard = &self.relation.shards[self.shard];
         if self.relation.encoder.is_some() {
             let state = &mut *shard.write();
             state.settled = state.settled.max(since.0);
             let (index, chunks) = (&mut state.index, &state.chunks[..]);
-            return Pass { index, chunks, live_only: false, since }.run(added, first, retracted);
+            return Pass { index, chunks, live_only: false, since }.run(change, first);
         }
         let index = &mut self.content.as_mut().expect("there are keys").index;
         let chunks = &shard.read().chunks;
-        Pass { index, chunks, live_only: true, since }.run(added, first, retracted)
+        Pass { index, chunks, live_only: true, since }.run(change, first)
     }
 }
 
 impl Pass<'_> {
-    fn run(mut self, added: &Side, first: u64, retracted: &Side) -> Vec<usize> {
+    fn run(mut self, change: &Change, first: u64) -> Vec<usize> {
+        let Change { added, retracted, .. } = change;
         let mut missed = vec![];
         let mut next = 0;
-        for row in 0..retracted.times.len() {
-            let time = retracted.times[row];
+        for at in 0..retracted.times.len() {
+            let time = retracted.times[at];
             let upto = next + added.times[next..].partition_point(|&begin| begin <= time);
-            self.add(added, first, next..upto);
+            self.add(change, first, next..upto);
             next = upto;
-            if !self.end(retracted, row) {
-                missed.push(row);
+            if !self.end(change, at) {
+                missed.push(at);
             }
         }
-        self.add(added, first, next..added.times.len());
+        self.add(change, first, next..added.times.len());
         missed
     }
 
-    fn add(&mut self, added: &Side, first: u64, rows: Range<usize>) {
-        for row in rows {
-            let (word, id) = (added.keys().word(row), first + row as u64);
+    fn add(&mut self, change: &Change, first: u64, places: Range<usize>) {
+        for at in places {
+            let word = change.keys.word(change.added.rows[at] as usize);
+            let id = first + at as u64;
             if self.live_only {
                 self.index.push(word, id);
             } else {
@@ -162,22 +155,23 @@ impl Pass<'_> {
     }
 
     /// Ends one live row that is equal to a retracted one; says whether there was one.
-    fn end(&mut self, retracted: &Side, row: usize) -> bool {
-        self.end_if(retracted, row, identical) || self.end_if(retracted, row, equal)
+    fn end(&mut self, change: &Change, at: usize) -> bool {
+        self.end_if(change, at, identical) || self.end_if(change, at, equal)
     }
 
     /// The same where `same` says of the values what is equal.
-    fn end_if(&mut self, retracted: &Side, row: usize, same: Same) -> bool {
-        let word = retracted.keys().word(row);
+    fn end_if(&mut self, change: &Change, at: usize, same: Same) -> bool {
+        let row = change.retracted.rows[at] as usize;
+        let word = change.keys.word(row);
         let columns = |chunk: &Chunk, place| {
-            let pairs = chunk.batch.columns().iter().zip(retracted.batch.columns());
+            let pairs = chunk.batch.columns().iter().zip(change.data.columns());
             pairs.into_iter().all(|(a, b)| same(a, place, b, row))
         };
         let mut newer = None;
         for id in self.index.chain(word) {
             match locate(self.chunks, id) {
                 Some((chunk, place)) if chunk.is_live(place) && columns(chunk, place) => {
-                    chunk.set_end(place, Timestamp(retracted.times[row]));
+                    chunk.set_end(place, Timestamp(change.retracted.times[at]));
                     if self.live_only {
                         self.index.unlink(word, newer, id);
                     }
@@ -194,8 +188,25 @@ impl Pass<'_> {
 type Same = fn(&ArrayRef, usize, &ArrayRef, usize) -> bool;
 
 impl Side {
-    fn keys(&self) -> &Keys {
-        self.keys.as_ref().expect("made before they are asked for")
+    /// The rows whose diff has this sign.
+    fn of(updates: &Updates, sign: i64) -> Side {
+        let mut rows = Vec::with_capacity(updates.len());
+        for (row, &diff) in (0..).zip(updates.diffs.iter()) {
+            if diff.signum() == sign {
+                rows.extend(std::iter::repeat_n(row, diff.unsigned_abs() as usize));
+            }
+        }
+        let times = rows.iter().map(|&row: &u32| updates.times[row as usize]).collect();
+        Side { rows, times }
+    }
+}
+
+impl Change {
+    fn over_retractions(&self, missed: &[usize]) -> Updates {
+        let Change { data, retracted, .. } = self;
+        let rows: Vec<u32> = missed.iter().map(|&at| retracted.rows[at]).collect();
+        let times: Vec<u64> = missed.iter().map(|&at| retracted.times[at]).collect();
+        Updates::new(take_rows(data, &rows), times, vec![-1; rows.len()])
     }
 }
 
@@ -205,10 +216,4 @@ fn begins(times: &[u64]) -> Begins {
         [one] => Begins::One(*one),
         many => Begins::Each(many.to_vec().into()),
     }
-}
-
-fn over_retractions(retracted: &Side, missed: &[usize]) -> Updates {
-    let rows: Vec<u32> = missed.iter().map(|&row| row as u32).collect();
-    let times: Vec<u64> = missed.iter().map(|&row| retracted.times[row]).collect();
-    Updates::new(take_rows(&retracted.batch, &rows), times, vec![-1; rows.len()])
 }

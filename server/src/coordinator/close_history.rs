@@ -21,7 +21,7 @@ pub async fn run(session: &mut Session, name: &ObjectName) -> Result<Outcome, Sq
     }
     let table = CollectionId(table.id.0);
     let change = Change { close_history: vec![table], ..Change::default() };
-    let closed = session.coordinator.submit(move |_| Ok(change)).await;
+    let closed = session.coordinator.submit(change).await;
     closed.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))?;
     Outcome::done("ALTER TABLE")
 }

@@ -19,6 +19,7 @@ use tidemark_sql::error::SqlError;
 use tokio::sync::oneshot;
 
 use super::Coordinator;
+use crate::cancel;
 use crate::transaction::{Commit, serialization_failure};
 
 /// What the committer runs to learn what a commit changes.
@@ -50,9 +51,11 @@ impl Evaluated {
 }
 
 impl Coordinator {
-    /// Hands a change to the committer and waits until it is durable and visible, or refused.
-    pub async fn submit(
+    /// Hands a change to the committer and waits until it is durable and visible, or refused. It
+    /// waits for views over the tables it `writes` to when they are behind.
+    pub async fn submit_evaluated(
         &self,
+        writes: Vec<CollectionId>,
         evaluate: impl FnOnce(&EvaluateContext) -> Result<Change, BoxError> + Send + 'static,
     ) -> Result<Timestamp, CommitError> {
         let (done, committed) = oneshot::channel();
@@ -66,14 +69,16 @@ impl Coordinator {
             evaluated.note(&change, at.now);
             Ok(change)
         };
-        self.engine.submit(Box::new(evaluate), Box::new(reply));
+        self.engine.submit(writes, Box::new(evaluate), Box::new(reply));
         match committed.await {
             Ok(result) => result,
-            Err(_) => Err(CommitError::Rejected(Box::new(SqlError::new(
-                "57P01",
-                "the server is shutting down",
-            )))),
+            Err(_) => Err(CommitError::Rejected(Box::new(cancel::shutting_down()))),
         }
+    }
+
+    /// The same for a change that is known before.
+    pub async fn submit(&self, change: Change) -> Result<Timestamp, CommitError> {
+        self.submit_evaluated(change.tables(), move |_| Ok(change)).await
     }
 
     /// Commits what a transaction staged; `guard` keeps its snapshot until then.
@@ -98,6 +103,7 @@ impl Coordinator {
         let Commit { change, ops, writes, create_views, switch, validate, snapshot, locks } =
             commit;
         let (engine, evaluated) = (Arc::clone(&self.engine), Arc::clone(&self.evaluated));
+        let written = change.tables();
         let evaluate = move |_: &EvaluateContext| {
             // Here, in commit order, nobody can change the tables any more.
             let changed = |table| engine.last_changed(table).max(evaluated.last_changed(table));
@@ -113,7 +119,7 @@ impl Coordinator {
             false => None,
         };
         let at = self
-            .submit(evaluate)
+            .submit_evaluated(written, evaluate)
             .await
             .map_err(|error| tidemark_sql::commit_error(ctx, error, &writes))?;
         if !ops.is_empty() {

@@ -250,7 +250,7 @@ impl CopyIn {
         }
         let locks = self.lock(session).await?;
         let change = Change { writes: vec![write.clone()], ..Change::default() };
-        let committed = session.coordinator.submit(move |_| Ok(change)).await;
+        let committed = session.coordinator.submit(change).await;
         let at =
             committed.map_err(|error| tidemark_sql::commit_error(&self.ctx, error, &[write]))?;
         drop(locks);
@@ -279,7 +279,7 @@ impl CopyIn {
         let append_only = self.table.table().is_some_and(|table| table.append_only);
         let loads = vec![TableLoad { table, parts, append_only }];
         let change = Change { loads, ..Change::default() };
-        let committed = session.coordinator.submit(move |_| Ok(change)).await;
+        let committed = session.coordinator.submit(change).await;
         let at = committed.map_err(|error| match error {
             CommitError::Load { error, .. } => self.load_error(error),
             error => tidemark_sql::commit_error(&self.ctx, error, &[]),

@@ -125,17 +125,20 @@ async fn alone(
             continue;
         }
         let (at, result, told) = if is_brief(&plan) {
-            on_committer(session, ctx, parsed, plan.reads, parameters).await?
+            on_committer(session, ctx, parsed, &plan, parameters).await?
         } else {
             over_views(session, ctx, parsed, &plan, parameters).await?
         };
         notice_all(session, &told);
         drop(locks);
-        let written: Vec<_> = plan.targets.iter().map(|id| CollectionId(id.0)).collect();
         session.committed(at);
-        quarantine::tell(session, at, &written).await;
+        quarantine::tell(session, at, &written(&plan)).await;
         return Ok(result);
     }
+}
+
+fn written(plan: &DmlPlan) -> Vec<CollectionId> {
+    plan.targets.iter().map(|id| CollectionId(id.0)).collect()
 }
 
 /// Whether the committer may run it: it waits for no view, and replays nothing.
@@ -169,9 +172,10 @@ async fn on_committer(
     session: &Session,
     ctx: PlanContext,
     parsed: &Arc<ParsedStatement>,
-    reads: Vec<ObjectId>,
+    plan: &DmlPlan,
     parameters: Vec<ScalarValue>,
 ) -> Result<(Timestamp, DmlResult, Told), SqlError> {
+    let (writes, reads) = (written(plan), plan.reads.clone());
     let told = Told::default();
     let slot = Arc::new(Mutex::new(None));
     let runtime = session.coordinator.runtime.clone();
@@ -187,13 +191,13 @@ async fn on_committer(
         let ran = ran.map_err(|error| Box::new(error) as BoxError)?;
         let gone = |id: &&ObjectId| run_ctx.engine.relation(run_ctx.collection(**id)).is_none();
         if let Some(id) = reads.iter().find(gone) {
-            return Err(Box::new(query::dropped(&run_ctx, *id)) as BoxError);
+            return Err(Box::new(query::dropped(&run_ctx.catalog, *id)) as BoxError);
         }
         let writes = ran.writes.clone();
         *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
         Ok(Change { writes, ..Change::default() })
     };
-    let committed = session.coordinator.submit(evaluate).await;
+    let committed = session.coordinator.submit_evaluated(writes, evaluate).await;
     let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     let writes: &[TableWrite] = result.as_ref().map_or(&[], |result| &result.writes);
     let at = committed.map_err(|error| tidemark_sql::commit_error(&ctx, error, writes))?;
@@ -218,7 +222,7 @@ async fn over_views(
     let result = session.cancel.clone().guard(run).await??;
     query::check_present(session, &ctx, &plan.reads)?;
     let change = Change { writes: result.writes.clone(), ..Change::default() };
-    let committed = session.coordinator.submit(move |_| Ok(change)).await;
+    let committed = session.coordinator.submit(change).await;
     let at = committed.map_err(|error| tidemark_sql::commit_error(&ctx, error, &result.writes))?;
     Ok((at, result, read.told))
 }

@@ -37,13 +37,14 @@ mod start;
 mod subscribe;
 mod transaction;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tidemark_catalog::durable::Durable;
 use tidemark_catalog::{Catalog, CommitTime, ObjectId};
 use tidemark_engine::{CollectionId, Engine, Timestamp};
-use tidemark_sql::context::ActivitySource;
+use tidemark_sql::context::{ActivitySource, collection};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{ParsedStatement, PlanContext, Statement};
 use tokio::runtime::Handle;
@@ -56,6 +57,7 @@ pub use replace::Switch;
 pub use start::open;
 pub use transaction::{check_not_failed, end_implicit};
 
+use crate::cancel;
 use crate::lock::Locks;
 use crate::panic;
 use crate::rows::Rows;
@@ -84,6 +86,8 @@ pub struct Coordinator {
     /// Held for writing from before a commit that replaces definitions until it is published: who
     /// then reads below its time has not seen it, who reads above finds the new catalog.
     replacing: tokio::sync::RwLock<()>,
+    /// Views that could not be planned at the start, and so have no rows.
+    unplanned: OnceLock<BTreeSet<CollectionId>>,
     durable: Mutex<Durable>,
     evaluated: Arc<Evaluated>,
 }
@@ -173,26 +177,38 @@ impl Coordinator {
         Arc::new(move || sessions.activity())
     }
 
-    /// Waits until `views` show everything up to `at`, expiries included.
+    /// Waits until `views`, as `catalog` names them, show everything up to `at`, expiries included.
     pub async fn wait_for_views(
         &self,
         session: &Session,
-        views: impl IntoIterator<Item = CollectionId>,
+        catalog: &Catalog,
+        views: &[ObjectId],
         at: Timestamp,
     ) -> Result<(), SqlError> {
-        let views: Vec<_> = views.into_iter().collect();
         if views.is_empty() {
             return Ok(());
         }
-        let complete = session.cancel.guard(self.engine.wait_for(&views, at)).await?;
-        complete.map_err(|_| {
-            // Its rows would be wrong, so there are none.
-            let message = "a materialized view that the statement reads is not maintained";
-            SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message).with_hint(
-                "It was dropped meanwhile, or could not be planned at the last start: see the \
-                 server's log.",
-            )
-        })
+        let collections: Vec<_> = views.iter().map(|id| collection(catalog, *id)).collect();
+        let complete = session.cancel.guard(self.engine.wait_for(&collections, at)).await?;
+        complete.map_err(|_| self.why_incomplete(catalog, views))
+    }
+
+    /// Why there is no state of one of `views` to wait for.
+    fn why_incomplete(&self, catalog: &Catalog, views: &[ObjectId]) -> SqlError {
+        let gone = |id: &&ObjectId| self.engine.relation(collection(catalog, **id)).is_none();
+        let Some(id) = views.iter().find(gone) else {
+            return cancel::shutting_down();
+        };
+        let unplanned = self.unplanned.get();
+        if unplanned.is_none_or(|views| !views.contains(&collection(catalog, *id))) {
+            return query::dropped(catalog, *id);
+        }
+        // Its rows would be wrong, so there are none.
+        let name = catalog.get(*id).map_or_else(|| id.to_string(), |view| view.name.clone());
+        let message = format!("materialized view \"{name}\" is not maintained");
+        SqlError::new(state::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .with_detail("It could not be planned when the server started: see the server's log.")
+            .with_hint("CREATE OR REPLACE MATERIALIZED VIEW gives it a definition that can be.")
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
-use tidemark_catalog::ObjectId;
+use tidemark_catalog::{Catalog, ObjectId};
 use tidemark_engine::{CollectionId, ReadGuard, Timestamp};
 use tidemark_sql::error::{SqlError, state};
 use tidemark_sql::{PlanContext, QueryPlan, ReadView};
@@ -146,14 +146,14 @@ pub fn check_present(
         !is_own(id) && ctx.engine.relation(id).is_none()
     };
     match reads.iter().find(gone) {
-        Some(id) => Err(dropped(ctx, *id)),
+        Some(id) => Err(dropped(&ctx.catalog, *id)),
         None => Ok(()),
     }
 }
 
 /// The error for a relation that was there when the statement was planned.
-pub fn dropped(ctx: &PlanContext, id: ObjectId) -> SqlError {
-    let name = ctx.catalog.get(id).map_or_else(|| id.to_string(), |object| object.name.clone());
+pub fn dropped(catalog: &Catalog, id: ObjectId) -> SqlError {
+    let name = catalog.get(id).map_or_else(|| id.to_string(), |object| object.name.clone());
     let message = format!("relation \"{name}\" was dropped while the statement ran");
     SqlError::new(state::UNDEFINED_TABLE, message)
 }
@@ -184,8 +184,9 @@ pub async fn wait(
     let staged = session.transaction.as_ref().map(|transaction| &transaction.staged.create_views);
     let is_staged =
         |id: CollectionId| staged.is_some_and(|views| views.iter().any(|view| view.id == id));
-    let views = views.iter().map(|id| ctx.collection(*id)).filter(|id| !is_staged(*id));
-    session.coordinator.wait_for_views(session, views, read.at).await
+    let views = views.iter().copied().filter(|id| !is_staged(ctx.collection(*id)));
+    let views: Vec<ObjectId> = views.collect();
+    session.coordinator.wait_for_views(session, &ctx.catalog, &views, read.at).await
 }
 
 impl CachedPlan {

@@ -134,7 +134,7 @@ impl Versions {
         let change = Change { create_views: self.create, ..Change::default() };
         let ctx = session.plan_context();
         let filling = Filling { coordinator: Arc::clone(&coordinator), views: views.clone() };
-        let submitted = coordinator.submit(move |_| Ok(change)).await;
+        let submitted = coordinator.submit(change).await;
         let at = submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))?;
         let filled = session.cancel.clone().guard(coordinator.engine.wait_for(&views, at)).await?;
         filled.map_err(|_| SqlError::internal("a view was dropped while it was filled"))?;
@@ -237,6 +237,6 @@ impl Coordinator {
         views.reverse();
         let change = Change { drop_views: views, ..Change::default() };
         // A server that is stopping drops everything.
-        let _ = self.submit(move |_| Ok(change)).await;
+        let _ = self.submit(change).await;
     }
 }

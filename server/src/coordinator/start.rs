@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use tidemark_catalog::durable::{self, Durable, Entry};
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, ObjectKind};
@@ -58,6 +58,7 @@ pub fn open(
         definitions: watch::Sender::new(0),
         former: Mutex::default(),
         replacing: tokio::sync::RwLock::default(),
+        unplanned: OnceLock::new(),
         durable: Mutex::new(durable),
         evaluated: Arc::default(),
     });
@@ -74,7 +75,7 @@ fn recover_catalog(data: &Path, recovered: Recovered) -> Result<(Durable, Catalo
 
 async fn recreate_views(coordinator: &Coordinator) {
     let catalog = coordinator.catalog();
-    let mut created = Vec::new();
+    let (mut created, mut unplanned) = (Vec::new(), BTreeSet::new());
     let mut last = None;
     for id in below_before_above(&catalog) {
         let Some(object) = catalog.get(id) else {
@@ -88,13 +89,17 @@ async fn recreate_views(coordinator: &Coordinator) {
                 created.push(collection(&catalog, id));
                 last = Some(at);
             }
-            Err(error) => tracing::error!(
-                view = object.name,
-                %error,
-                "a materialized view can't be planned any more: it stays without rows",
-            ),
+            Err(error) => {
+                unplanned.insert(collection(&catalog, id));
+                tracing::error!(
+                    view = object.name,
+                    %error,
+                    "a materialized view can't be planned any more: it stays without rows",
+                );
+            }
         }
     }
+    coordinator.unplanned.set(unplanned).expect("views are made again once");
     if let Some(at) = last {
         // Nobody could have dropped one yet.
         let _ = coordinator.engine.wait_for(&created, at).await;
@@ -118,7 +123,7 @@ async fn recreate(
     let plan = plan_stored_view(&ctx, object)?;
     let create = view_def(object, ctx.collection(object.id), plan.plan, plan.key);
     let change = Change { create_views: vec![create], ..Change::default() };
-    let submitted = coordinator.submit(move |_| Ok(change)).await;
+    let submitted = coordinator.submit(change).await;
     submitted.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))
 }
 

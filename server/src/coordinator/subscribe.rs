@@ -38,7 +38,7 @@ pub async fn start(session: &mut Session, subscribe: &Subscribe) -> Result<Subsc
     let relation = relation.ok_or_else(|| not_there(&object.name))?;
     check_there(&catalog, &object, &relation, guard.at)?;
     if matches!(object.kind, ObjectKind::MaterializedView(_)) {
-        coordinator.wait_for_views(session, [collection], guard.at).await?;
+        coordinator.wait_for_views(session, &catalog, &[id], guard.at).await?;
     }
     relation.check_readable(guard.at).map_err(not_readable)?;
     let (snapshot, progress) = (subscribe.snapshot, subscribe.progress);

@@ -139,7 +139,7 @@ fn option_error(error: OptionError) -> SqlError {
             let lines = options.iter().map(|(option, what)| format!("{option}: {what}"));
             format!("It has {}.", lines.collect::<Vec<_>>().join("; "))
         }
-        OptionError::Value { .. } => "It takes a whole number.".to_owned(),
+        OptionError::Value { takes, .. } => format!("It takes {takes}."),
     };
     SqlError::new(state::INVALID_PARAMETER_VALUE, error.to_string()).with_hint(hint)
 }

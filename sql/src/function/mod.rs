@@ -46,6 +46,7 @@ mod series;
 mod session;
 pub mod session_window;
 mod size;
+mod sleep;
 mod text;
 mod to_char;
 mod to_timestamp;
@@ -103,6 +104,7 @@ pub const FUNCTIONS: &[Family] = &[
     family("regexp", regexp::functions),
     family("series", series::functions),
     family("size", size::functions),
+    family("sleep", sleep::functions),
     family("text", text::functions),
     family("to_char", to_char::functions),
     family("to_timestamp", to_timestamp::functions),

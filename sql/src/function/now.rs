@@ -9,7 +9,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use crate::error::SqlError;
 
-use super::body::{Float8, Text, Timestamptz, fn0, fn1};
+use super::body::{Text, Timestamptz, fn0};
 use super::scalar::Scalar;
 
 /// Microseconds since 1970 by the wall clock.
@@ -34,14 +34,6 @@ pub fn functions() -> Vec<ScalarUDF> {
             .volatile()
             .overload(fn0::<Text>(|| {
                 super::to_char::timestamp(clock(), "Dy Mon DD HH24:MI:SS.US YYYY \"UTC\"")
-            }))
-            .udf(),
-        Scalar::new("pg_sleep")
-            .volatile()
-            .overload(fn1::<Float8, Text>(|seconds| {
-                let seconds = seconds.clamp(0.0, 86_400.0);
-                std::thread::sleep(std::time::Duration::from_secs_f64(seconds));
-                Ok("".into())
             }))
             .udf(),
     ]

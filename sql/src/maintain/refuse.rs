@@ -208,6 +208,16 @@ pub(super) fn point_in_time() -> SqlError {
     )
 }
 
+pub(super) fn versions() -> SqlError {
+    refused(
+        "a point-in-time join with anything but a table is not maintained: only tables keep the \
+         versions of their rows"
+            .to_owned(),
+        "Join the tables below, use a plain view (CREATE VIEW), or keep its rows with CREATE TABLE \
+         … AS.",
+    )
+}
+
 pub(super) fn relation(what: &str) -> SqlError {
     not_yet(&format!("{what} is"))
 }

@@ -10,13 +10,13 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
 use super::alone::Alone;
 use crate::aggregate::columns_at;
 use crate::checkpoint::record::{Changed, Copied, Cursor, Stored as _};
 use crate::operator::StateSize;
-use crate::state::key_index::{KeyCodec, Keys, hash_bytes};
+use crate::state::key_index::{KeyCodec, Keys, comes_back, hash_bytes};
 use crate::state::row_set::RowSet;
 use crate::updates::{Updates, batch_of};
 
@@ -325,11 +325,6 @@ impl Side {
         }
         Some(())
     }
-}
-
-/// Whether a value comes back from a key as it went in.
-fn comes_back(ty: &DataType) -> bool {
-    !ty.is_floating() && !ty.is_nested()
 }
 
 /// Whether any of the columns of a row is NULL.

@@ -64,17 +64,20 @@ impl Resolver<'_> {
         &self,
         right: &LogicalPlan,
     ) -> Result<(crate::maintain::rel::Scan, Vec<usize>), SqlError> {
-        let width = right.schema().fields().len();
-        match self.rel(right)? {
-            Rel::Scan(scan) => Ok((scan, (0..width).collect())),
-            Rel::Project(project) => {
-                let places = project.exprs.iter().map(as_column).collect::<Option<Vec<_>>>();
-                match (*project.input, places) {
-                    (Rel::Scan(scan), Some(places)) => Ok((scan, places)),
-                    _ => Err(refuse::point_in_time()),
+        let mut places: Vec<usize> = (0..right.schema().fields().len()).collect();
+        let mut rel = self.rel(right)?;
+        // A table that has lost or gained columns is seen through projections.
+        loop {
+            rel = match rel {
+                Rel::Scan(scan) => return Ok((scan, places)),
+                Rel::Project(project) => {
+                    let below = project.exprs.iter().map(as_column).collect::<Option<Vec<_>>>();
+                    let below = below.ok_or_else(refuse::versions)?;
+                    places = places.into_iter().map(|place| below[place]).collect();
+                    *project.input
                 }
-            }
-            _ => Err(refuse::point_in_time()),
+                _ => return Err(refuse::versions()),
+            };
         }
     }
 }
