@@ -209,7 +209,7 @@ impl Keeper {
         mut known: BTreeMap<CollectionId, KeptView>,
         mut taken: Taken,
     ) -> Result<CheckpointStatus, CheckpointError> {
-        self.not.append(&mut taken.not.drain(..).collect());
+        self.not.extend(taken.not.drain(..));
         let mut kept: BTreeMap<CollectionId, KeptView> = BTreeMap::new();
         let mut status = CheckpointStatus::default();
         for (view, wanted) in keepable.iter().zip(wanted) {
@@ -229,7 +229,7 @@ impl Keeper {
         }
         status.bytes_total = kept.values().map(KeptView::bytes).sum();
         status.views_kept = kept.len() as u64;
-        status.views_rebuilt = (taken.views_there - kept.len().min(taken.views_there)) as u64;
+        status.views_rebuilt = taken.views_there.saturating_sub(kept.len()) as u64;
         status.took = begun.elapsed();
         let mut history = self.manifest.history.clone();
         history.push(status);

@@ -81,7 +81,7 @@ pub(crate) fn copy_records(
     scratch: &mut Vec<u8>,
     mut stop: impl FnMut() -> bool,
 ) -> Result<(Vec<u8>, u64), ()> {
-    let (mut bytes, mut records, mut previous) = (Vec::new(), 0, 0u32);
+    let (mut bytes, mut records, mut previous) = (Vec::new(), 0u64, 0u32);
     while bytes.len() < BLOCK_BYTES {
         let Some(id) = kept.changed(family).take() else { break };
         put_number(&mut bytes, u64::from(id.wrapping_sub(previous)));
@@ -96,7 +96,7 @@ pub(crate) fn copy_records(
             }
         }
         records += 1;
-        if records % 32 == 0 && stop() {
+        if records.is_multiple_of(32) && stop() {
             break;
         }
     }
