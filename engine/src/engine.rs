@@ -5,6 +5,7 @@
 //! rows expire when nobody asks.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use futures::channel::oneshot;
 use timely::communication::WorkerGuards;
 
+use crate::checkpoint::{CheckpointError, CheckpointStatus, Checkpointer, Found};
 pub use crate::commit::LogConfig;
 use crate::commit::{self, Committer, Done, Evaluate, GroupSink, OpenError, Publication, Source};
 pub use crate::dataflow::statistics::OperatorStatistics;
@@ -65,6 +67,7 @@ pub struct Engine {
     maintenance: Arc<Maintenance>,
     quarantine: Arc<Quarantine>,
     committer: Committer,
+    checkpointer: Checkpointer,
     feeds: Arc<Feeds>,
     /// Sources that were there when the engine was opened, until they go on.
     found: Mutex<Vec<Source>>,
@@ -89,11 +92,19 @@ impl Engine {
         config: EngineConfig,
         wall: Arc<dyn WallClock>,
     ) -> Result<(Arc<Engine>, Recovered), EngineError> {
-        let mut opened = commit::open(&config.data, config.fsync, config.log, wall)?;
+        let (data, limits) = (config.data.clone(), config.log.checkpoints);
+        let workers = config.workers.max(1);
+        let reading = std::thread::spawn(move || Found::read(&data));
+        let opened = commit::open(&config.data, config.fsync, config.log, wall);
+        // A panic there has been told; without what is kept everything is filled.
+        let mut found = reading.join().unwrap_or_default();
+        let mut opened = opened?;
+        found.fit(opened.last_commit, workers);
+        let is_behind = found.is_behind(opened.last_commit);
         let quarantine = Arc::new(Quarantine::default());
-        let (workers, handles) = start_workers(config.workers.max(1), &quarantine)?;
+        let (workers, handles) = start_workers(workers, &quarantine)?;
         let maintenance =
-            Maintenance::new(handles, Arc::clone(&quarantine), Arc::clone(&opened.horizon));
+            Maintenance::new(handles, Arc::clone(&quarantine), Arc::clone(&opened.horizon), found);
         let (clock, horizon) = (Arc::clone(&opened.clock), Arc::clone(&opened.horizon));
         let tables = Arc::clone(&opened.tables);
         let ddl = std::mem::take(&mut opened.ddl);
@@ -104,7 +115,10 @@ impl Engine {
             tables: Arc::clone(&tables),
             feeds: Arc::clone(&feeds),
         };
+        let grown = opened.log.grown();
+        grown.fetch_add(is_behind.into(), Ordering::Relaxed);
         let committer = Committer::start(opened, Box::new(sink));
+        let checkpointer = Checkpointer::start(&maintenance, limits, config.fsync, grown);
         feeds.commit_by(committer.submitter());
         let (stop_expiry, stopped) = unbounded();
         let expiry = start_expiry(&maintenance, &horizon, &clock, committer.expiry(), stopped);
@@ -116,6 +130,7 @@ impl Engine {
             maintenance,
             quarantine,
             committer,
+            checkpointer,
             feeds,
             found,
             running,
@@ -207,9 +222,20 @@ impl Engine {
         self.maintenance.status()
     }
 
-    /// Goes on with the sources that were there when the engine was opened; those made since are
-    /// running.
-    pub fn start_sources(&self) {
+    /// Has the states of views written to disk, so that a start need not fill them.
+    pub fn checkpoint(&self) -> oneshot::Receiver<Result<CheckpointStatus, CheckpointError>> {
+        self.checkpointer.take()
+    }
+
+    /// The last checkpoints, the newest at the end.
+    pub fn checkpoints(&self) -> Vec<CheckpointStatus> {
+        self.checkpointer.history()
+    }
+
+    /// Every view that there was when the engine was opened has been made again. Goes on with the
+    /// sources of then; those made since are running.
+    pub fn resume(&self) {
+        self.maintenance.all_made();
         let found = std::mem::take(&mut *self.found.lock().expect("nothing panics there"));
         found.into_iter().for_each(|source| self.feeds.start(source));
     }
@@ -223,6 +249,7 @@ impl Engine {
     pub fn shutdown(&self) {
         self.feeds.shutdown();
         self.committer.shutdown();
+        self.checkpointer.shutdown();
         let running = self.running.lock().expect("nothing panics while holding it").take();
         if let Some(running) = running {
             drop(running.stop_expiry);

@@ -9,6 +9,7 @@
 
 pub mod aggregate;
 pub mod batch;
+pub mod checkpoint;
 pub mod commit;
 pub mod connector;
 mod contain;
@@ -31,6 +32,7 @@ pub mod store;
 pub mod time;
 mod updates;
 
+pub use checkpoint::{CheckpointError, CheckpointLimits, CheckpointStatus};
 pub use commit::{
     AddedColumn, AddedKey, BoxError, Change, CommitError, Evaluate, EvaluateContext,
     HISTORY_RETENTION, SourceDef, TableDef, TableWrite, ViewDef,

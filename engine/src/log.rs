@@ -50,6 +50,8 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -185,6 +187,7 @@ pub struct Log {
     /// Told when one is closed.
     on_closed: Option<Sender<()>>,
     failed: Option<String>,
+    grown: Arc<AtomicU64>,
 }
 
 impl Log {
@@ -210,6 +213,7 @@ impl Log {
             closed: VecDeque::new(),
             on_closed: None,
             failed: None,
+            grown: Arc::default(),
         };
         let end = log.find_segments(&start.salts)?;
         for number in start.number()..end {
@@ -307,8 +311,16 @@ impl Log {
             self.storage.sync(&file).map_err(at(&file))?;
         }
         self.length += bytes.len() as u64;
-        self.has_groups |= matches!(record, Record::Group(_));
+        if matches!(record, Record::Group(_)) {
+            self.has_groups = true;
+            self.grown.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
         Ok(())
+    }
+
+    /// Counts the bytes of commits that are written, from now on.
+    pub fn grown(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.grown)
     }
 
     /// Finds the segments after those that are sealed, which follow one another; returns the

@@ -8,6 +8,7 @@
 mod backlog;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread::Thread;
@@ -16,12 +17,14 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::Sender;
 use futures::channel::oneshot;
 
+use crate::checkpoint::{Found, Manifest, Restorable, Run, Since};
 use crate::commit::ViewDef;
 use crate::dataflow::statistics::{Counters, OperatorStatistics};
-use crate::dataflow::worker::{Command, CreateView, ViewProgress};
+use crate::dataflow::worker::{Command, CreateView, RestoredView, ViewProgress};
 use crate::plan::Plan;
 use crate::quarantine::Quarantine;
-use crate::store::{Horizon, Relation};
+use crate::state::key_index::hash_bytes;
+use crate::store::{Horizon, ReadGuard, Relation};
 use crate::time::{CollectionId, Timestamp};
 use crate::updates::Updates;
 use backlog::{Backlog, Tick};
@@ -75,6 +78,29 @@ struct View {
     filling: Filling,
     /// Says to the workers that nobody wants it any more.
     dropped: Arc<AtomicBool>,
+    /// Of its plan and key.
+    fingerprint: u64,
+    /// It went on from a checkpoint.
+    restored: bool,
+}
+
+/// A view that a checkpoint may keep.
+pub(crate) struct Keepable {
+    pub id: CollectionId,
+    pub fingerprint: u64,
+    /// The views below it, which stand before it.
+    pub upstream: Vec<CollectionId>,
+}
+
+/// A view where a checkpoint cuts it.
+pub(crate) struct CutView {
+    pub relation: Arc<Relation>,
+    /// The last time that its kept state has seen.
+    pub at: ReadGuard,
+    /// The last time of the state that was kept before.
+    pub since: Option<ReadGuard>,
+    /// Of its operators.
+    pub state_rows: u64,
 }
 
 struct Waiter {
@@ -87,6 +113,8 @@ struct Waiter {
 struct State {
     views: BTreeMap<CollectionId, View>,
     waiters: Vec<Waiter>,
+    /// The time of the last commit that changed something.
+    last_commit: u64,
     backlog: Backlog,
     /// Nothing is made ready any more.
     closed: bool,
@@ -98,6 +126,8 @@ pub(crate) struct Maintenance {
     workers: Vec<(Sender<Command>, Thread)>,
     quarantine: Arc<Quarantine>,
     horizon: Arc<Horizon>,
+    /// What checkpoints had kept of views that were not made since.
+    found: Mutex<Found>,
     this: Weak<Maintenance>,
 }
 
@@ -106,12 +136,14 @@ impl Maintenance {
         workers: Vec<(Sender<Command>, Thread)>,
         quarantine: Arc<Quarantine>,
         horizon: Arc<Horizon>,
+        found: Found,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Maintenance {
             state: Mutex::default(),
             workers,
             quarantine,
             horizon,
+            found: Mutex::new(found),
             this: this.clone(),
         })
     }
@@ -127,6 +159,9 @@ impl Maintenance {
         table: &dyn Fn(CollectionId) -> Option<Arc<Relation>>,
     ) {
         let mut state = self.lock();
+        if !updates.is_empty() {
+            state.last_commit = time.0;
+        }
         self.tick(&mut state, time, updates);
         for view in drop {
             self.drop_view(&mut state, view);
@@ -262,6 +297,90 @@ impl Maintenance {
         self.state.lock().expect("no holder panics")
     }
 
+    /// Every view there was has been made: what checkpoints kept of others is let go.
+    pub fn all_made(&self) {
+        let mut found = self.lock_found();
+        if found.all_restored() {
+            let state = self.lock();
+            let restored = state.views.values().filter(|view| view.restored).count();
+            let filled = state.views.len() - restored;
+            tracing::info!(restored, filled, "views are ready");
+        }
+    }
+
+    /// Where checkpoints are, and what those to come go on from.
+    pub fn found(&self) -> (PathBuf, Manifest) {
+        self.lock_found().begin()
+    }
+
+    /// Whether each view went on from a checkpoint.
+    #[cfg(test)]
+    pub fn restored(&self) -> BTreeMap<CollectionId, bool> {
+        self.lock().views.iter().map(|(id, view)| (*id, view.restored)).collect()
+    }
+
+    pub fn worker_count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The views that are filled, those below before those above.
+    pub fn keepable(&self) -> Vec<Keepable> {
+        let state = self.lock();
+        let filled = state
+            .views
+            .iter()
+            .filter(|(id, view)| view.progress.upper() > 0 && !self.quarantine.was_ever_in(**id));
+        let mut keepable: Vec<Keepable> = filled
+            .map(|(&id, view)| Keepable {
+                id,
+                fingerprint: view.fingerprint,
+                upstream: view.upstream.iter().copied().collect(),
+            })
+            .collect();
+        // What is below a view has fewer below itself.
+        keepable.sort_by_key(|view| view.upstream.len());
+        keepable
+    }
+
+    /// Has every worker begin to copy what the run wants.
+    pub fn begin_checkpoint(&self, run: &Arc<Run>) {
+        let _state = self.lock();
+        self.send(Command::Copy(Arc::clone(run)));
+    }
+
+    /// Has every worker cut these views where they have been told to go by now. Gives those that
+    /// are there, the time of the last commit, and how many views there are.
+    pub fn cut_checkpoint(&self, since: &Since) -> (BTreeMap<CollectionId, CutView>, u64, usize) {
+        let state = self.lock();
+        let mut cut = BTreeMap::new();
+        let mut uppers = BTreeMap::new();
+        for (&id, &since) in since {
+            let Some(view) = state.views.get(&id) else { continue };
+            uppers.insert(id, view.issued);
+            let hold = |at| self.horizon.hold_past(Timestamp(at));
+            let rows = view.counters.iter().map(|counters| counters.read().state.rows);
+            let relation = Arc::clone(&view.relation);
+            let (at, since) = (hold(view.issued - 1), since.map(hold));
+            cut.insert(id, CutView { relation, at, since, state_rows: rows.sum() });
+        }
+        self.send(Command::Cut(Arc::new(uppers)));
+        (cut, state.last_commit, state.views.len())
+    }
+
+    pub fn abandon_checkpoint(&self) {
+        let _state = self.lock();
+        self.send(Command::Abandon);
+    }
+
+    /// Whether a view had rows that it could not compute, which no checkpoint keeps.
+    pub fn was_ever_in_quarantine(&self, view: CollectionId) -> bool {
+        self.quarantine.was_ever_in(view)
+    }
+
+    fn lock_found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().expect("no holder panics")
+    }
+
     /// To every worker; the lock on the state makes it one order for all.
     fn send(&self, command: Command) {
         for (sender, thread) in &self.workers {
@@ -326,7 +445,6 @@ impl Maintenance {
             &self.horizon,
         );
         relation.limit_past(Some(def.history_retention), Some(HISTORY_BYTES_MAX));
-        relation.forget_before(time);
         let (mut tables, mut open_tables) = (BTreeMap::new(), BTreeMap::new());
         let mut upstream = BTreeSet::new();
         let mut below = BTreeSet::new();
@@ -352,6 +470,25 @@ impl Maintenance {
             view.relation.count(time)
         });
         let rows = rows.chain(tables.values().map(|table| table.count(time))).sum();
+        let fingerprint = fingerprint(&def);
+        let kept = self.lock_found().take(def.id, fingerprint);
+        let kept = kept.filter(|kept| {
+            upstream.iter().all(|below| state.views[below].restored)
+                && def.plan.reads_no_versions()
+                && below
+                    .iter()
+                    .filter_map(|id| table(*id))
+                    .all(|table| table.is_as_of(kept.at(), time))
+        });
+        relation.forget_before(kept.as_ref().map_or(time, Restorable::at));
+        let restored = kept.map(|kept| {
+            let changes = |(id, table): (&CollectionId, &Arc<Relation>)| {
+                (*id, table.changes_arrived(kept.at(), time))
+            };
+            let changes = tables.iter().map(changes).collect();
+            RestoredView { kept, changes }
+        });
+        let is_restored = restored.is_some();
         let upper = time.0 + 1;
         let moving = state.moving_with(upstream.iter().copied());
         state.issue(&moving, upper);
@@ -389,6 +526,7 @@ impl Maintenance {
             open_tables,
             progress: progress.clone(),
             counters: counters.clone(),
+            restored,
             hold: self.horizon.hold(time),
             dropped: dropped.clone(),
         })));
@@ -406,6 +544,8 @@ impl Maintenance {
             issued,
             filling,
             dropped,
+            fingerprint,
+            restored: is_restored,
         };
         state.views.insert(def.id, view);
     }
@@ -436,6 +576,13 @@ fn stepped<'a>(plan: &Plan, counters: &'a [Counters]) -> impl Iterator<Item = &'
     let passes = |plan: &Plan| matches!(plan, Plan::Input(_) | Plan::Constant(_) | Plan::Union(_));
     plan.visit(&mut |plan| steps.push(!passes(plan)));
     counters.iter().zip(steps).filter(|(_, steps)| *steps).map(|(counters, _)| counters)
+}
+
+/// Two views with the same one have the same states, if the same program runs them.
+fn fingerprint(def: &ViewDef) -> u64 {
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!("{version} {:?} {:?} {:?}", def.key, def.plan.schema(), def.plan);
+    hash_bytes(text.as_bytes())
 }
 
 impl View {

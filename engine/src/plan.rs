@@ -216,6 +216,12 @@ impl Plan {
         own || self.inputs().into_iter().any(|input| input.keeps_versions(table))
     }
 
+    /// Whether it joins no versions of a table.
+    pub(crate) fn reads_no_versions(&self) -> bool {
+        let own = matches!(self, Plan::Input(input) if input.versions);
+        !own && self.inputs().into_iter().all(Plan::reads_no_versions)
+    }
+
     /// Whether its rows change with time alone, by an operator of its own.
     pub fn is_temporal(&self) -> bool {
         matches!(self, Plan::Temporal(_)) || self.inputs().into_iter().any(Plan::is_temporal)

@@ -4,8 +4,8 @@
 //! collection like any other: reports carry a time and a multiplicity, and add up.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use arrow::array::RecordBatch;
@@ -17,6 +17,8 @@ use crate::time::{CollectionId, Timestamp};
 #[derive(Debug, Default)]
 pub struct Quarantine {
     rows: Mutex<BTreeMap<Key, Held>>,
+    /// The views that ever had any here.
+    views: Mutex<BTreeSet<CollectionId>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,12 +79,19 @@ impl Quarantine {
         diff: i64,
     ) {
         let key = Key { view, operator, row: display_row(row), error: error.to_string() };
+        self.lock_views().insert(view);
         add(&mut self.lock(), key, Held::new(time, diff));
+    }
+
+    /// Whether a row of the view ever stood here.
+    pub(crate) fn was_ever_in(&self, view: CollectionId) -> bool {
+        self.lock_views().contains(&view)
     }
 
     /// Takes over all that stands in `other`.
     pub(crate) fn absorb(&self, other: &Quarantine) {
         let others = std::mem::take(&mut *other.lock());
+        self.lock_views().extend(other.lock_views().iter());
         if !others.is_empty() {
             let mut rows = self.lock();
             others.into_iter().for_each(|(key, held)| add(&mut rows, key, held));
@@ -91,6 +100,7 @@ impl Quarantine {
 
     /// Forgets the rows of a dropped view.
     pub(crate) fn forget(&self, view: CollectionId) {
+        self.lock_views().remove(&view);
         self.lock().retain(|key, _| key.view != view);
     }
 
@@ -121,6 +131,10 @@ impl Quarantine {
                 count,
             })
             .collect()
+    }
+
+    fn lock_views(&self) -> MutexGuard<'_, BTreeSet<CollectionId>> {
+        self.views.lock().expect("no holder panics")
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Held>> {

@@ -168,7 +168,7 @@ impl<'s> Renderer<'s> {
     fn constant(&mut self, rows: &arrow::array::RecordBatch) -> UpdateStream<'s> {
         let as_of = self.context.as_of;
         let source = SourceQueue::new(as_of);
-        if self.is_first() {
+        if self.is_first() && !self.context.restored {
             source.borrow_mut().push(crate::updates::Updates::at(rows.clone(), as_of, 1));
         }
         let stream = source::stream(self.scope, "Constant", &source, as_of, None);

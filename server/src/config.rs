@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tidemark_engine::{LogConfig, LogLimits};
+use tidemark_engine::{CheckpointLimits, LogConfig, LogLimits};
 
 /// Tidemark: a streaming SQL engine for machine-learning features.
 #[derive(Clone, Debug, Parser)]
@@ -53,6 +53,15 @@ pub struct Config {
     /// and fails if one key is too much. [default: no limit]
     #[arg(long, value_parser = bytes, value_name = "SIZE", global = true)]
     pub memory: Option<u64>,
+    /// The states of views are written to disk, so that a start need not fill them, when the log
+    /// has grown by this much.
+    #[arg(long, value_parser = bytes, default_value = "256MiB", value_name = "SIZE", global = true)]
+    pub checkpoint_size: u64,
+
+    /// And, with commits since, this long after the last time.
+    #[arg(long, value_parser = duration, default_value = "10min", value_name = "TIME")]
+    #[arg(global = true)]
+    pub checkpoint_age: Duration,
 
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -119,6 +128,8 @@ impl Config {
             segment_age: Duration::from_secs(60 * 60),
             unsealed_max: 16 << 30,
             memory: None,
+            checkpoint_size: 256 << 20,
+            checkpoint_age: Duration::from_secs(10 * 60),
             command: None,
         }
     }
@@ -130,7 +141,9 @@ impl Config {
             segment_age: self.segment_age,
             unsealed_bytes_max: self.unsealed_max,
         };
-        LogConfig { storage: self.storage.clone(), limits }
+        let checkpoints =
+            CheckpointLimits { bytes: self.checkpoint_size, interval: self.checkpoint_age };
+        LogConfig { storage: self.storage.clone(), limits, checkpoints }
     }
 
     /// Bytes that replays may hold.

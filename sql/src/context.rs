@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use tidemark_catalog::quote::quote_identifier;
 use tidemark_catalog::system::{
-    Activity, Backfill, Past, Quarantined, RowCount, Setting, SettingKind, SourceProgress,
-    SystemContext, ViewProgress,
+    Activity, Backfill, CheckpointTaken, Past, Quarantined, RowCount, Setting, SettingKind,
+    SourceProgress, SystemContext, ViewProgress,
 };
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, View};
 use tidemark_engine::{CollectionId, Engine, Latencies, ReadGuard, Timestamp};
@@ -96,6 +96,7 @@ impl PlanContext {
             views: self.view_progress(),
             sources: self.source_progress(),
             backfills: self.backfills(),
+            checkpoints: self.checkpoints(),
             row_counts: self.catalog.objects().filter_map(row_count).collect(),
             pasts: self.catalog.objects().filter_map(|object| self.past(object)).collect(),
             quarantine: self.quarantined(),
@@ -188,6 +189,20 @@ impl PlanContext {
             arrival_to_visible: ms(&source.arrival_to_visible),
         });
         progress.collect()
+    }
+
+    fn checkpoints(&self) -> Vec<CheckpointTaken> {
+        let taken = self.engine.checkpoints().into_iter().map(|checkpoint| CheckpointTaken {
+            at: CommitTime(checkpoint.at.0),
+            took_ms: checkpoint.took.as_secs_f64() * 1000.0,
+            bytes_written: checkpoint.bytes_written,
+            bytes_total: checkpoint.bytes_total,
+            records_written: checkpoint.records_written,
+            records_total: checkpoint.records_total,
+            views_kept: checkpoint.views_kept,
+            views_rebuilt: checkpoint.views_rebuilt,
+        });
+        taken.collect()
     }
 
     fn quarantined(&self) -> Vec<Quarantined> {

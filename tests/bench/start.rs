@@ -31,7 +31,7 @@ fn main() {
     for (name, segment_bytes) in [("in the log", 1 << 40), ("sealed", 64 << 20)] {
         let data = tempfile::tempdir().expect("a temporary directory");
         let limits = LogLimits { segment_bytes, ..LogLimits::default() };
-        let log = || LogConfig { storage: None, limits: limits.clone() };
+        let log = || LogConfig { limits: limits.clone(), ..LogConfig::default() };
         let started = Instant::now();
         write(data.path(), log(), rows);
         println!("{name:>12}: {rows} rows written in {:.1} s", started.elapsed().as_secs_f64());

@@ -31,6 +31,8 @@ pub struct SystemContext {
     pub sources: Vec<SourceProgress>,
     /// tidemark.backfills.
     pub backfills: Vec<Backfill>,
+    /// tidemark.checkpoints, in order of time.
+    pub checkpoints: Vec<CheckpointTaken>,
     /// tidemark.tables, pg_class.reltuples and pg_stat_user_tables: rows in tables and views.
     pub row_counts: Vec<RowCount>,
     /// tidemark.tables, tidemark.views: what is kept of the past.
@@ -130,6 +132,23 @@ pub struct Backfill {
     pub unit: &'static str,
     /// The rows that are there to be read.
     pub rows: Option<u64>,
+}
+
+/// A checkpoint that was taken.
+#[derive(Clone, Debug)]
+pub struct CheckpointTaken {
+    /// The latest time that a view is kept as of.
+    pub at: CommitTime,
+    pub took_ms: f64,
+    pub bytes_written: u64,
+    /// What all that is kept takes since then.
+    pub bytes_total: u64,
+    pub records_written: u64,
+    /// Of all states that are kept, with the rows of their views.
+    pub records_total: u64,
+    pub views_kept: u64,
+    /// The views that a start has to fill from their tables.
+    pub views_rebuilt: u64,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -135,6 +135,7 @@ fn context() -> SystemContext {
             next_expiry: Some(CommitTime(NOON + 1_000_000)),
         }],
         sources: vec![],
+        checkpoints: vec![],
         row_counts: vec![RowCount { id: ObjectId(1), rows: 3 }],
         pasts: vec![Past {
             id: ObjectId(1),

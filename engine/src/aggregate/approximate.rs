@@ -18,8 +18,9 @@ use super::percentile::fractions;
 use super::sum::floats;
 use super::{
     Accumulator, AggregateFunction, CallTypes, Constants, PrimitiveOutput, Run, SweepInput, Swept,
-    sweep_states,
+    kept_states, sweep_states,
 };
+use crate::checkpoint::record::{Cursor, Stored};
 
 #[derive(Debug)]
 pub(super) struct ApproxCountDistinct;
@@ -73,6 +74,19 @@ struct Sketch {
     count: i64,
     /// By signed bucket: that of a value is the upper bits of its magnitude, with its sign.
     buckets: BTreeMap<i32, i64>,
+}
+
+impl Stored for Sketch {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.count.put(out);
+        let buckets: Vec<(i32, i64)> = self.buckets.iter().map(|(&b, &count)| (b, count)).collect();
+        buckets.put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        let (count, buckets): (i64, Vec<(i32, i64)>) = Stored::take(from)?;
+        Some(Sketch { count, buckets: buckets.into_iter().collect() })
+    }
 }
 
 impl Sketch {
@@ -155,4 +169,6 @@ impl Accumulator for Sketches {
         let cleared = std::mem::take(&mut self.states[group as usize]);
         self.buckets -= cleared.buckets.len();
     }
+
+    kept_states!(buckets: |sketch: &Sketch| sketch.buckets.len());
 }

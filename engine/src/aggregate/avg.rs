@@ -14,7 +14,7 @@ use super::interval;
 use super::sum::{floats, integers, nonempty};
 use super::{
     Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
-    sweep_states, update_states,
+    kept_states, sweep_states, update_states,
 };
 
 #[derive(Debug)]
@@ -94,6 +94,8 @@ impl Accumulator for IntAverages {
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = IntSum::default();
     }
+
+    kept_states!();
 }
 
 struct FloatAverages {
@@ -129,4 +131,6 @@ impl Accumulator for FloatAverages {
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = FloatSum::default();
     }
+
+    kept_states!();
 }

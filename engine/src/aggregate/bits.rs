@@ -9,8 +9,9 @@ use arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type};
 use super::sum::integers;
 use super::{
     Accumulator, AggregateFunction, CallTypes, Output, PrimitiveOutput, Run, SweepInput, Swept,
-    sweep_states,
+    kept_states, sweep_states,
 };
+use crate::checkpoint::record::{Cursor, Stored};
 
 pub(super) static AND: Bits = Bits { name: "bit_and", operation: Operation::And };
 pub(super) static OR: Bits = Bits { name: "bit_or", operation: Operation::Or };
@@ -56,6 +57,17 @@ struct Counts {
     values: i64,
     /// As many as the type has bits; none before the first value.
     ones: Vec<i64>,
+}
+
+impl Stored for Counts {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.values.put(out);
+        self.ones.put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        Some(Counts { values: Stored::take(from)?, ones: Stored::take(from)? })
+    }
 }
 
 struct Counted {
@@ -139,4 +151,6 @@ impl Accumulator for Counted {
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = Counts::default();
     }
+
+    kept_states!();
 }

@@ -11,7 +11,7 @@ use arrow::datatypes::DataType;
 
 use super::{
     Accumulator, AggregateFunction, CallTypes, Extreme, Output, Run, SweepInput, Swept,
-    sweep_states,
+    kept_states, sweep_states,
 };
 
 pub(super) static AND: Boolean = Boolean { name: "bool_and", aliases: &["every"] };
@@ -100,4 +100,6 @@ impl Accumulator for Counted {
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = [0; 2];
     }
+
+    kept_states!();
 }

@@ -19,7 +19,8 @@ use arrow::datatypes::{DataType, Decimal128Type, IntervalMonthDayNanoType, Inter
 use arrow::row::{RowConverter, Rows, SortField};
 
 use super::interval::length_ns;
-use super::{Accumulator, CallTypes, Run, Side, SweepInput, Swept, sweep_runs};
+use super::{Accumulator, CallTypes, Run, Side, SweepInput, Swept, kept_states, sweep_runs};
+use crate::checkpoint::record::{Cursor, Stored};
 use crate::state::key_index::normalize_floats;
 use crate::state::ordered_counts::OrderedCounts;
 
@@ -46,7 +47,7 @@ pub(super) trait Collecting: Send {
 pub(super) type Failed = (u32, String);
 
 /// What keeps a group's rows.
-pub(super) trait Ordered: Clone + Default + Send {
+pub(super) trait Ordered: Clone + Default + Send + Stored {
     fn add(&mut self, row: &[u8], diff: i64);
 
     /// What it takes in memory beside itself.
@@ -79,6 +80,20 @@ impl One for OrderedCounts {
 #[derive(Clone, Default)]
 pub(super) struct LastOf(OrderedCounts);
 
+impl Stored for LastOf {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        Stored::take(from).map(LastOf)
+    }
+
+    fn is_small(&self) -> bool {
+        self.0.is_small()
+    }
+}
+
 impl Ordered for LastOf {
     fn add(&mut self, row: &[u8], diff: i64) {
         self.0.add(row, diff);
@@ -98,6 +113,16 @@ impl One for LastOf {
 /// Of rows that never leave, the first or the last one, which alone is kept.
 #[derive(Clone, Default)]
 pub(super) struct Only<const LAST: bool>(Option<Box<[u8]>>);
+
+impl<const LAST: bool> Stored for Only<LAST> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        Stored::take(from).map(Only)
+    }
+}
 
 impl<const LAST: bool> Ordered for Only<LAST> {
     fn add(&mut self, row: &[u8], _: i64) {
@@ -395,4 +420,6 @@ impl<F: Collecting> Accumulator for Collected<F> {
         let cleared = std::mem::take(&mut self.states[group as usize]);
         self.kept -= cleared.bytes();
     }
+
+    kept_states!(kept: F::State::bytes);
 }

@@ -4,7 +4,7 @@ use arrow::datatypes::{DataType, Int64Type};
 
 use super::{
     Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
-    sweep_states,
+    kept_states, sweep_states,
 };
 
 #[derive(Debug)]
@@ -55,4 +55,6 @@ impl Accumulator for Counts {
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = 0;
     }
+
+    kept_states!();
 }

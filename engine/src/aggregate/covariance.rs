@@ -11,8 +11,9 @@ use super::exact_float::FloatSum;
 use super::sum::floats;
 use super::{
     Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
-    sweep_required,
+    kept_states, sweep_required,
 };
+use crate::checkpoint::record::{Cursor, Stored};
 
 macro_rules! functions {
     ($($constant:ident $name:literal $value:expr;)*) => {
@@ -79,6 +80,21 @@ struct Pairs {
     xx: Exact,
     yy: Exact,
     xy: Exact,
+}
+
+impl Stored for Pairs {
+    fn put(&self, out: &mut Vec<u8>) {
+        [self.count, self.special_x, self.special_y].put(out);
+        [&self.sum_x, &self.sum_y].into_iter().for_each(|sum| sum.put(out));
+        [&self.x, &self.y, &self.xx, &self.yy, &self.xy].into_iter().for_each(|sum| sum.put(out));
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        let [count, special_x, special_y] = Stored::take(from)?;
+        let [sum_x, sum_y] = Stored::take(from)?;
+        let [x, y, xx, yy, xy] = Stored::take(from)?;
+        Some(Pairs { count, special_x, special_y, sum_x, sum_y, x, y, xx, yy, xy })
+    }
 }
 
 impl Pairs {
@@ -200,6 +216,8 @@ impl Accumulator for Covariances {
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = Pairs::default();
     }
+
+    kept_states!();
 }
 
 /// An infinity made of finite values is out of range. −0 is 0, a NaN one NaN (S8).

@@ -9,11 +9,25 @@ use std::cmp::Ordering;
 use num_bigint::{BigInt, BigUint};
 use num_traits::{Signed, ToPrimitive, Zero};
 
+use crate::checkpoint::record::{Cursor, Stored, put_sized};
+
 /// `units` · 2^`exponent`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exact {
     units: BigInt,
     exponent: i32,
+}
+
+impl Stored for Exact {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_sized(out, &self.units.to_signed_bytes_le());
+        self.exponent.put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        let units = BigInt::from_signed_bytes_le(from.sized()?);
+        Some(Exact { units, exponent: Stored::take(from)? })
+    }
 }
 
 impl Exact {

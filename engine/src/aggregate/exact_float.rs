@@ -7,6 +7,8 @@
 //! so that the sum comes back when they leave. Huge values are kept scaled down in an expansion of
 //! their own, so that no intermediate sum overflows.
 
+use crate::checkpoint::record::{Cursor, Stored};
+
 /// The exact sum of a changing multiset of floats.
 #[derive(Clone, Debug, Default)]
 pub struct FloatSum {
@@ -98,6 +100,22 @@ impl FloatSum {
             sum.add(f64::MIN_POSITIVE.copysign(sticky));
         }
         sum.round() / SCALE
+    }
+}
+
+impl Stored for FloatSum {
+    fn put(&self, out: &mut Vec<u8>) {
+        let counts = [self.count, self.nans, self.positive_infinities, self.negative_infinities];
+        counts.put(out);
+        self.small.parts.put(out);
+        self.huge.parts.put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        let [count, nans, positive_infinities, negative_infinities] = Stored::take(from)?;
+        let small = Expansion { parts: Stored::take(from)? };
+        let huge = Expansion { parts: Stored::take(from)? };
+        Some(FloatSum { count, nans, positive_infinities, negative_infinities, small, huge })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Sums are of a multiset: rows come and go in any order, and a sum that was out of range in
 //! between must come back. Only the value is checked, when it is asked for.
 
+use crate::checkpoint::record::{Cursor, Stored};
 use crate::decimal::quotient_digits;
 
 /// A sum and the number of its summands that were not NULL.
@@ -38,6 +39,17 @@ impl IntSum {
     /// The sum, if 128 bits hold it.
     pub fn total(&self) -> Option<i128> {
         (self.high == 0).then_some(self.low)
+    }
+}
+
+impl Stored for IntSum {
+    fn put(&self, out: &mut Vec<u8>) {
+        ((self.count, self.high), self.low).put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        let ((count, high), low) = Stored::take(from)?;
+        Some(IntSum { count, low, high })
     }
 }
 

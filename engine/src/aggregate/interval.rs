@@ -7,7 +7,8 @@
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit};
 
-use super::{Accumulator, PrimitiveOutput, Run, SweepInput, Swept, sweep_states};
+use super::{Accumulator, PrimitiveOutput, Run, SweepInput, Swept, kept_states, sweep_states};
+use crate::checkpoint::record::{Cursor, Stored};
 
 const DAYS_PER_MONTH: f64 = 30.0;
 const SECONDS_PER_DAY: f64 = 86_400.0;
@@ -36,6 +37,17 @@ struct IntervalSum {
     months: i128,
     days: i128,
     nanoseconds: i128,
+}
+
+impl Stored for IntervalSum {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.count, [self.months, self.days, self.nanoseconds]).put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        let (count, [months, days, nanoseconds]) = Stored::take(from)?;
+        Some(IntervalSum { count, months, days, nanoseconds })
+    }
 }
 
 impl IntervalSum {
@@ -156,6 +168,8 @@ impl Accumulator for Intervals {
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = IntervalSum::default();
     }
+
+    kept_states!();
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
+use crate::checkpoint::record::Cursor;
+
 pub use extreme::Extreme;
 pub use percentile::fractions;
 
@@ -261,7 +263,53 @@ pub trait Accumulator: Send {
 
     /// Makes the group empty again.
     fn clear(&mut self, group: u32);
+
+    /// Whether its groups can be copied and put back.
+    fn is_kept(&self) -> bool {
+        false
+    }
+
+    /// Appends the state of a group to `out`; `false` if it is too large for a record.
+    fn copy(&self, group: u32, _out: &mut Vec<u8>) -> bool {
+        unreachable!("group {group} is not kept")
+    }
+
+    /// Puts the state of a group back, for which there is room; `None` if it is none.
+    fn restore(&mut self, _group: u32, _from: &mut Cursor<'_>) -> Option<()> {
+        None
+    }
 }
+
+/// How accumulators are kept whose groups are `states`, which know their bytes; `$kept` counts what
+/// those take beside themselves.
+macro_rules! kept_states {
+    ($($kept:ident: $bytes:expr)?) => {
+        fn is_kept(&self) -> bool {
+            true
+        }
+
+        fn copy(&self, group: u32, out: &mut Vec<u8>) -> bool {
+            let state = &self.states[group as usize];
+            let small = $crate::checkpoint::record::Stored::is_small(state);
+            if small {
+                $crate::checkpoint::record::Stored::put(state, out);
+            }
+            small
+        }
+
+        fn restore(
+            &mut self,
+            group: u32,
+            from: &mut $crate::checkpoint::record::Cursor<'_>,
+        ) -> Option<()> {
+            let state = $crate::checkpoint::record::Stored::take(from)?;
+            $(self.$kept += $bytes(&state);)?
+            self.states[group as usize] = state;
+            Some(())
+        }
+    };
+}
+pub(crate) use kept_states;
 
 /// The rows that runs speak of.
 pub struct SweepInput<'a> {

@@ -11,6 +11,7 @@ use arrow::datatypes::DataType;
 
 use super::collected::{Collected, Collecting, Failed, Ordered, Picked};
 use super::{Accumulator, AggregateFunction, CallTypes, Class, Order};
+use crate::checkpoint::record::{Cursor, RECORD_BYTES_MAX, Stored, put_number, put_sized};
 
 #[derive(Debug)]
 pub(super) struct Mode;
@@ -48,6 +49,29 @@ struct Frequencies {
     counts: BTreeMap<Box<[u8]>, i64>,
     by_count: BTreeSet<(i64, Box<[u8]>)>,
     bytes: usize,
+}
+
+impl Stored for Frequencies {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_number(out, self.counts.len() as u64);
+        for (value, count) in &self.counts {
+            put_sized(out, value);
+            count.put(out);
+        }
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        let mut frequencies = Frequencies::default();
+        for _ in 0..from.number()? {
+            let (value, count) = (from.sized()?, i64::take(from)?);
+            frequencies.add(value, count);
+        }
+        Some(frequencies)
+    }
+
+    fn is_small(&self) -> bool {
+        self.bytes <= RECORD_BYTES_MAX
+    }
 }
 
 impl Ordered for Frequencies {

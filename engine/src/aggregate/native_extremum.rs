@@ -11,7 +11,10 @@ use arrow::datatypes::{
     Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 
-use super::{Accumulator, PrimitiveOutput, Run, SweepInput, Swept, sweep_states, update_states};
+use super::{
+    Accumulator, PrimitiveOutput, Run, SweepInput, Swept, kept_states, sweep_states, update_states,
+};
+use crate::checkpoint::record::{Cursor, Stored};
 use crate::state::ordered_counts::{Counted, OrderedCounts};
 
 /// Empty state for the extremum of a column of this type, if it is one of these.
@@ -61,7 +64,7 @@ where
 
 /// A value with a total order, that of its rank.
 trait Ranked: Copy {
-    type Rank: Copy + Ord + Send + 'static;
+    type Rank: Copy + Ord + Send + Stored + 'static;
 
     fn rank(self) -> Self::Rank;
     fn of_rank(rank: Self::Rank) -> Self;
@@ -108,7 +111,7 @@ ranked_by_bits!(f32, i32, 31);
 ranked_by_bits!(f64, i64, 63);
 
 /// What keeps a group's values.
-trait Best<R>: Clone + Default + Send {
+trait Best<R>: Clone + Default + Send + Stored {
     fn add(&mut self, rank: R, diff: i64);
     fn best(&self) -> Option<R>;
 
@@ -128,7 +131,7 @@ impl<R, const GREATEST: bool> Default for Only<R, GREATEST> {
     }
 }
 
-impl<R: Copy + Ord + Send, const GREATEST: bool> Best<R> for Only<R, GREATEST> {
+impl<R: Copy + Ord + Send + Stored, const GREATEST: bool> Best<R> for Only<R, GREATEST> {
     fn add(&mut self, rank: R, _: i64) {
         self.0 = match self.0 {
             None => Some(rank),
@@ -139,6 +142,40 @@ impl<R: Copy + Ord + Send, const GREATEST: bool> Best<R> for Only<R, GREATEST> {
 
     fn best(&self) -> Option<R> {
         self.0
+    }
+}
+
+impl<R: Stored, const GREATEST: bool> Stored for Only<R, GREATEST> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        Stored::take(from).map(Only)
+    }
+}
+
+impl<R: Copy + Ord + Stored, const GREATEST: bool> Stored for All<R, GREATEST> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        Stored::take(from).map(All)
+    }
+
+    fn is_small(&self) -> bool {
+        self.0.is_small()
+    }
+}
+
+impl<R: Stored> Stored for Rank<R> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        R::take(from).map(Rank)
     }
 }
 
@@ -171,7 +208,7 @@ impl<R, const GREATEST: bool> Default for All<R, GREATEST> {
     }
 }
 
-impl<R: Copy + Ord + Send, const GREATEST: bool> Best<R> for All<R, GREATEST> {
+impl<R: Copy + Ord + Send + Stored, const GREATEST: bool> Best<R> for All<R, GREATEST> {
     fn add(&mut self, rank: R, diff: i64) {
         self.0.add(&rank, diff);
     }
@@ -238,4 +275,6 @@ where
         let cleared = std::mem::take(&mut self.states[group as usize]);
         self.kept -= cleared.bytes();
     }
+
+    kept_states!(kept: S::bytes);
 }

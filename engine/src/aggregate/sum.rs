@@ -19,7 +19,7 @@ use super::exact_int::{IntSum, decimal_total};
 use super::interval;
 use super::{
     Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
-    sweep_states, update_states,
+    kept_states, sweep_states, update_states,
 };
 
 #[derive(Debug)]
@@ -107,6 +107,8 @@ impl Accumulator for IntSums {
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = IntSum::default();
     }
+
+    kept_states!();
 }
 
 fn bigint(sum: &IntSum) -> Result<i64, String> {
@@ -208,4 +210,6 @@ impl Accumulator for FloatSums {
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = FloatSum::default();
     }
+
+    kept_states!();
 }

@@ -15,8 +15,9 @@ use super::exact::Exact;
 use super::sum::{floats, integers};
 use super::{
     Accumulator, AggregateFunction, CallTypes, PrimitiveOutput, Run, SweepInput, Swept,
-    sweep_states,
+    kept_states, sweep_states,
 };
+use crate::checkpoint::record::{Cursor, Stored};
 
 pub(super) static VAR_POP: Variance = Variance::new("var_pop", &[], false, false);
 pub(super) static VAR_SAMP: Variance = Variance::new("var_samp", &["variance"], true, false);
@@ -93,6 +94,19 @@ struct State {
     squares: Exact,
 }
 
+impl Stored for State {
+    fn put(&self, out: &mut Vec<u8>) {
+        [self.count, self.special].put(out);
+        self.sum.put(out);
+        self.squares.put(out);
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        let [count, special] = Stored::take(from)?;
+        Some(State { count, special, sum: Stored::take(from)?, squares: Stored::take(from)? })
+    }
+}
+
 impl State {
     fn add_float(&mut self, value: f64, diff: i64) {
         self.count += diff;
@@ -164,6 +178,8 @@ impl Accumulator for Moments {
     fn clear(&mut self, group: u32) {
         self.states[group as usize] = State::default();
     }
+
+    kept_states!();
 }
 
 fn float(function: Variance, state: &State) -> Result<Option<f64>, String> {

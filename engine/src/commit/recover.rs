@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::group::Writers;
 use super::seal::SealStart;
 use super::sources::{Source, Sources};
+use crate::checkpoint::CheckpointLimits;
 use crate::log::sealed::{Depot, SealedError};
 use crate::log::{
     Directory, DirectoryLock, LockError, Log, LogError, LogLimits, Replay, ReplayGroup,
@@ -32,7 +33,7 @@ pub struct Opened {
     pub last_commit: Timestamp,
     pub(super) writers: Writers,
     pub(crate) sources: Sources,
-    pub(super) log: Log,
+    pub(crate) log: Log,
     pub(super) seal: SealStart,
     pub(super) lock: Option<DirectoryLock>,
 }
@@ -44,6 +45,7 @@ pub struct LogConfig {
     /// directory.
     pub storage: Option<String>,
     pub limits: LogLimits,
+    pub checkpoints: CheckpointLimits,
 }
 
 /// Why a directory cannot be opened.

@@ -9,6 +9,8 @@
 //! gives some, holding its frontier, and lets the worker go on; those after it take each part as it
 //! comes. The time is complete, and seen by readers, when the frontier has passed it.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -24,6 +26,8 @@ use timely::progress::frontier::MutableAntichain;
 
 use super::container::KeyDistributor;
 use super::statistics::{Counters, Step};
+use crate::checkpoint::record::Kept;
+use crate::checkpoint::{Cut, Cuttable, Operators};
 use crate::operator::{Operator, StateSize, StepContext};
 use crate::quarantine::Quarantine;
 use crate::time::CollectionId;
@@ -56,10 +60,16 @@ pub(crate) struct DataflowContext {
     pub quarantine: Arc<Quarantine>,
     /// Where the dataflow begins: its inputs are their states at this time, then their changes.
     pub as_of: u64,
+    /// Its operators get their states as of before `as_of` elsewhere: only changes come.
+    pub restored: bool,
     /// By place in the plan.
     pub counters: Arc<[Counters]>,
     /// Nobody wants it any more, so that no step need be taken.
     pub dropped: Arc<AtomicBool>,
+    /// Counts how often operators of the worker were asked to go on.
+    pub activity: Rc<Cell<u64>>,
+    /// All operators made so far.
+    pub operators: Rc<RefCell<Operators>>,
 }
 
 /// Told after each advance: the upper up to which the operator has answered, and its next time.
@@ -98,8 +108,12 @@ pub(crate) fn drive<'s>(
     builder.build(move |mut capabilities| {
         let mut held = capabilities.pop();
         held.iter_mut().for_each(|held| held.downgrade(&context.as_of));
-        let mut running = Running::new(driven, context, schemas, held);
+        let operators = Rc::clone(&context.operators);
+        let running = Rc::new(RefCell::new(Running::new(driven, context, schemas, held)));
+        operators.borrow_mut().push(Rc::clone(&running) as Rc<RefCell<dyn Cuttable>>);
         move |frontiers: &[MutableAntichain<u64>]| {
+            let running = &mut *running.borrow_mut();
+            running.context.activity.update(|count| count + 1);
             if running.context.dropped.load(Ordering::Relaxed) {
                 // The worker is about to take the dataflow away.
                 return;
@@ -139,6 +153,8 @@ struct Running {
     state: StateSize,
     buffers: Vec<Received>,
     held: Option<Capability<u64>>,
+    /// Where its state is to be copied.
+    cut: Option<Cut>,
 }
 
 impl Running {
@@ -149,12 +165,40 @@ impl Running {
         held: Option<Capability<u64>>,
     ) -> Self {
         let buffers = schemas.iter().map(|_| Vec::new()).collect();
-        let (lower, started, state) = (context.as_of, false, StateSize::default());
-        Running { driven, context, schemas, lower, started, state, buffers, held }
+        let (lower, started, state) = (context.as_of, context.restored, StateSize::default());
+        let held = held.filter(|_| !started || driven.temporal);
+        Running { driven, context, schemas, lower, started, state, buffers, held, cut: None }
     }
 
     /// Goes on, towards `complete`. Whether it is there.
     fn advance(&mut self, complete: u64, give: Give<'_>) -> bool {
+        self.cut_if_there();
+        match self.cut.as_ref().map(|cut| cut.upper) {
+            Some(upper) if upper < complete => {
+                if self.advance_to(upper, give) {
+                    self.cut_if_there();
+                }
+                false
+            }
+            _ => {
+                let there = self.advance_to(complete, give);
+                self.cut_if_there();
+                there
+            }
+        }
+    }
+
+    /// Has its state copied if it is as of where it is to be cut. No part of that time was given
+    /// yet: nobody was told of it when the cut was.
+    fn cut_if_there(&mut self) {
+        if let Some(cut) = self.cut.take_if(|cut| cut.upper <= self.lower)
+            && let (Some(place), Some(kept)) = (self.driven.place, self.driven.operator.kept())
+        {
+            cut.copy(place, kept);
+        }
+    }
+
+    fn advance_to(&mut self, complete: u64, give: Give<'_>) -> bool {
         if (complete > self.lower || self.has_part()) && self.go_ahead(give) {
             return false;
         }
@@ -247,6 +291,29 @@ impl Running {
         if !out.is_empty() {
             give(capability, out);
         }
+    }
+}
+
+impl Cuttable for Running {
+    fn place(&self) -> Option<usize> {
+        self.driven.place
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        self.driven.operator.kept()
+    }
+
+    fn cut_at(&mut self, cut: Cut) {
+        self.cut = Some(cut);
+        self.cut_if_there();
+    }
+
+    fn is_to_be_cut(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    fn forget_cut(&mut self) {
+        self.cut = None;
     }
 }
 

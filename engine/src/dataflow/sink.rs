@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::source::Export;
+use crate::checkpoint::record::Kept;
 use crate::expression::RowError;
 use crate::operator::{Operator, StepContext};
 use crate::state::consolidate::cancelled;
@@ -15,6 +16,9 @@ pub(crate) struct Sink {
     pub writer: Writer,
     pub export: Rc<RefCell<Export>>,
 }
+
+/// Its rows are kept as those of a relation are.
+impl Kept for Sink {}
 
 impl Operator for Sink {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
@@ -33,5 +37,9 @@ impl Operator for Sink {
 
     fn takes_parts(&self, _input: usize) -> bool {
         true
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        Some(self)
     }
 }

@@ -17,6 +17,7 @@ use super::drive::{DataflowContext, OnAdvance};
 use super::sink::Sink;
 use super::source::{Export, Source};
 use super::statistics::Counters;
+use crate::checkpoint::{Copying, Operators, Restorable, Run};
 use crate::plan::{InputPlan, Plan};
 use crate::quarantine::Quarantine;
 use crate::render::Renderer;
@@ -40,10 +41,17 @@ pub(crate) enum Command {
         upper: u64,
         views: Arc<[CollectionId]>,
     },
+    /// A checkpoint begins.
+    Copy(Arc<Run>),
+    /// It is as of before these times.
+    Cut(Arc<BTreeMap<CollectionId, u64>>),
+    /// There will be none.
+    Abandon,
     Shutdown,
 }
 
-/// A view to begin at the time of `hold`, which is over: its inputs' states then are readable.
+/// A view to begin at the time of `hold`, which is over: its inputs' states then are readable. One
+/// that is restored goes on from what was kept of it instead.
 pub(crate) struct CreateView {
     pub id: CollectionId,
     pub plan: Plan,
@@ -58,10 +66,18 @@ pub(crate) struct CreateView {
     pub progress: Arc<ViewProgress>,
     /// One for each operator of the plan.
     pub counters: Arc<[Counters]>,
+    pub restored: Option<RestoredView>,
     /// Keeps the inputs' rows of `as_of` until every worker has read them.
     pub hold: ReadGuard,
     /// Nobody wants it any more: what is on its way need not be done.
     pub dropped: Arc<AtomicBool>,
+}
+
+/// What a view goes on from.
+pub(crate) struct RestoredView {
+    pub kept: Restorable,
+    /// What tables have changed by since then, up to the view's beginning, with times of arrival.
+    pub changes: BTreeMap<CollectionId, Updates>,
 }
 
 /// How far each worker has brought a view.
@@ -130,10 +146,15 @@ struct Dataflow {
     table_sources: Vec<(InputPlan, Source)>,
     export: Rc<RefCell<Export>>,
     relation: Arc<Relation>,
+    operators: Rc<RefCell<Operators>>,
 }
 
 struct WorkerState {
     dataflows: HashMap<CollectionId, Dataflow>,
+    /// The checkpoint being taken.
+    copying: Option<Copying>,
+    /// See [`DataflowContext`].
+    activity: Rc<Cell<u64>>,
     quarantine: Arc<Quarantine>,
 }
 
@@ -144,8 +165,10 @@ const SPLIT_ROWS_MIN: usize = 1024;
 
 /// Runs until it is told to shut down.
 pub(crate) fn run(worker: &mut Worker, commands: Receiver<Command>, quarantine: Arc<Quarantine>) {
-    let mut state = WorkerState { dataflows: HashMap::new(), quarantine };
+    let (dataflows, activity) = (HashMap::new(), Rc::default());
+    let mut state = WorkerState { dataflows, copying: None, activity, quarantine };
     loop {
+        state.copy();
         match commands.try_recv() {
             Ok(Command::Create(create)) => state.create(worker, &create),
             Ok(Command::Drop(view)) => state.drop_view(worker, view),
@@ -154,9 +177,12 @@ pub(crate) fn run(worker: &mut Worker, commands: Receiver<Command>, quarantine: 
                 state.advance(upper, &views);
             }
             Ok(Command::Advance { upper, views }) => state.advance(upper, &views),
+            Ok(Command::Copy(run)) => state.begin_copying(worker, &run),
+            Ok(Command::Cut(uppers)) => state.cut(&uppers),
+            Ok(Command::Abandon) => state.abandon(),
             Ok(Command::Shutdown) | Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
-                worker.step_or_park(None);
+                worker.step_or_park(state.copying.as_ref().and_then(Copying::patience));
             }
         }
     }
@@ -168,10 +194,14 @@ pub(crate) fn run(worker: &mut Worker, commands: Receiver<Command>, quarantine: 
 impl WorkerState {
     fn create(&mut self, worker: &mut Worker, create: &CreateView) {
         let (index, timely_index) = (worker.index(), worker.next_dataflow_index());
-        let as_of = create.hold.at.0;
+        let restored = create.restored.as_ref();
+        let as_of = restored.map_or(create.hold.at.0, |restored| restored.kept.upper);
         let export = Rc::new(RefCell::new(Export::new(as_of)));
         let writer = create.writers[index].lock().expect("no holder panics").take();
-        let writer = writer.expect("each worker makes a view once");
+        let mut writer = writer.expect("each worker makes a view once");
+        if let Some(restored) = restored {
+            restore_output(&restored.kept, index, &mut writer);
+        }
         let sink = Sink { writer, export: Rc::clone(&export) };
         let next_times = Rc::new(NextTimes {
             of: RefCell::default(),
@@ -184,9 +214,13 @@ impl WorkerState {
             view: create.id,
             quarantine: self.quarantine.clone(),
             as_of,
+            restored: restored.is_some(),
             counters: create.counters.clone(),
             dropped: create.dropped.clone(),
+            activity: Rc::clone(&self.activity),
+            operators: Rc::default(),
         };
+        let operators = Rc::clone(&context.operators);
         let name = format!("view {}", create.id.0);
         let (sources, constants) = worker.dataflow_named::<u64, _, _>(&name, |scope| {
             let mut renderer = Renderer {
@@ -202,30 +236,43 @@ impl WorkerState {
             renderer.render_view(&create.plan, create.key.clone(), sink, done);
             (renderer.sources, renderer.constants)
         });
+        if let Some(restored) = restored {
+            let restored = restored.kept.restore(index, &operators.borrow());
+            restored.unwrap_or_else(|error| cannot_restore(create.id, &error));
+        }
         // What never changes is complete for ever.
         constants.iter().for_each(|source| source.borrow_mut().advance(u64::MAX));
         let mut table_sources = Vec::new();
         for (input, source) in sources {
             match create.tables.get(&input.id) {
                 Some(table) => {
-                    backfill(worker, create, table, &input, &source);
+                    match restored {
+                        Some(restored) => catch_up(worker, create, restored, &input, &source),
+                        None => backfill(worker, create, table, &input, &source),
+                    }
                     table_sources.push((input, source));
                 }
-                None => self.import(input.id, index, &source),
+                None => self.import(input.id, index, restored.map(|_| as_of), &source),
             }
         }
         let relation = create.relation.clone();
-        let dataflow = Dataflow { timely_index, table_sources, export, relation };
+        let dataflow = Dataflow { timely_index, table_sources, export, relation, operators };
         self.dataflows.insert(create.id, dataflow);
     }
 
-    /// Gives `source` the view's shard on this worker as it is, then its changes.
-    fn import(&mut self, view: CollectionId, shard: usize, source: &Source) {
+    /// Gives `source` the view's shard on this worker as it is, then its changes; to one that knows
+    /// all before `known`, what has changed since.
+    fn import(&mut self, view: CollectionId, shard: usize, known: Option<u64>, source: &Source) {
         let upstream = self.dataflows.get(&view).expect("views are made after those they read");
         let mut export = upstream.export.borrow_mut();
         let present = Timestamp(export.frontier.saturating_sub(1));
-        for rows in upstream.relation.scan_shard(shard, present) {
-            source.borrow_mut().push(Updates::at(rows.batch, present.0, 1));
+        if let Some(known) = known {
+            let from = Timestamp(known - 1);
+            source.borrow_mut().push(upstream.relation.changes_of_shard(shard, from, present));
+        } else {
+            for rows in upstream.relation.scan_shard(shard, present) {
+                source.borrow_mut().push(Updates::at(rows.batch, present.0, 1));
+            }
         }
         export.subscribe(source);
     }
@@ -253,6 +300,37 @@ impl WorkerState {
         }
     }
 
+    fn begin_copying(&mut self, worker: &Worker, run: &Arc<Run>) {
+        self.abandon();
+        let dataflows = &self.dataflows;
+        let copying = Copying::begin(run, worker.index(), |view| operators_of(dataflows, view));
+        self.copying = Some(copying);
+    }
+
+    /// A little of what a checkpoint takes.
+    fn copy(&mut self) {
+        let Some(mut copying) = self.copying.take() else { return };
+        let dataflows = &self.dataflows;
+        if copying.is_turn(self.activity.get()) {
+            copying.slice(|view| operators_of(dataflows, view));
+        }
+        if !copying.is_over(|view| operators_of(dataflows, view)) {
+            self.copying = Some(copying);
+        }
+    }
+
+    fn cut(&mut self, uppers: &BTreeMap<CollectionId, u64>) {
+        if let Some(copying) = &mut self.copying {
+            copying.cut(uppers, |view| operators_of(&self.dataflows, view));
+        }
+    }
+
+    fn abandon(&mut self) {
+        if let Some(copying) = self.copying.take() {
+            copying.abandon(|view| operators_of(&self.dataflows, view));
+        }
+    }
+
     fn advance(&mut self, upper: u64, views: &[CollectionId]) {
         for dataflow in views.iter().filter_map(|view| self.dataflows.get(view)) {
             for (_, source) in &dataflow.table_sources {
@@ -260,6 +338,41 @@ impl WorkerState {
             }
         }
     }
+}
+
+fn operators_of(
+    dataflows: &HashMap<CollectionId, Dataflow>,
+    view: CollectionId,
+) -> Option<Rc<RefCell<Operators>>> {
+    Some(Rc::clone(&dataflows.get(&view)?.operators))
+}
+
+/// Gives the writer of a view's shard the rows that were kept.
+fn restore_output(kept: &Restorable, worker: usize, writer: &mut Writer) {
+    let since = Timestamp(kept.upper - 1);
+    let rows = kept.rows(worker, |rows| writer.restore(rows, since));
+    let next = rows.unwrap_or_else(|error| cannot_restore(kept.id, &error));
+    writer.restored(next);
+}
+
+/// It was whole when it was checked, so its disk fails. The next start will do without it.
+fn cannot_restore(view: CollectionId, error: &dyn std::fmt::Display) -> ! {
+    panic!("the checkpoint of view {} cannot be read: {error}", view.0)
+}
+
+/// Gives `source` this worker's part of what a table has changed by since the view was kept.
+fn catch_up(
+    worker: &Worker,
+    create: &CreateView,
+    restored: &RestoredView,
+    input: &InputPlan,
+    source: &Source,
+) {
+    let changes = restored.changes.get(&input.id).expect("those of every table");
+    let part = part_of(changes, worker.index(), worker.peers(), input.id.0);
+    let mut source = source.borrow_mut();
+    source.push(part);
+    source.advance(create.hold.at.0 + 1);
 }
 
 fn on_sink_advance(

@@ -147,6 +147,7 @@ fn loads_reach_views_and_change_their_pasts() {
     }
 }
 
+mod checkpoint;
 mod expiry;
 
 /// The rows of a table whose timestamp in `column` has passed.
@@ -267,6 +268,7 @@ impl Harness {
         for (id, plan) in self.views.clone() {
             self.create_view(id.0, plan);
         }
+        self.engine.resume();
     }
 
     fn commit(&self, change: Change) -> Result<Timestamp, CommitError> {

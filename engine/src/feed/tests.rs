@@ -117,7 +117,7 @@ fn a_view_has_each_entry_once_across_restarts() {
     assert_eq!(rows(&engine, BID, at), then, "the past is what it was");
     assert!(engine.sources().is_empty(), "nothing goes on before it is told to");
     commit(&engine, all_of(CollectionId(5), BID, &engine));
-    engine.start_sources();
+    engine.resume();
     assert!(engine.sources()[0].offset >= 5_000, "it goes on from where it was");
     wait_for_end(&engine);
     let read = engine.begin_read();
@@ -160,7 +160,7 @@ fn a_table_keeps_the_rows_itself() {
     engine.shutdown();
     drop(engine);
     let engine = open(data.path());
-    engine.start_sources();
+    engine.resume();
     wait_for_end(&engine);
     assert_eq!(rows(&engine, KEPT, at), all);
 }
@@ -177,7 +177,7 @@ fn dropping_a_relation_ends_the_source() {
     engine.shutdown();
     drop(engine);
     let engine = open(data.path());
-    engine.start_sources();
+    engine.resume();
     assert!(engine.sources().is_empty());
 }
 

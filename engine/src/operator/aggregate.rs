@@ -24,8 +24,9 @@ use crate::aggregate::{
     Accumulator, AggregateFunction, CallTypes, Class, Extreme, Order, Run, RunRows, Swept,
     accumulator_of, columns_at,
 };
+use crate::checkpoint::record::{Changed, Copied, Cursor, Kept, Stored, put_sized};
 use crate::plan::{Plan, SortKey, listed};
-use crate::state::key_index::{KeyCodec, KeyIndex, normalize_floats, types_of};
+use crate::state::key_index::{KeyCodec, KeyIndex, hash_bytes, normalize_floats, types_of};
 use crate::time::Timestamp;
 use crate::updates::{Updates, batch_of, take_rows};
 
@@ -192,6 +193,8 @@ pub(crate) struct Aggregate {
     takes_parts: bool,
     /// The one group of an aggregate without keys still has to be made, on this worker.
     global_row_due: bool,
+    /// Groups.
+    changed: Changed,
 }
 
 /// The runs of a step: what happened to each group at each time.
@@ -242,6 +245,7 @@ impl Aggregate {
             states: States::new(&plan.calls, &input, plan.append_only),
             takes_parts: !plan.calls.iter().any(collects),
             global_row_due: first && plan.keys.is_empty(),
+            changed: Changed::default(),
         }
     }
 
@@ -249,6 +253,7 @@ impl Aggregate {
     fn global_row(&mut self, input: &RecordBatch, time: u64) -> Updates {
         let (group, _) = self.index.get_or_insert(self.codec.encode(&[], 1).key(0));
         self.make_room();
+        self.changed.mark(group);
         let runs = [Run { group, start: 0, end: 0 }];
         let swept = self.states.sweep(input, &[], RunRows::Sorted(&[]), &runs);
         let columns = swept.into_iter().map(|swept| swept.after).collect();
@@ -439,6 +444,49 @@ fn unchanged(swept: &[Swept]) -> Option<BooleanBuffer> {
     swept.iter().map(same).reduce(|all, of_one| &all & &of_one)
 }
 
+/// A record a group: its key, how many rows it has, and its state of each function.
+impl Kept for Aggregate {
+    fn families(&self) -> usize {
+        1
+    }
+
+    fn changed(&mut self, _family: usize) -> &mut Changed {
+        &mut self.changed
+    }
+
+    fn id_limit(&self, _family: usize) -> usize {
+        self.index.id_limit()
+    }
+
+    fn copy(&self, _family: usize, group: u32, out: &mut Vec<u8>) -> Copied {
+        let Some(key) = self.index.linked(group) else { return Copied::Gone };
+        put_sized(out, key);
+        self.counts[group as usize].put(out);
+        match self.states.copy(group, out) {
+            true => Copied::Record,
+            false => Copied::TooLarge,
+        }
+    }
+
+    fn restore(&mut self, _family: usize, group: u32, record: &mut Cursor<'_>) -> Option<()> {
+        let key = record.sized()?;
+        self.index.restore(group, hash_bytes(key), key)?;
+        if self.counts.len() < self.index.id_limit() {
+            self.make_room();
+        }
+        self.counts[group as usize] = i64::take(record)?;
+        self.states.restore(group, record)
+    }
+
+    fn restored(&mut self) -> Option<()> {
+        self.index.restored();
+        self.make_room();
+        // It was there from the view's beginning on.
+        self.global_row_due = false;
+        Some(())
+    }
+}
+
 impl Operator for Aggregate {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
@@ -449,6 +497,7 @@ impl Operator for Aggregate {
         if !input.is_empty() {
             let input = input.sorted_by_time();
             let mut runs = self.runs(&input);
+            runs.runs.iter().for_each(|run| self.changed.mark(run.group));
             let swept = self.states.sweep(&input.data, &input.diffs, runs.rows(), &runs.runs);
             self.quarantine(context, &input, &mut runs, &swept);
             parts.push(self.output(&input, &runs, &swept));
@@ -460,6 +509,10 @@ impl Operator for Aggregate {
     fn state(&self) -> StateSize {
         let counts = self.counts.len() * (size_of::<i64>() + size_of::<u32>());
         self.index.size() + StateSize { rows: 0, bytes: (counts + self.states.bytes()) as u64 }
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        self.states.is_kept().then_some(self)
     }
 
     fn takes_parts(&self, _input: usize) -> bool {

@@ -8,6 +8,7 @@
 use std::fmt;
 
 use super::{Operator, StepContext};
+use crate::checkpoint::record::Kept;
 use crate::expression::{Expr, select};
 use crate::plan::Plan;
 use crate::updates::Updates;
@@ -35,6 +36,9 @@ impl Filter {
     }
 }
 
+/// It keeps nothing.
+impl Kept for Filter {}
+
 impl Operator for Filter {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
@@ -48,5 +52,9 @@ impl Operator for Filter {
 
     fn takes_parts(&self, _input: usize) -> bool {
         true
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        Some(self)
     }
 }

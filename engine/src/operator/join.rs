@@ -26,9 +26,10 @@ use arrow::datatypes::{Schema, SchemaRef};
 use self::alone::{Alone, When};
 use self::side::{NONE, Side, SideInput};
 use super::{Operator, StateSize, StepContext};
+use crate::checkpoint::record::{Changed, Copied, Cursor, Kept, Stored};
 use crate::expression::{Expr, select};
 use crate::plan::{Plan, listed};
-use crate::state::key_index::{KeyCodec, KeyIndex, types_of};
+use crate::state::key_index::{KeyCodec, KeyIndex, hash_bytes, types_of};
 use crate::updates::{Updates, batch_of, take_rows};
 
 /// What was decided: the key columns of both sides, of equal types, pairwise.
@@ -125,6 +126,8 @@ pub(crate) struct Join {
     crossed: Vec<u32>,
     /// Keys that may have lost their last row in this step.
     idle: Vec<u32>,
+    /// Keys.
+    changed: Changed,
 }
 
 /// Pairs that changes of one side made: its row in the batch, the other side's by id.
@@ -166,6 +169,7 @@ impl Join {
             schema: plan.schema.clone(),
             crossed: Vec::new(),
             idle: Vec::new(),
+            changed: Changed::default(),
         }
     }
 
@@ -222,6 +226,9 @@ impl Join {
                 pairs.state.push(id);
                 pairs.counts.push(count);
             });
+        }
+        if new || own.total {
+            self.changed.mark(key);
         }
         if own.total {
             own.pending.push((key, diff));
@@ -334,6 +341,7 @@ impl Join {
                 parts.push(updates.with_data(self.beside_nulls(side, &updates.data)));
             }
         }
+        alone.changed().for_each(|row| self.sides[side].changed.mark(row));
         let (rows, times, diffs) = alone.finish(|row| self.sides[side].count(row));
         if !rows.is_empty() {
             let keys = rows.iter().map(|&row| self.index.bytes(self.sides[side].key_of(row)));
@@ -367,6 +375,7 @@ impl Join {
         keys.dedup();
         keys.retain(|&key| self.sides.iter().all(|side| !side.has_key(key)));
         keys.iter().for_each(|&key| self.index.unlink(key));
+        keys.iter().for_each(|&key| self.changed.mark(key));
         self.index.release(keys);
     }
 }
@@ -375,6 +384,59 @@ fn earlier(left: Option<u64>, right: Option<u64>) -> Option<u64> {
     match (left, right) {
         (Some(left), Some(right)) => Some(left.min(right)),
         (left, right) => left.or(right),
+    }
+}
+
+/// Records: the keys, with how many rows each has where that is kept; the rows of either side.
+impl Kept for Join {
+    fn families(&self) -> usize {
+        3
+    }
+
+    fn changed(&mut self, family: usize) -> &mut Changed {
+        match family.checked_sub(1) {
+            None => &mut self.changed,
+            Some(side) => &mut self.sides[side].changed,
+        }
+    }
+
+    fn id_limit(&self, family: usize) -> usize {
+        match family.checked_sub(1) {
+            None => self.index.id_limit(),
+            Some(side) => self.sides[side].rows_limit(),
+        }
+    }
+
+    fn copy(&self, family: usize, id: u32, out: &mut Vec<u8>) -> Copied {
+        if let Some(side) = family.checked_sub(1) {
+            return self.sides[side].copy_row(id, out);
+        }
+        let Some(key) = self.index.linked(id) else { return Copied::Gone };
+        for side in self.sides.iter().filter(|side| side.total) {
+            side.totals[id as usize].put(out);
+        }
+        out.extend_from_slice(key);
+        Copied::Record
+    }
+
+    fn restore(&mut self, family: usize, id: u32, record: &mut Cursor<'_>) -> Option<()> {
+        if let Some(side) = family.checked_sub(1) {
+            return self.sides[side].restore_row(id, record);
+        }
+        for side in self.sides.iter_mut().filter(|side| side.total) {
+            side.totals.resize(side.totals.len().max(id as usize + 1), 0);
+            side.totals[id as usize] = i64::take(record)?;
+        }
+        self.index.restore(id, hash_bytes(record.0), record.0)
+    }
+
+    fn restored(&mut self) -> Option<()> {
+        self.index.restored();
+        let keys = self.index.id_limit();
+        for side in self.sides.iter_mut().filter(|side| side.total) {
+            side.totals.resize(keys, 0);
+        }
+        self.sides.iter_mut().try_for_each(|side| side.rows_restored(keys))
     }
 }
 
@@ -394,6 +456,10 @@ impl Operator for Join {
         let [left, right] = &self.sides;
         let keys = StateSize { rows: 0, ..self.index.size() };
         left.size() + right.size() + keys
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        Some(self)
     }
 
     fn takes_parts(&self, _input: usize) -> bool {

@@ -33,6 +33,7 @@ pub mod window;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use crate::checkpoint::record::Kept;
 use crate::dataflow::statistics::Step;
 use crate::expression::RowError;
 use crate::quarantine::Quarantine;
@@ -69,6 +70,12 @@ pub(crate) trait Operator {
     /// What it keeps between steps; cheap to ask after every one.
     fn state(&self) -> StateSize {
         StateSize::default()
+    }
+
+    /// What it keeps, for checkpoints; `None` if that cannot be copied: a view with it is filled
+    /// anew at a start.
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        None
     }
 
     /// Gives what the operators within it have done since it was last asked, each with its place

@@ -12,6 +12,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::expressions::Column;
 
 use super::{Operator, StepContext};
+use crate::checkpoint::record::Kept;
 use crate::expression::{Expr, evaluate};
 use crate::plan::Plan;
 use crate::updates::{Updates, batch_of};
@@ -50,6 +51,9 @@ impl Project {
     }
 }
 
+/// It keeps nothing.
+impl Kept for Project {}
+
 impl Operator for Project {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
@@ -69,5 +73,9 @@ impl Operator for Project {
 
     fn takes_parts(&self, _input: usize) -> bool {
         true
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        Some(self)
     }
 }

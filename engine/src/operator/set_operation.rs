@@ -12,7 +12,9 @@ use std::fmt;
 use arrow::datatypes::SchemaRef;
 
 use super::{Operator, StateSize, StepContext};
+use crate::checkpoint::record::{Changed, Copied, Cursor, Kept, Stored};
 use crate::plan::Plan;
+use crate::state::key_index::hash_bytes;
 use crate::state::row_set::RowSet;
 use crate::updates::Updates;
 
@@ -53,6 +55,7 @@ pub(crate) struct SetOperation {
     kind: SetOperationKind,
     rows: RowSet<Counts>,
     schema: SchemaRef,
+    changed: Changed,
 }
 
 /// One update: of which row, and what it adds to its counts.
@@ -65,7 +68,8 @@ struct Change {
 impl SetOperation {
     pub fn new(plan: &SetOperationPlan) -> Self {
         let rows = RowSet::normalized(&plan.schema);
-        SetOperation { kind: plan.kind, rows, schema: plan.schema.clone() }
+        let changed = Changed::default();
+        SetOperation { kind: plan.kind, rows, schema: plan.schema.clone(), changed }
     }
 
     /// The updates of both sides, those of a row side by side in order of time.
@@ -75,6 +79,7 @@ impl SetOperation {
             let keys = self.rows.encode(&input.data);
             for update in 0..input.len() {
                 let (row, _) = self.rows.get_or_insert(keys.key(update), || [0, 0]);
+                self.changed.mark(row);
                 let mut counts = [0, 0];
                 counts[side] = input.diffs[update];
                 changes.push(Change { row, time: input.times[update], counts });
@@ -121,6 +126,38 @@ fn multiplicity(kind: SetOperationKind, [left, right]: Counts) -> i64 {
     }
 }
 
+/// A record a row: how often it is on either side.
+impl Kept for SetOperation {
+    fn families(&self) -> usize {
+        1
+    }
+
+    fn changed(&mut self, _family: usize) -> &mut Changed {
+        &mut self.changed
+    }
+
+    fn id_limit(&self, _family: usize) -> usize {
+        self.rows.id_limit()
+    }
+
+    fn copy(&self, _family: usize, row: u32, out: &mut Vec<u8>) -> Copied {
+        let Some((bytes, counts)) = self.rows.linked(row) else { return Copied::Gone };
+        counts.put(out);
+        out.extend_from_slice(bytes);
+        Copied::Record
+    }
+
+    fn restore(&mut self, _family: usize, row: u32, record: &mut Cursor<'_>) -> Option<()> {
+        let counts = Counts::take(record)?;
+        self.rows.restore(row, (hash_bytes(record.0), record.0), counts)
+    }
+
+    fn restored(&mut self) -> Option<()> {
+        self.rows.restored();
+        Some(())
+    }
+}
+
 impl Operator for SetOperation {
     fn step(&mut self, _context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let changes = self.changes(&inputs);
@@ -131,6 +168,10 @@ impl Operator for SetOperation {
 
     fn state(&self) -> StateSize {
         self.rows.size()
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        Some(self)
     }
 
     fn takes_parts(&self, _input: usize) -> bool {

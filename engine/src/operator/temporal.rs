@@ -17,8 +17,10 @@ use arrow::compute::kernels::cmp;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::{Operator, StateSize, StepContext};
+use crate::checkpoint::record::{Changed, Copied, Cursor, Kept, Stored};
 use crate::expression::{Expr, RowError, evaluate};
 use crate::plan::{Plan, schema_of};
+use crate::state::key_index::hash_bytes;
 use crate::state::row_set::RowSet;
 use crate::updates::{Updates, batch_of};
 
@@ -229,10 +231,15 @@ pub(crate) struct Temporal {
     pending: RowSet<Pending>,
     /// (instant, row of `pending`): the next instant of each.
     schedule: BTreeSet<(u64, u32)>,
+    /// Rows of `pending`.
+    changed: Changed,
 }
 
+#[derive(Default)]
 struct Pending {
     count: i64,
+    /// The instant that it stands in the schedule with.
+    next: u64,
     instants: Box<[Option<u64>]>,
 }
 
@@ -265,6 +272,7 @@ impl Temporal {
             schema: plan.schema(),
             pending: RowSet::new(&plan.input.schema()),
             schedule: BTreeSet::new(),
+            changed: Changed::default(),
         }
     }
 
@@ -309,7 +317,8 @@ impl Temporal {
                 break;
             }
             self.schedule.pop_first();
-            let Pending { count, instants } = self.pending.get(row);
+            self.changed.mark(row);
+            let Pending { count, instants, .. } = self.pending.get(row);
             let (before, after) =
                 (self.flags_at(instants, instant - 1), self.flags_at(instants, instant));
             let (count, next) = (*count, self.next_instant(instants, instant));
@@ -318,7 +327,10 @@ impl Temporal {
                 out.push(row, after, instant, count);
             }
             match next {
-                Some(next) => drop(self.schedule.insert((next, row))),
+                Some(next) => {
+                    self.schedule.insert((next, row));
+                    self.pending.get_mut(row).next = next;
+                }
                 None => {
                     self.pending.unlink(row);
                     released.push(row);
@@ -341,8 +353,12 @@ impl Temporal {
         diff: i64,
         released: &mut Vec<u32>,
     ) {
-        let (row, new) =
-            self.pending.get_or_insert(key, || Pending { count: 0, instants: instants.into() });
+        let (row, new) = self.pending.get_or_insert(key, || Pending {
+            count: 0,
+            next,
+            instants: instants.into(),
+        });
+        self.changed.mark(row);
         let pending = self.pending.get_mut(row);
         pending.count += diff;
         if pending.count == 0 {
@@ -370,6 +386,46 @@ impl Temporal {
             Updates::new(data, emission.times, emission.diffs)
         });
         Updates::concat(&self.schema, parts.collect())
+    }
+}
+
+/// A record a row with an instant to come: that instant, how often the row is there, all instants.
+impl Kept for Temporal {
+    fn families(&self) -> usize {
+        1
+    }
+
+    fn changed(&mut self, _family: usize) -> &mut Changed {
+        &mut self.changed
+    }
+
+    fn id_limit(&self, _family: usize) -> usize {
+        self.pending.id_limit()
+    }
+
+    fn copy(&self, _family: usize, row: u32, out: &mut Vec<u8>) -> Copied {
+        let Some((bytes, pending)) = self.pending.linked(row) else { return Copied::Gone };
+        pending.next.put(out);
+        pending.count.put(out);
+        pending.instants.to_vec().put(out);
+        out.extend_from_slice(bytes);
+        Copied::Record
+    }
+
+    fn restore(&mut self, _family: usize, row: u32, record: &mut Cursor<'_>) -> Option<()> {
+        let (next, count) = Stored::take(record)?;
+        let instants: Vec<Option<u64>> = Stored::take(record)?;
+        if instants.len() != self.bounds.len() {
+            return None;
+        }
+        self.schedule.insert((next, row));
+        let pending = Pending { count, next, instants: instants.into() };
+        self.pending.restore(row, (hash_bytes(record.0), record.0), pending)
+    }
+
+    fn restored(&mut self) -> Option<()> {
+        self.pending.restored();
+        Some(())
     }
 }
 
@@ -428,6 +484,10 @@ impl Operator for Temporal {
             self.pending.release(released);
             out
         })
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        Some(self)
     }
 
     fn takes_parts(&self, _input: usize) -> bool {

@@ -14,6 +14,7 @@ use std::fmt;
 
 use self::candidates::{Candidates, Rank, rank_of};
 use super::{Operator, StateSize, StepContext};
+use crate::checkpoint::record::{Changed, Copied, Cursor, Kept};
 use crate::plan::{Plan, SortKey, listed};
 use crate::state::order_tree::NONE;
 use crate::state::sorted_rows::{Change, Extras, SortedRows};
@@ -217,6 +218,38 @@ impl TopK {
     }
 }
 
+impl Kept for TopK {
+    fn families(&self) -> usize {
+        SortedRows::FAMILIES
+    }
+
+    fn changed(&mut self, family: usize) -> &mut Changed {
+        self.rows.changed(family)
+    }
+
+    fn id_limit(&self, family: usize) -> usize {
+        self.rows.id_limit(family)
+    }
+
+    fn copy(&self, family: usize, id: u32, out: &mut Vec<u8>) -> Copied {
+        self.rows.copy(family, id, out)
+    }
+
+    fn restore(&mut self, family: usize, id: u32, record: &mut Cursor<'_>) -> Option<()> {
+        self.rows.restore(family, id, record)
+    }
+
+    fn restored(&mut self) -> Option<()> {
+        self.rows.restored()?;
+        let groups = self.rows.partition_limit();
+        if let Some(candidates) = &mut self.candidates {
+            candidates.resize(groups);
+        }
+        (0..groups as u32).for_each(|group| self.bound(group));
+        Some(())
+    }
+}
+
 impl Operator for TopK {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
@@ -238,6 +271,10 @@ impl Operator for TopK {
 
     fn state(&self) -> StateSize {
         self.rows.size()
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        Some(self)
     }
 
     fn takes_parts(&self, _input: usize) -> bool {

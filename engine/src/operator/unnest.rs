@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 
 use super::{Operator, StepContext};
 use crate::aggregate::columns_at;
+use crate::checkpoint::record::Kept;
 use crate::plan::{Plan, listed};
 use crate::updates::{Updates, batch_of, take_rows};
 
@@ -69,6 +70,9 @@ impl Unnest {
     }
 }
 
+/// It keeps nothing.
+impl Kept for Unnest {}
+
 impl Operator for Unnest {
     fn step(&mut self, _context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
@@ -104,6 +108,10 @@ impl Operator for Unnest {
 
     fn takes_parts(&self, _input: usize) -> bool {
         true
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        Some(self)
     }
 }
 

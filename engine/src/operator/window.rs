@@ -48,6 +48,7 @@ use self::reach::{Around, Reach};
 use self::trailer::{Trailer, number};
 use super::{Operator, StateSize, StepContext};
 use crate::aggregate::{AggregateFunction, Order, Run, Swept};
+use crate::checkpoint::record::{Changed, Copied, Cursor, Kept, Stored};
 use crate::plan::{AggregateCall, Plan, SortKey, listed};
 use crate::state::sorted_rows::{Change, SortedRows};
 use crate::updates::Updates;
@@ -237,6 +238,7 @@ pub(crate) struct Window {
     reaches: Vec<Reach>,
     /// Of lag and lead: the least and the greatest offset that a row ever had.
     offsets: Vec<(i64, i64)>,
+    changed_offsets: Changed,
     evaluation: Evaluation,
     schema: SchemaRef,
     /// How many rows were looked at, after changes.
@@ -250,6 +252,9 @@ struct Whole {
     /// Whether one of them changes.
     changed: Vec<bool>,
 }
+
+/// The family of the offsets.
+const OFFSETS: usize = SortedRows::FAMILIES;
 
 impl Window {
     pub fn new(plan: &WindowPlan) -> Self {
@@ -275,6 +280,7 @@ impl Window {
             ),
             trailer,
             offsets: vec![(0, 0); calls.len()],
+            changed_offsets: Changed::default(),
             evaluation: Evaluation::new(calls.len()),
             calls,
             reaches,
@@ -285,6 +291,7 @@ impl Window {
     }
 
     fn widen_offsets(&mut self, trailers: &[u8]) {
+        self.changed_offsets.mark(0);
         for (call, seen) in self.calls.iter().zip(&mut self.offsets) {
             if let Call::Shift(shift) = call {
                 let rows = trailers.chunks_exact(self.trailer.bytes());
@@ -468,6 +475,59 @@ impl Window {
     }
 }
 
+/// Records: the rows and their partitions, these with the states of aggregates over all of them;
+/// and the offsets seen, as one record.
+impl Kept for Window {
+    fn families(&self) -> usize {
+        SortedRows::FAMILIES + 1
+    }
+
+    fn changed(&mut self, family: usize) -> &mut Changed {
+        match family {
+            OFFSETS => &mut self.changed_offsets,
+            _ => self.rows.changed(family),
+        }
+    }
+
+    fn id_limit(&self, family: usize) -> usize {
+        match family {
+            OFFSETS => 1,
+            _ => self.rows.id_limit(family),
+        }
+    }
+
+    fn copy(&self, family: usize, id: u32, out: &mut Vec<u8>) -> Copied {
+        if family == OFFSETS {
+            self.offsets.put(out);
+            return Copied::Record;
+        }
+        let copied = self.rows.copy(family, id, out);
+        let whole = self.calls.iter().filter_map(Call::whole);
+        match family == SortedRows::PARTITIONS && copied == Copied::Record {
+            true if !whole.into_iter().all(|frames| frames.copy(id, out)) => Copied::TooLarge,
+            _ => copied,
+        }
+    }
+
+    fn restore(&mut self, family: usize, id: u32, record: &mut Cursor<'_>) -> Option<()> {
+        if family == OFFSETS {
+            self.offsets = Stored::take(record)?;
+            return (self.offsets.len() == self.calls.len()).then_some(());
+        }
+        self.rows.restore(family, id, record)?;
+        if family == SortedRows::PARTITIONS {
+            let partitions = self.rows.id_limit(family);
+            let mut whole = self.calls.iter_mut().filter_map(Call::whole_mut);
+            whole.try_for_each(|frames| frames.restore(partitions, id, record))?;
+        }
+        Some(())
+    }
+
+    fn restored(&mut self) -> Option<()> {
+        self.rows.restored()
+    }
+}
+
 impl Operator for Window {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
         let [input] = <[Updates; 1]>::try_from(inputs).expect("one input");
@@ -496,6 +556,15 @@ impl Operator for Window {
         parts.push(self.flush(context, &whole));
         self.forget();
         Updates::concat(&self.schema, parts)
+    }
+
+    fn kept(&mut self) -> Option<&mut dyn Kept> {
+        let is_kept = |call: &Call| match call {
+            Call::Whole(frames) => frames.is_kept(),
+            Call::Sliding { .. } => false,
+            _ => true,
+        };
+        self.calls.iter().all(is_kept).then_some(self)
     }
 
     fn state(&self) -> StateSize {

@@ -176,6 +176,9 @@ struct Entry {
     bytes: [u8; INLINE],
 }
 
+/// Of no key.
+const FREE: Entry = Entry { hash: 0, length: 0, bytes: [0; INLINE] };
+
 impl KeyIndex {
     /// One more than the largest id given out.
     pub fn id_limit(&self) -> usize {
@@ -249,6 +252,39 @@ impl KeyIndex {
         let entries = &self.entries;
         self.slots.insert(hash, id, |id| entries[id as usize].hash);
         (id, true)
+    }
+
+    /// The bytes of a key that can be found.
+    pub fn linked(&self, id: u32) -> Option<&[u8]> {
+        let entry = self.entries.get(id as usize).filter(|entry| entry.is_linked())?;
+        Some(entry.key(&self.long))
+    }
+
+    /// Puts a key back under its id, into an index that keys are put back into alone; it is found
+    /// after [`KeyIndex::restored`]. `None` if it is not a key.
+    pub fn restore(&mut self, id: u32, hash: u64, key: &[u8]) -> Option<()> {
+        if key.len() >= LINKED as usize {
+            return None;
+        }
+        let entry = self.entry(hash, key);
+        if id as usize >= self.entries.len() {
+            self.entries.resize(id as usize + 1, FREE);
+        }
+        self.entries[id as usize] = entry;
+        Some(())
+    }
+
+    /// All keys are back.
+    pub fn restored(&mut self) {
+        let entries = &self.entries;
+        let linked = entries.iter().filter(|entry| entry.is_linked()).count();
+        self.slots = Slots::with_room(linked);
+        for (id, entry) in (0..).zip(entries) {
+            match entry.is_linked() {
+                true => self.slots.insert(entry.hash, id, |id| entries[id as usize].hash),
+                false => self.free.push(id),
+            }
+        }
     }
 
     /// The bytes of a key that is not yet released.

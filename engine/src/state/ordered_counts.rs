@@ -4,6 +4,8 @@
 //! within one chunk, the n-th a walk over the sums of chunks, of which a million entries have a
 //! few thousand. The first chunk lies in place, as most groups have no other.
 
+use crate::checkpoint::record::{Cursor, RECORD_BYTES_MAX, Stored, put_number};
+
 /// Entries of a chunk that is split in two.
 const CHUNK_MAX: usize = 512;
 
@@ -152,6 +154,35 @@ impl<K: Counted> OrderedCounts<K> {
 
 fn entry_bytes<K: Counted>(key: &K::Borrowed) -> usize {
     size_of::<(K, i64)>() + K::heap_bytes(key)
+}
+
+impl<K: Counted + Stored> Stored for OrderedCounts<K> {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_number(out, self.chunks().map(|chunk| chunk.entries.len() as u64).sum());
+        for (key, count) in self.chunks().flat_map(|chunk| &chunk.entries) {
+            key.put(out);
+            count.put(out);
+        }
+    }
+
+    fn take(from: &mut Cursor<'_>) -> Option<Self> {
+        let entries: Vec<(K, i64)> = Stored::take(from)?;
+        let rising = entries.is_sorted_by(|a, b| a.0.borrowed() < b.0.borrowed());
+        let chunk = |entries: &[(K, i64)]| {
+            let total = entries.iter().map(|(_, count)| count).sum();
+            Chunk { entries: entries.to_vec(), total }
+        };
+        let mut chunks = entries.chunks(CHUNK_MAX / 2).map(chunk);
+        let head = chunks.next().unwrap_or_default();
+        let rest: Vec<Chunk<K>> = chunks.collect();
+        let total = rest.iter().map(|chunk| chunk.total).sum::<i64>() + head.total;
+        let bytes = entries.iter().map(|(key, _)| entry_bytes::<K>(key.borrowed())).sum();
+        rising.then_some(OrderedCounts { head, rest, total, bytes })
+    }
+
+    fn is_small(&self) -> bool {
+        self.bytes <= RECORD_BYTES_MAX
+    }
 }
 
 impl<K> Chunk<K> {

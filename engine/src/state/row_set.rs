@@ -54,6 +54,29 @@ impl<P> RowSet<P> {
         (id, new)
     }
 
+    /// A row that is there: the bytes that it is known by, and its payload.
+    pub fn linked(&self, id: u32) -> Option<(&[u8], &P)> {
+        Some((self.index.linked(id)?, &self.payloads[id as usize]))
+    }
+
+    /// Puts a row back; see [`KeyIndex::restore`].
+    pub fn restore(&mut self, id: u32, (hash, bytes): (u64, &[u8]), payload: P) -> Option<()>
+    where
+        P: Default,
+    {
+        self.index.restore(id, hash, bytes)?;
+        if id as usize >= self.payloads.len() {
+            self.payloads.resize_with(id as usize + 1, P::default);
+        }
+        self.payloads[id as usize] = payload;
+        Some(())
+    }
+
+    /// All rows are back.
+    pub fn restored(&mut self) {
+        self.index.restored();
+    }
+
     /// How many rows there are, and what they take in memory with their payloads.
     pub fn size(&self) -> StateSize {
         let StateSize { rows, bytes } = self.index.size();

@@ -24,6 +24,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use super::key_index::{KeyCodec, KeyIndex, comes_back, hash_bytes, normalize_floats, types_of};
 use super::order_tree::{Measures, NONE, OrderTree, Place};
 use crate::aggregate::columns_at;
+use crate::checkpoint::record::{Changed, Copied, Cursor, Stored, put_sized};
 use crate::operator::{StateSize, StepContext};
 use crate::plan::SortKey;
 use crate::time::Timestamp;
@@ -47,6 +48,8 @@ pub(crate) struct SortedRows {
     pub tree: OrderTree,
     touched_rows: Vec<u32>,
     touched_partitions: Vec<u32>,
+    changed_rows: Changed,
+    changed_partitions: Changed,
 }
 
 /// Where a column of a row is held: among which columns, at which place.
@@ -156,6 +159,7 @@ struct Record {
     hash: u64,
     peer_bytes: u32,
     sort_bytes: u32,
+    partition: u32,
 }
 
 /// The net change of one row at one time.
@@ -228,6 +232,8 @@ impl SortedRows {
             tree: OrderTree::with_measures(measures),
             touched_rows: Vec::new(),
             touched_partitions: Vec::new(),
+            changed_rows: Changed::default(),
+            changed_partitions: Changed::default(),
         }
     }
 
@@ -316,8 +322,11 @@ impl SortedRows {
             let (row, new) = rows.get_or_insert((hash, &bytes));
             if new {
                 records.resize(rows.id_limit().max(records.len()), Record::default());
-                records[row as usize] = Record { count: 0, hash, peer_bytes, sort_bytes };
+                records[row as usize] =
+                    Record { count: 0, hash, peer_bytes, sort_bytes, partition };
             }
+            self.changed_rows.mark(row);
+            self.changed_partitions.mark(partition);
             self.touched_rows.push(row);
             self.touched_partitions.push(partition);
             let (time, units) = (input.times[i], input.diffs[i]);
@@ -361,6 +370,7 @@ impl SortedRows {
         self.apply(&change, 1);
         self.store.records[row as usize].count -= units;
         self.touched_rows.push(row);
+        self.changed_rows.mark(row);
     }
 
     /// Forgets the rows that are gone; gives the partitions that are.
@@ -435,6 +445,73 @@ impl SortedRows {
             Held::Contents(place) => contents[place].clone(),
         };
         batch_of(self.schema.clone(), self.held.iter().map(column).collect(), rows.len())
+    }
+}
+
+/// As checkpoints keep them, in two families: the partitions' keys, and the rows.
+impl SortedRows {
+    pub const PARTITIONS: usize = 0;
+    pub const FAMILIES: usize = 2;
+
+    pub fn changed(&mut self, family: usize) -> &mut Changed {
+        match family {
+            Self::PARTITIONS => &mut self.changed_partitions,
+            _ => &mut self.changed_rows,
+        }
+    }
+
+    pub fn id_limit(&self, family: usize) -> usize {
+        match family {
+            Self::PARTITIONS => self.partitions.id_limit(),
+            _ => self.store.rows.id_limit(),
+        }
+    }
+
+    pub fn copy(&self, family: usize, id: u32, out: &mut Vec<u8>) -> Copied {
+        if family == Self::PARTITIONS {
+            let Some(key) = self.partitions.linked(id) else { return Copied::Gone };
+            put_sized(out, key);
+            return Copied::Record;
+        }
+        let Some(bytes) = self.store.rows.linked(id) else { return Copied::Gone };
+        let Record { count, peer_bytes, sort_bytes, partition, .. } =
+            self.store.records[id as usize];
+        count.put(out);
+        [peer_bytes, sort_bytes, partition].put(out);
+        out.extend_from_slice(bytes);
+        Copied::Record
+    }
+
+    pub fn restore(&mut self, family: usize, id: u32, record: &mut Cursor<'_>) -> Option<()> {
+        if family == Self::PARTITIONS {
+            let key = record.sized()?;
+            return self.partitions.restore(id, hash_bytes(key), key);
+        }
+        let count = i64::take(record)?;
+        let [peer_bytes, sort_bytes, partition]: [u32; 3] = Stored::take(record)?;
+        let hash = hash_bytes(record.0);
+        if peer_bytes.max(sort_bytes) as usize > record.0.len() {
+            return None;
+        }
+        let Store { rows, records, .. } = &mut self.store;
+        rows.restore(id, hash, record.0)?;
+        records.resize(rows.id_limit().max(records.len()), Record::default());
+        records[id as usize] = Record { count, hash, peer_bytes, sort_bytes, partition };
+        Some(())
+    }
+
+    pub fn restored(&mut self) -> Option<()> {
+        self.partitions.restored();
+        self.store.rows.restored();
+        self.roots.resize(self.partitions.id_limit(), NONE);
+        for row in 0..self.store.records.len() as u32 {
+            let Record { count: units, partition, .. } = self.store.records[row as usize];
+            if self.store.rows.linked(row).is_some() && units > 0 {
+                self.partitions.linked(partition)?;
+                self.apply(&Change { time: 0, partition, row, units, input_row: 0 }, 1);
+            }
+        }
+        Some(())
     }
 }
 

@@ -70,7 +70,7 @@ impl Chunk {
     }
 
     /// Rows with rising ids and begins that never fall; at least one.
-    fn of(batch: RecordBatch, ids: Vec<u64>, begins: Vec<u64>, ends: Vec<u64>) -> Chunk {
+    pub fn of(batch: RecordBatch, ids: Vec<u64>, begins: Vec<u64>, ends: Vec<u64>) -> Chunk {
         let (first, last) = (ids[0], ids[ids.len() - 1]);
         let dense = last - first == ids.len() as u64 - 1;
         let one_begin = begins[0] == begins[begins.len() - 1];

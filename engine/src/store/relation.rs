@@ -264,7 +264,7 @@ impl Shard {
 }
 
 impl Shard {
-    fn chunks_over(&self, from: Timestamp, to: Timestamp) -> Vec<Arc<Chunk>> {
+    pub fn chunks_over(&self, from: Timestamp, to: Timestamp) -> Vec<Arc<Chunk>> {
         let state = self.read();
         if from.0 >= state.settled {
             let chunks = Arc::clone(&state.chunks);

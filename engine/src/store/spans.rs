@@ -133,7 +133,7 @@ impl Relation {
     /// The net changes with from < time ≤ to, in order of time; at one time retractions first.
     pub fn changes(&self, from: Timestamp, to: Timestamp) -> Updates {
         let chunks = self.chunks_changed(from, to);
-        let parts = chunks.flat_map(|chunk| chunk.changes(from, to)).collect();
+        let parts = chunks.flat_map(|chunk| chunk.changes(&chunk.batch, from, to)).collect();
         consolidate(Updates::concat(&self.schema(), parts))
     }
 
@@ -151,10 +151,10 @@ impl Relation {
 }
 
 impl Chunk {
-    /// The rows that begin after `from` and up to `to`, and those that end then.
-    fn changes(&self, from: Timestamp, to: Timestamp) -> Vec<Updates> {
-        // Rows stand in the order in which they began.
-        if self.begin(self.len() - 1) <= from.0 && self.ended() == 0 {
+    /// The rows of `batch`, which are its own, that begin after `from` and up to `to`, and those
+    /// that end then.
+    pub fn changes(&self, batch: &RecordBatch, from: Timestamp, to: Timestamp) -> Vec<Updates> {
+        if self.is_settled(from) {
             return vec![];
         }
         let within = |time: u64| from.0 < time && time <= to.0;
@@ -164,7 +164,7 @@ impl Chunk {
                 rows.clone().filter(|&row| within(time(row))).map(|row| row as u32).collect();
             let times: Vec<u64> = rows.iter().map(|&row| time(row as usize)).collect();
             let diffs = vec![diff; rows.len()];
-            Updates::new(take_rows(&self.batch, &rows), times, diffs)
+            Updates::new(take_rows(batch, &rows), times, diffs)
         };
         vec![part(&|row| self.begin(row), 1), part(&|row| self.end(row), -1)]
     }
@@ -172,15 +172,19 @@ impl Chunk {
     /// See [`Relation::changed`]; none if there are none.
     fn changed(&self, from: Timestamp, to: Timestamp) -> Option<Spans> {
         let within = |time: u64| from.0 < time && time <= to.0;
-        // Rows stand in the order in which they began.
-        let old = self.begin(self.len() - 1) <= from.0 && self.ended() == 0;
-        if old || self.begin(0) > to.0 {
+        if self.is_settled(from) || self.begin(0) > to.0 {
             return None;
         }
         self.spans_of(|row| {
             let (begin, end) = (self.begin(row), self.end(row));
             begin < end && (within(begin) || within(end))
         })
+    }
+
+    /// Whether nothing of it begins or ends after `time`, as far as that is known at a glance.
+    pub fn is_settled(&self, time: Timestamp) -> bool {
+        // Rows stand in the order in which they began.
+        self.begin(self.len() - 1) <= time.0 && self.ended() == 0
     }
 
     /// See [`Relation::spans`]; none if there are none.

@@ -9,6 +9,7 @@
 
 mod alter_options;
 mod alter_table;
+mod checkpoint;
 mod close_history;
 mod comment;
 mod commit;
@@ -296,6 +297,7 @@ async fn dispatch(
             session.coordinator.engine.confirm_clock();
             Outcome::done("ALTER SYSTEM")
         }
+        Statement::Checkpoint => checkpoint::run(session).await,
         Statement::CloseHistory { name } => close_history::run(session, name).await,
 
         Statement::Listen { .. } => {

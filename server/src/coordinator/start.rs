@@ -62,7 +62,7 @@ pub fn open(
         unnamed: AtomicU64::new(0),
     });
     runtime.block_on(recreate_views(&coordinator));
-    coordinator.engine.start_sources();
+    coordinator.engine.resume();
     Ok(coordinator)
 }
 

@@ -72,8 +72,9 @@ fn by_word(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlError> {
                 }
                 "ANALYZE" | "ANALYSE" => nothing(tokens, "ANALYZE"),
                 "VACUUM" => nothing(tokens, "VACUUM"),
-                "CHECKPOINT" | "NOTIFY" | "GRANT" | "REVOKE" | "CALL" | "DO" | "MERGE" | "LOAD"
-                | "REINDEX" | "CLUSTER" | "REASSIGN" | "SECURITY" | "IMPORT" => {
+                "CHECKPOINT" => Ok(Statement::Checkpoint),
+                "NOTIFY" | "GRANT" | "REVOKE" | "CALL" | "DO" | "MERGE" | "LOAD" | "REINDEX"
+                | "CLUSTER" | "REASSIGN" | "SECURITY" | "IMPORT" => {
                     Err(SqlError::unsupported(format!("{word} is not supported")))
                 }
                 _ => {

@@ -66,6 +66,8 @@ pub enum Statement {
     },
     /// ALTER SYSTEM CONFIRM CLOCK: the wall clock is right, though it stepped (S2).
     ConfirmClock,
+    /// CHECKPOINT: the states of views go to disk.
+    Checkpoint,
     Comment {
         on: CommentTarget,
         comment: Option<String>,

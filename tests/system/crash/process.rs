@@ -31,8 +31,8 @@ impl Process {
         let addr = port.expect("a free port");
         let child = Command::new(env!("CARGO_BIN_EXE_tidemark"))
             .args(["--listen", &addr.to_string(), "--workers", &workers.to_string()])
-            // small, so that it is killed while it seals, too
-            .args(["--segment-size", "16KiB", "--data"])
+            // small, so that it is killed while it seals and takes checkpoints, too
+            .args(["--segment-size", "16KiB", "--checkpoint-size", "8KiB", "--data"])
             .arg(data)
             .env("TIDEMARK_LOG", "error")
             .stdout(Stdio::null())

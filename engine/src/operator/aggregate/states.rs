@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use super::AggregateCall;
 use crate::aggregate::distinct::Distinct;
 use crate::aggregate::{Accumulator, Run, RunRows, SweepInput, Swept, columns_at};
+use crate::checkpoint::record::Cursor;
 
 /// See the module.
 pub(super) struct States {
@@ -87,6 +88,25 @@ impl States {
             Part::Distinct(_, state) => state.bytes(),
         };
         self.parts.iter().map(bytes).sum()
+    }
+
+    /// Whether all of it can be copied and put back.
+    pub fn is_kept(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::One(_, state) if state.is_kept()))
+    }
+
+    /// As [`Accumulator::copy`].
+    pub fn copy(&self, group: u32, out: &mut Vec<u8>) -> bool {
+        let mut copy = |part: &Part| match part {
+            Part::One(_, state) => state.copy(group, out),
+            Part::Distinct(_, state) => state.copy(group, out),
+        };
+        self.parts.iter().all(&mut copy)
+    }
+
+    /// As [`Accumulator::restore`].
+    pub fn restore(&mut self, group: u32, from: &mut Cursor<'_>) -> Option<()> {
+        self.parts.iter_mut().try_for_each(|part| part.state().restore(group, from))
     }
 
     /// Makes the group empty again.

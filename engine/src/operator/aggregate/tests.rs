@@ -294,10 +294,7 @@ fn calls_of_the_same_tuples_count_by_their_own_filters() {
 fn tuples_that_never_leave_are_marked() {
     check(
         &distinct(true),
-        &[(
-            1,
-            "+ a 5 true @1\n+ a 5 true @1\n+ a 7 false @2\n+ a 7 true @3\n+ b 5 false @3",
-        )],
+        &[(1, "+ a 5 true @1\n+ a 5 true @1\n+ a 7 false @2\n+ a 7 true @3\n+ b 5 false @3")],
         expect![[r#"
             + a 1 2 5 1 @1
             - a 1 2 5 1 @2

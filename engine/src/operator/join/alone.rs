@@ -49,6 +49,21 @@ impl Alone {
         Alone { when, partners, changes, begun, shown }
     }
 
+    /// The rows whose partners this step has changed, some more than once.
+    pub fn changed(&self) -> impl Iterator<Item = u32> {
+        self.changes.iter().map(|change| change.row)
+    }
+
+    /// How many partners a row has, where that is counted.
+    pub fn partners(&self, row: u32) -> i64 {
+        self.partners.get(row as usize).copied().unwrap_or(0)
+    }
+
+    pub fn restore_partners(&mut self, row: u32, partners: i64) {
+        self.partners.resize(self.partners.len().max(row as usize + 1), 0);
+        self.partners[row as usize] = partners;
+    }
+
     pub fn when(&self) -> When {
         self.when
     }

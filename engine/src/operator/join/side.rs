@@ -14,14 +14,16 @@ use arrow::datatypes::SchemaRef;
 
 use super::alone::Alone;
 use crate::aggregate::columns_at;
+use crate::checkpoint::record::{Changed, Copied, Cursor, Stored as _};
 use crate::operator::StateSize;
-use crate::state::key_index::{KeyCodec, Keys, comes_back};
+use crate::state::key_index::{KeyCodec, Keys, comes_back, hash_bytes};
 use crate::state::row_set::RowSet;
 use crate::updates::{Updates, batch_of};
 
 pub(super) const NONE: u32 = u32::MAX;
 
 /// A row of one side: its multiplicity, and its place in the chain of its key.
+#[derive(Default)]
 struct Link {
     count: i64,
     previous: u32,
@@ -56,6 +58,8 @@ pub(super) struct Side {
     pub pending: Vec<(u32, i64)>,
     /// Of a side whose rows stand in the output by themselves.
     pub alone: Option<Alone>,
+    /// Rows.
+    pub changed: Changed,
 }
 
 /// Where a column of a row is held.
@@ -112,6 +116,7 @@ impl Side {
             totals: Vec::new(),
             pending: Vec::new(),
             alone: None,
+            changed: Changed::default(),
         }
     }
 
@@ -194,8 +199,9 @@ impl Side {
         self.row.clear();
         self.row.extend_from_slice(&key.to_le_bytes());
         self.row.extend_from_slice(row.1);
-        let hash = row.0 ^ u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hash = hash_of(row.0, key);
         let (id, new) = self.rows.get_or_insert((hash, &self.row), link);
+        self.changed.mark(id);
         if new {
             let head = std::mem::replace(&mut self.heads[key as usize], id);
             self.rows.get_mut(id).next = head;
@@ -262,6 +268,62 @@ impl Side {
         let released = std::mem::take(&mut self.released);
         keys.extend(released.iter().map(|&row| self.key_of(row)));
         self.rows.release(released);
+    }
+}
+
+/// The hash of a row of a key, by that of the rest of its content.
+fn hash_of(rest: u64, key: u32) -> u64 {
+    rest ^ u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Rows as checkpoints keep them: the multiplicity, that of partners if it is counted, the bytes.
+impl Side {
+    pub fn rows_limit(&self) -> usize {
+        self.rows.id_limit()
+    }
+
+    pub fn copy_row(&self, row: u32, out: &mut Vec<u8>) -> Copied {
+        let Some((bytes, link)) = self.rows.linked(row) else { return Copied::Gone };
+        link.count.put(out);
+        if let Some(alone) = &self.alone {
+            alone.partners(row).put(out);
+        }
+        out.extend_from_slice(bytes);
+        Copied::Record
+    }
+
+    pub fn restore_row(&mut self, row: u32, record: &mut Cursor<'_>) -> Option<()> {
+        let count = i64::take(record)?;
+        if let Some(alone) = &mut self.alone {
+            alone.restore_partners(row, i64::take(record)?);
+        }
+        let bytes = record.0;
+        let (key, rest) = bytes.split_first_chunk::<KEY_BYTES>()?;
+        let hash = hash_of(hash_bytes(rest), u32::from_le_bytes(*key));
+        let link = Link { count, previous: NONE, next: NONE };
+        self.rows.restore(row, (hash, bytes), link)
+    }
+
+    /// All rows are back, and ids of keys are below `keys`.
+    pub fn rows_restored(&mut self, keys: usize) -> Option<()> {
+        if !self.keep {
+            return Some(());
+        }
+        self.rows.restored();
+        self.heads = vec![NONE; keys];
+        for row in 0..self.rows.id_limit() as u32 {
+            if self.rows.linked(row).is_none() {
+                continue;
+            }
+            let key = self.key_of(row);
+            let head = self.heads.get_mut(key as usize)?;
+            let next = std::mem::replace(head, row);
+            self.rows.get_mut(row).next = next;
+            if next != NONE {
+                self.rows.get_mut(next).previous = row;
+            }
+        }
+        Some(())
     }
 }
 

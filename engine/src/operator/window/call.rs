@@ -70,6 +70,23 @@ pub(super) enum Which {
 }
 
 impl Call {
+    /// What is aggregated over whole partitions.
+    pub fn whole(&self) -> Option<&Frames> {
+        match self {
+            Call::Whole(frames) => Some(frames),
+            _ => None,
+        }
+    }
+
+    pub fn whole_mut(&mut self) -> Option<&mut Frames> {
+        match self {
+            Call::Whole(frames) => Some(frames),
+            _ => None,
+        }
+    }
+}
+
+impl Call {
     pub fn new(plan: &WindowPlan, call: &WindowCall, trailer: &mut Trailer) -> Self {
         let nulls =
             |trailer: &mut Trailer| call.ignore_nulls.then(|| trailer.is_null(call.arguments[0]));

@@ -15,6 +15,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::frame::{Edge, FrameSpec, Interval, without};
 use crate::aggregate::{Accumulator, Run, RunRows, SweepInput, Swept};
+use crate::checkpoint::record::Cursor;
 use crate::plan::AggregateCall;
 use crate::state::order_tree::OrderTree;
 use crate::state::sorted_rows::{Change, SortedRows};
@@ -106,6 +107,21 @@ impl Frames {
 
     pub fn clear(&mut self, group: u32) {
         self.accumulator.clear(group);
+    }
+
+    pub fn is_kept(&self) -> bool {
+        self.accumulator.is_kept()
+    }
+
+    /// Whether the group is small enough to be copied.
+    pub fn copy(&self, group: u32, out: &mut Vec<u8>) -> bool {
+        self.accumulator.copy(group, out)
+    }
+
+    /// Puts a group of `groups` back.
+    pub fn restore(&mut self, groups: usize, group: u32, from: &mut Cursor<'_>) -> Option<()> {
+        self.accumulator.resize(groups);
+        self.accumulator.restore(group, from)
     }
 
     pub fn bytes(&self) -> usize {

@@ -27,6 +27,12 @@ struct Slot {
 const EMPTY: Slot = Slot { tag: 0, id: NONE };
 
 impl Slots {
+    /// For so many ids, which are put in without more room being made.
+    pub fn with_room(ids: usize) -> Slots {
+        let slots = (ids * 8 / 7 + 1).next_power_of_two().max(8);
+        Slots { slots: vec![EMPTY; slots], ids: 0 }
+    }
+
     /// What they take in memory.
     pub fn bytes(&self) -> usize {
         self.slots.len() * size_of::<Slot>()
