@@ -287,6 +287,10 @@ mod tests {
         seeds(300, |random| {
             let keyed = random.random_bool(0.6);
             let mut images = random_images(random, keyed);
+            let timed = random.random_bool(0.8);
+            if !timed {
+                images.iter_mut().for_each(|image| image.event = None);
+            }
             let known = random.random_range(0..TIMES + 5);
             // What is known then.
             let mut seen: Vec<Image> =
@@ -294,10 +298,6 @@ mod tests {
             seen.iter_mut().filter(|i| i.end > known).for_each(|image| image.end = u64::MAX);
             if !keyed {
                 seen.retain(|image| image.end == u64::MAX);
-            }
-            let timed = random.random_bool(0.8);
-            if !timed {
-                images.iter_mut().for_each(|image| image.event = None);
             }
             let column = timed.then_some(1);
             let timing = EventTime { column, key: keyed.then(|| vec![0]) };

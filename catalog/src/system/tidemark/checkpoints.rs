@@ -9,7 +9,7 @@ use crate::system::{CheckpointTaken, SystemContext, SystemTable};
 pub(in crate::system) const TABLE: SystemTable = SystemTable {
     schema: TIDEMARK,
     name: "checkpoints",
-    oid: Oid(15010),
+    oid: Oid(15011),
     relkind: 'v',
     definition: || describe(COLUMNS),
     arrays: |context| build(COLUMNS, rows(context)),
