@@ -496,13 +496,7 @@ impl Maintenance {
             let views = moving.into_iter().collect();
             self.send(Command::Advance { upper, views });
         }
-        let this = self.this.clone();
-        let on_advance = move || {
-            if let Some(this) = this.upgrade() {
-                this.lock().wake();
-            }
-        };
-        let progress = Arc::new(ViewProgress::new(self.workers.len(), Box::new(on_advance)));
+        let progress = self.no_progress();
         let key = def.key.unwrap_or_else(|| (0..schema.fields().len()).collect());
         let plan = def.plan.clone();
         let counters: Arc<[Counters]> =
@@ -548,6 +542,17 @@ impl Maintenance {
             restored: is_restored,
         };
         state.views.insert(def.id, view);
+    }
+
+    /// The progress of a view that has not begun; whoever waits is woken when it advances.
+    fn no_progress(&self) -> Arc<ViewProgress> {
+        let this = self.this.clone();
+        let on_advance = move || {
+            if let Some(this) = this.upgrade() {
+                this.lock().wake();
+            }
+        };
+        Arc::new(ViewProgress::new(self.workers.len(), Box::new(on_advance)))
     }
 
     /// The views that keep the versions of a table.

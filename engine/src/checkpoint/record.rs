@@ -1,10 +1,10 @@
 //! Records: what an operator keeps, piece by piece, as a checkpoint takes it.
 //!
 //! An operator's state is a few families of records, each known by a dense id: its groups, the
-//! rows of a side of a join. It marks the ids that change ([`Changed`]: one bit each, set once a step and
-//! record); a checkpoint takes them out and copies the records as they are then. Whoever has copied
-//! all that was ever marked, and then, between two steps, what was marked since, has the state as
-//! of that moment: no record is held back or copied for the sake of a writer.
+//! rows of a side of a join. It marks the ids that change ([`Changed`]: one bit each, set once a
+//! step and record); a checkpoint takes them out and copies the records as they are then. Whoever
+//! has copied all that was ever marked, and then, between two steps, what was marked since, has the
+//! state as of that moment: no record is held back or copied for the sake of a writer.
 //!
 //! What can be made of other records (hash tables, chains, trees, sums) is none itself.
 

@@ -261,17 +261,8 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
             Ok(())
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
-            if let [
-                ast::AccessExpr::Subscript(ast::Subscript::Slice {
-                    lower_bound,
-                    upper_bound,
-                    stride: None,
-                }),
-            ] = access_chain.as_mut_slice()
-            {
-                let from = lower_bound.take().unwrap_or_else(|| number(1));
-                let to = upper_bound.take().unwrap_or_else(|| number(i32::MAX.into()));
-                *expr = call("array_between", vec![take(root), from, to]);
+            if let Some(slice) = slice_of(root, access_chain) {
+                *expr = slice;
             }
             Ok(())
         }
@@ -309,6 +300,18 @@ fn expression(expr: &mut Expr) -> Result<(), SqlError> {
 }
 
 /// Text compares by bytes, which some collations mean.
+/// `root[from:to]`.
+fn slice_of(root: &mut Expr, access_chain: &mut [AccessExpr]) -> Option<Expr> {
+    let [AccessExpr::Subscript(ast::Subscript::Slice { lower_bound, upper_bound, stride: None })] =
+        access_chain
+    else {
+        return None;
+    };
+    let from = lower_bound.take().unwrap_or_else(|| number(1));
+    let to = upper_bound.take().unwrap_or_else(|| number(i32::MAX.into()));
+    Some(call("array_between", vec![take(root), from, to]))
+}
+
 fn collate(expr: &mut Expr) -> Result<(), SqlError> {
     let Expr::Collate { expr: inner, collation } = expr else { return Ok(()) };
     let name = collation.0.last().and_then(|part| part.as_ident());

@@ -4,9 +4,9 @@
 //! `SELECT g, (SELECT … WHERE x < sum(t.v)) FROM t GROUP BY g` becomes
 //! `SELECT q.g, (SELECT … WHERE x < q.sum) FROM (SELECT g, sum(t.v) FROM t GROUP BY g) AS q`.
 //!
-//! Law: an aggregate, its FILTER included, is an outer one if it names columns, each of a table that
-//! the query around has and no subquery between. A name without a table is a column of the nearest
-//! query that has it. With grouping sets the text is left as it is.
+//! Law: an aggregate, its FILTER included, is an outer one if it names columns, each of a table
+//! that the query around has and no subquery between. A name without a table is a column of the
+//! nearest query that has it. With grouping sets the text is left as it is.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -27,8 +27,8 @@ use crate::parse::fold;
 /// Names the grouped query; no text can write it.
 const GROUPS: &str = "\u{2}groups";
 
-/// Groups first, wherever a subquery has an aggregate of the query around. `columns` gives the names
-/// of a query's columns.
+/// Groups first, wherever a subquery has an aggregate of the query around. `columns` gives the
+/// names of a query's columns.
 pub fn lift(query: &mut Query, columns: Columns<'_>) {
     let _: ControlFlow<()> = VisitMut::visit(query, &mut Lifter { scope: Scope::new(columns) });
 }

@@ -1,8 +1,8 @@
 //! A table's name where a value stands: its row as a composite value.
 //!
 //! Law: a name that no column in sight has, and a table in sight has, is that table's row; that of
-//! a function which gives plain values is the value. A row that an outer join may pad is refused: it
-//! is NULL there, and not a row of NULLs.
+//! a function which gives plain values is the value. A row that an outer join may pad is refused:
+//! it is NULL there, and not a row of NULLs.
 
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
