@@ -80,8 +80,8 @@ struct View {
     dropped: Arc<AtomicBool>,
     /// Of its plan and key.
     fingerprint: u64,
-    /// The last time that was seen by the state that it went on from, if a checkpoint had one.
-    restored: Option<Timestamp>,
+    /// It went on from a checkpoint.
+    restored: bool,
 }
 
 /// A view that a checkpoint may keep.
@@ -302,7 +302,7 @@ impl Maintenance {
         let mut found = self.lock_found();
         if found.all_restored() {
             let state = self.lock();
-            let restored = state.views.values().filter(|view| view.restored.is_some()).count();
+            let restored = state.views.values().filter(|view| view.restored).count();
             let filled = state.views.len() - restored;
             tracing::info!(restored, filled, "views are ready");
         }
@@ -316,7 +316,7 @@ impl Maintenance {
     /// Whether each view went on from a checkpoint.
     #[cfg(test)]
     pub fn restored(&self) -> BTreeMap<CollectionId, bool> {
-        self.lock().views.iter().map(|(id, view)| (*id, view.restored.is_some())).collect()
+        self.lock().views.iter().map(|(id, view)| (*id, view.restored)).collect()
     }
 
     pub fn worker_count(&self) -> usize {
@@ -473,17 +473,14 @@ impl Maintenance {
         let fingerprint = fingerprint(&def);
         let kept = self.lock_found().take(def.id, fingerprint);
         let kept = kept.filter(|kept| {
-            // What a view below had seen beyond this one's state would come as new.
-            let known = |below| state.views[below].restored.is_some_and(|at| at <= kept.at());
-            upstream.iter().all(known)
+            upstream.iter().all(|below| state.views[below].restored)
                 && def.plan.reads_no_versions()
                 && below
                     .iter()
                     .filter_map(|id| table(*id))
                     .all(|table| table.is_as_of(kept.at(), time))
         });
-        let restored_at = kept.as_ref().map(Restorable::at);
-        relation.forget_before(restored_at.unwrap_or(time));
+        relation.forget_before(kept.as_ref().map_or(time, Restorable::at));
         let restored = kept.map(|kept| {
             let changes = |(id, table): (&CollectionId, &Arc<Relation>)| {
                 (*id, table.changes_arrived(kept.at(), time))
@@ -491,6 +488,7 @@ impl Maintenance {
             let changes = tables.iter().map(changes).collect();
             RestoredView { kept, changes }
         });
+        let is_restored = restored.is_some();
         let upper = time.0 + 1;
         let moving = state.moving_with(upstream.iter().copied());
         state.issue(&moving, upper);
@@ -541,7 +539,7 @@ impl Maintenance {
             filling,
             dropped,
             fingerprint,
-            restored: restored_at,
+            restored: is_restored,
         };
         state.views.insert(def.id, view);
     }

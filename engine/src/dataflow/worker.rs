@@ -142,6 +142,8 @@ impl NextTimes {
 /// A view's dataflow on this worker.
 struct Dataflow {
     timely_index: usize,
+    /// Its rows as of before it are where it began: no change of it made them.
+    as_of: u64,
     /// Ends of tables; the ends of views are moved by those views.
     table_sources: Vec<(InputPlan, Source)>,
     export: Rc<RefCell<Export>>,
@@ -256,18 +258,19 @@ impl WorkerState {
             }
         }
         let relation = create.relation.clone();
-        let dataflow = Dataflow { timely_index, table_sources, export, relation, operators };
+        let dataflow = Dataflow { timely_index, as_of, table_sources, export, relation, operators };
         self.dataflows.insert(create.id, dataflow);
     }
 
     /// Gives `source` the view's shard on this worker as it is, then its changes; to one that knows
-    /// all before `known`, what has changed since.
+    /// all before `known`, what has changed since. A view that went on from a later time than that
+    /// had not changed until then: both were kept at one moment.
     fn import(&mut self, view: CollectionId, shard: usize, known: Option<u64>, source: &Source) {
         let upstream = self.dataflows.get(&view).expect("views are made after those they read");
         let mut export = upstream.export.borrow_mut();
         let present = Timestamp(export.frontier.saturating_sub(1));
         if let Some(known) = known {
-            let from = Timestamp(known - 1);
+            let from = Timestamp(known.max(upstream.as_of) - 1);
             source.borrow_mut().push(upstream.relation.changes_of_shard(shard, from, present));
         } else {
             for rows in upstream.relation.scan_shard(shard, present) {
