@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread::Thread;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use futures::channel::oneshot;
@@ -25,7 +25,7 @@ use crate::plan::Plan;
 use crate::quarantine::Quarantine;
 use crate::state::key_index::hash_bytes;
 use crate::store::{Horizon, ReadGuard, Relation};
-use crate::time::{CollectionId, Timestamp};
+use crate::time::{CollectionId, SystemClock, Timestamp, WallClock};
 use crate::updates::Updates;
 use backlog::{Backlog, Tick};
 
@@ -502,9 +502,8 @@ impl Maintenance {
         let counters: Arc<[Counters]> =
             (0..plan.operators()).map(|_| Counters::default()).collect();
         let dropped: Arc<AtomicBool> = Arc::default();
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let filling = Filling {
-            started_at: Timestamp(since_epoch.as_micros() as u64),
+            started_at: SystemClock::default().wall(),
             as_of: time,
             rows,
             operators_done: 0,

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tidemark_engine::replay::{Stopped, Watch};
+use tidemark_engine::time::{SystemClock, WallClock};
 use tidemark_engine::{CollectionId, Timestamp};
 
 use crate::error::{Notice, SqlError, state};
@@ -125,7 +126,6 @@ impl Works {
         kind: WorkKind,
         name: String,
     ) -> Arc<Work> {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut listed = works.lock();
         listed.last += 1;
         let number = listed.last;
@@ -133,7 +133,7 @@ impl Works {
             kind,
             pid,
             name,
-            started_at: Timestamp(since_epoch.as_micros() as u64),
+            started_at: SystemClock::default().wall(),
             begun: Instant::now(),
             filled: Mutex::default(),
             times: Mutex::default(),
