@@ -56,9 +56,4 @@ impl Admission {
         }
         self.held.remove(next?)
     }
-
-    /// All of them, in order.
-    pub fn drain(&mut self) -> impl Iterator<Item = Submit> {
-        self.held.drain(..)
-    }
 }
