@@ -3,6 +3,7 @@
 //! Law: no more than three letters differ, and no more than half of the written ones, the table's
 //! name counted in if one was written; two columns that are as near are both named, more are not.
 
+use datafusion::common::utils::datafusion_strsim::levenshtein as distance;
 use datafusion::common::{Column, TableReference};
 
 use crate::rewrite::names;
@@ -42,21 +43,6 @@ pub fn hint(written: &Column, columns: &[Column]) -> Option<String> {
         )),
         _ => None,
     }
-}
-
-/// How many letters must be put in, left out or changed (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, letter) in from.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], i + 1);
-        for (j, other) in to.iter().enumerate() {
-            let changed = corner + usize::from(letter != *other);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]
