@@ -172,8 +172,7 @@ impl Keeper {
         let mut keepable = self.maintenance.keepable();
         keepable.retain(|view| !self.not.contains(&view.id));
         let known: BTreeMap<CollectionId, KeptView> =
-            self.manifest.views.drain(..).map(|view| (view.id, view)).collect();
-        self.manifest.views = known.values().cloned().collect();
+            self.manifest.views.iter().map(|view| (view.id, view.clone())).collect();
         let wanted = keepable.iter().map(|view| {
             let known = known.get(&view.id).filter(|known| known.fingerprint == view.fingerprint);
             let known = known.filter(|known| !is_to_be_whole(known));
@@ -196,8 +195,7 @@ impl Keeper {
                 return Err(error);
             }
         };
-        let status = self.put(begun, &keepable, &wanted, known, taken)?;
-        Ok(status)
+        self.put(begun, &keepable, &wanted, known, taken)
     }
 
     /// Names what was written in a new manifest.

@@ -192,8 +192,8 @@ impl Found {
         self.views.remove(&view).filter(|found| found.fingerprint == fingerprint)
     }
 
-    /// Every view there is has been made: what is left is of none.
-    /// Whether there was anything to restore.
+    /// Every view there is has been made: what is left is of none. Whether there was anything to
+    /// restore.
     pub fn all_restored(&mut self) -> bool {
         self.views.clear();
         if self.manifest.views.is_empty() {
