@@ -96,9 +96,7 @@ impl Definer {
         let (name, definition) = (self.name("view"), self.definition());
         let sql = format!("CREATE MATERIALIZED VIEW {name} AS {definition}");
         let answer = run(client, &sql).await;
-        if let Answer::Refused(code) = &answer {
-            panic!("{sql}: {code}");
-        }
+        answer.must_not_be_refused(&sql);
         self.names.lock().expect("no reader panics").push(name.clone());
         self.views.note(name, None, Some(definition), &answer)
     }
@@ -113,9 +111,7 @@ impl Definer {
         let after = DEFINITIONS[self.random.random_range(0..DEFINITIONS.len())].to_owned();
         let sql = format!("CREATE OR REPLACE MATERIALIZED VIEW {name} AS {after}");
         let answer = run(client, &sql).await;
-        if let Answer::Refused(code) = &answer {
-            panic!("{sql}: {code}");
-        }
+        answer.must_not_be_refused(&sql);
         self.views.note(name, Some(before), Some(after), &answer)
     }
 
@@ -137,8 +133,9 @@ impl Definer {
         let there = self.tables.0.iter().find(|(_, fate)| fate.known && fate.perhaps.is_none());
         if let Some((name, _)) = there {
             let name = name.clone();
-            let answer = run(client, &format!("DROP TABLE {name} CASCADE")).await;
-            assert!(!matches!(answer, Answer::Refused(_)), "{name} is not dropped");
+            let sql = format!("DROP TABLE {name} CASCADE");
+            let answer = run(client, &sql).await;
+            answer.must_not_be_refused(&sql);
             return self.tables.note(name, true, false, &answer);
         }
         let name = self.name("table");
@@ -148,9 +145,7 @@ impl Definer {
              CREATE MATERIALIZED VIEW {name}_view AS SELECT max(a) AS a FROM {name}; COMMIT"
         );
         let answer = run(client, &sql).await;
-        if let Answer::Refused(code) = &answer {
-            panic!("{sql}: {code}");
-        }
+        answer.must_not_be_refused(&sql);
         self.tables.note(name, false, true, &answer)
     }
 
@@ -158,16 +153,15 @@ impl Definer {
         let there = self.columns.0.iter().find(|(_, fate)| fate.known && fate.perhaps.is_none());
         if let Some((name, _)) = there {
             let name = name.clone();
-            let answer = run(client, &format!("ALTER TABLE stock DROP COLUMN {name}")).await;
-            assert!(!matches!(answer, Answer::Refused(_)), "{name} is not dropped");
+            let sql = format!("ALTER TABLE stock DROP COLUMN {name}");
+            let answer = run(client, &sql).await;
+            answer.must_not_be_refused(&sql);
             return self.columns.note(name, true, false, &answer);
         }
         let name = self.name("column");
         let sql = format!("ALTER TABLE stock ADD COLUMN {name} int DEFAULT {}", self.next);
         let answer = run(client, &sql).await;
-        if let Answer::Refused(code) = &answer {
-            panic!("{sql}: {code}");
-        }
+        answer.must_not_be_refused(&sql);
         self.columns.note(name, false, true, &answer)
     }
 

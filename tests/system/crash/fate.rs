@@ -14,6 +14,15 @@ pub enum Answer {
     Unknown,
 }
 
+impl Answer {
+    /// Panics where the server said no to `sql`, which it has no reason to.
+    pub fn must_not_be_refused(&self, sql: &str) {
+        if let Answer::Refused(code) = self {
+            panic!("{sql}: {code}");
+        }
+    }
+}
+
 /// Runs `sql` as one simple query; after a refusal no transaction is open.
 pub async fn run(client: &Client, sql: &str) -> Answer {
     match client.batch_execute(sql).await {
