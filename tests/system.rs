@@ -17,6 +17,8 @@ mod copy_file;
 mod crash;
 #[path = "system/explain.rs"]
 mod explain;
+#[path = "system/memory.rs"]
+mod memory;
 #[path = "system/nexmark.rs"]
 mod nexmark;
 #[path = "system/past/mod.rs"]
