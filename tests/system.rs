@@ -29,6 +29,8 @@ mod protocol;
 mod raw;
 #[path = "system/replace.rs"]
 mod replace;
+#[path = "system/s3.rs"]
+mod s3;
 #[path = "system/sealed.rs"]
 mod sealed;
 #[path = "system/subscribe.rs"]

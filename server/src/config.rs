@@ -31,8 +31,10 @@ pub struct Config {
     #[arg(long, value_enum, default_value_t = Switch::On, global = true)]
     pub fsync: Switch,
 
-    /// Where the log is kept once it is sealed into Parquet files: file:///folder. Not to be changed
-    /// later without moving the files. [default: the folder "sealed" in the data directory]
+    /// Where the log is kept once it is sealed into Parquet files: file:///folder, or
+    /// s3://bucket/prefix, with credentials, region and endpoint from the usual AWS_* variables. Not
+    /// to be changed later without moving the files. [default: the folder "sealed" in the data
+    /// directory]
     #[arg(long, value_name = "URL", global = true)]
     pub storage: Option<String>,
 

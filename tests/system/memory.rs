@@ -33,7 +33,7 @@ async fn filled(client: &Client) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_state_than_memory() {
     let data = tempfile::tempdir().expect("a temporary directory");
-    let mut process = Process::spawn_with(data.path(), &["--memory", "256MiB"]);
+    let mut process = Process::spawn_with(data.path(), &["--memory", "256MiB"], &[]);
     process.wait_until_it_listens().await;
     let client = connect(process.addr).await.expect("a connection");
     filled(&client).await;

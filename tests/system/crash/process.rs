@@ -29,11 +29,11 @@ impl Process {
         let workers = workers.to_string();
         // small, so that it is killed while it seals and takes checkpoints, too
         let small = ["--segment-size", "16KiB", "--checkpoint-size", "8KiB"];
-        Process::spawn_with(data, &[&["--workers", &workers], &small[..]].concat())
+        Process::spawn_with(data, &[&["--workers", &workers], &small[..]].concat(), &[])
     }
 
-    /// The same with other options.
-    pub fn spawn_with(data: &Path, options: &[&str]) -> Process {
+    /// The same with other options, and variables of its environment.
+    pub fn spawn_with(data: &Path, options: &[&str], environment: &[(&str, &str)]) -> Process {
         // Free a moment ago, and nobody else is looking for one on this machine.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let addr = port.expect("a free port");
@@ -41,6 +41,7 @@ impl Process {
             .args(["--listen", &addr.to_string(), "--data"])
             .arg(data)
             .args(options)
+            .envs(environment.iter().copied())
             .env("TIDEMARK_LOG", "error")
             .stdout(Stdio::null())
             .spawn()
