@@ -157,6 +157,8 @@ impl Arenas {
         if !give(&self.own, commit_own) || !give(&self.mapped, commit_mapped) {
             return Err(MemoryError::Refused);
         }
+        // What mimalloc has put at the beginning of each arena is nobody's.
+        self.mapped_used.store(0, Ordering::Relaxed);
         self.has_begun.store(true, Ordering::Relaxed);
         // SAFETY: they store numbers.
         unsafe {
@@ -174,6 +176,11 @@ impl Arenas {
 
     pub fn is_disk_full(&self) -> bool {
         self.is_disk_full.load(Ordering::Relaxed)
+    }
+
+    /// Maybe there is room on it again.
+    pub fn try_disk_again(&self) {
+        self.is_disk_full.store(false, Ordering::Relaxed);
     }
 
     /// The regions that the file has.
@@ -219,9 +226,9 @@ impl Arenas {
         let taken = unsafe { libc::fallocate(self.file.as_raw_fd(), 0, offset, size as i64) };
         let error = std::io::Error::last_os_error().raw_os_error();
         // Where a file system knows no such call, a full disk kills the process, by SIGBUS.
-        let full = taken != 0 && error == Some(libc::ENOSPC);
-        self.is_disk_full.store(full, Ordering::Relaxed);
-        if full {
+        if taken != 0 && error == Some(libc::ENOSPC) {
+            // mimalloc asks once more, and gets memory of the process's own.
+            self.is_disk_full.store(true, Ordering::Relaxed);
             return None;
         }
         let unused = self.mapped.unused(start, size);

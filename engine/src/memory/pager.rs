@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::arenas::Arenas;
 use super::faults::page_size;
@@ -19,6 +19,9 @@ const STEP: usize = 4;
 
 /// From one look to the next.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// For how long a full disk is not asked again.
+const DISK_PAUSE: Duration = Duration::from_secs(10);
 
 /// Starts the hand. It goes on until the process ends.
 pub fn start(arenas: &'static Arenas) {
@@ -34,7 +37,7 @@ fn go_round(arenas: &Arenas) {
         return;
     };
     let target = arenas.limit / 8 * 7;
-    let (mut at, mut was_full) = (0, false);
+    let (mut at, mut full_since) = (0, None::<Instant>);
     loop {
         std::thread::sleep(PAUSE);
         // Once round at most: if it is still too much then, it is not in the file.
@@ -45,11 +48,12 @@ fn go_round(arenas: &Arenas) {
                 (at, is_round) = (0, true);
             }
         }
-        if arenas.is_disk_full() != was_full {
-            was_full = !was_full;
-            match was_full {
-                true => tracing::warn!("the disk is full: memory may grow over its limit"),
-                false => tracing::warn!("there is room on the disk again"),
+        if arenas.is_disk_full() {
+            let since = *full_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > DISK_PAUSE {
+                tracing::warn!("the disk is full: memory grows over its limit");
+                arenas.try_disk_again();
+                full_since = None;
             }
         }
     }
