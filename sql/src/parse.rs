@@ -22,6 +22,7 @@ mod subscribe;
 mod tests;
 mod time_clause;
 mod unicode;
+mod with_before;
 
 pub use copy::{Copy, CopyDirection, CopyFormat, CopyHeader, CopySource};
 pub use cursor::fold;

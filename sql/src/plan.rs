@@ -181,6 +181,8 @@ fn to_rel_once(
     rewrite::derived::hoist(&mut query);
     rewrite::outer_aggregate::lift(&mut query, &columns);
     rewrite::names::name_columns(&mut query, mark_all);
+    rewrite::sorted_names::part(&mut query);
+    rewrite::having::qualify(&mut query, &columns)?;
     rewrite::whole_row::spell(&mut query, &columns)?;
     rewrite::shadow::rename(&mut query);
     rewrite::functions::inline(&mut query, resolver)?;

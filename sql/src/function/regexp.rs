@@ -4,7 +4,6 @@
 //! Rust's, which finds the leftmost match with preference left to right where Postgres' finds the
 //! longest for some patterns, and which has no back-references and no look-around (2201B).
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use regex::{Captures, Regex, RegexBuilder};
 
 use crate::error::SqlError;
 
-use super::body::{Bool, Int4, Opt, Text, TextArray, fn2, fn3, fn4, fn5};
+use super::body::{Bool, Int4, Opt, Text, TextArray, fn2, fn3, fn4, fn5, fn6};
 use super::scalar::{Call, Scalar, Ty, columns, list};
 
 thread_local! {
@@ -120,19 +119,57 @@ fn expand(replacement: &str, found: &Captures<'_>, out: &mut String) {
     }
 }
 
-fn replace<'a>(
-    text: &'a str,
+/// The matches from a place on, each looked for where the last ended: one of nothing may stand
+/// right behind another match, where Rust's iterator has none.
+fn found_from<'r, 't>(
+    regex: &'r Regex,
+    text: &'t str,
+    start: Option<usize>,
+) -> impl Iterator<Item = Captures<'t>> + use<'r, 't> {
+    let mut next = start;
+    std::iter::from_fn(move || {
+        let found = regex.captures_at(text, next?)?;
+        let whole = found.get_match();
+        next = match text[whole.end()..].chars().next() {
+            _ if !whole.is_empty() => Some(whole.end()),
+            Some(passed) => Some(whole.end() + passed.len_utf8()),
+            None => None,
+        };
+        Some(found)
+    })
+}
+
+/// Puts the replacement in place of the `n`th match from `start` on; with `n` 0 of each.
+fn replace(
+    text: &str,
+    pattern: &str,
+    replacement: &str,
+    (start, n): (i32, i32),
+    flags: &str,
+) -> Result<String, SqlError> {
+    let regex = compile(pattern, flags)?;
+    let skipped = not_negative("n", n)?.saturating_sub(1);
+    let replaced = if n == 0 { usize::MAX } else { 1 };
+    let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+    for found in found_from(&regex, text, from(text, start)?).skip(skipped).take(replaced) {
+        let whole = found.get_match();
+        out.push_str(&text[done..whole.start()]);
+        expand(replacement, &found, &mut out);
+        done = whole.end();
+    }
+    out.push_str(&text[done..]);
+    Ok(out)
+}
+
+/// The first match, or each with the flag g.
+fn replace_by_flags(
+    text: &str,
     pattern: &str,
     replacement: &str,
     flags: &str,
-) -> Result<Cow<'a, str>, SqlError> {
-    let regex = compile(pattern, flags)?;
-    let limit = usize::from(!flags.contains('g'));
-    Ok(regex.replacen(text, limit, |found: &Captures<'_>| {
-        let mut out = String::new();
-        expand(replacement, found, &mut out);
-        out
-    }))
+) -> Result<String, SqlError> {
+    let n = i32::from(!flags.contains('g'));
+    replace(text, pattern, replacement, (1, n), flags)
 }
 
 fn groups(found: &Captures<'_>) -> Vec<Option<String>> {
@@ -168,7 +205,7 @@ fn matches(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
         let flags = flags.map_or("", |flags| flags.value(row));
         let regex = compile(patterns.value(row), flags)?;
         let all = if flags.contains('g') { usize::MAX } else { 1 };
-        for found in regex.captures_iter(texts.value(row)).take(all) {
+        for found in found_from(&regex, texts.value(row), Some(0)).take(all) {
             let array = builder.values();
             groups(&found).into_iter().for_each(|group| array.values().append_option(group));
             array.append(true);
@@ -184,10 +221,13 @@ fn arrays(_: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType, SqlErr
 
 fn split(text: &str, pattern: &str, flags: &str) -> Result<Vec<Option<String>>, SqlError> {
     let regex = compile(pattern, flags)?;
-    let (mut parts, mut start) = (Vec::new(), 0);
-    for found in regex.find_iter(text) {
-        // An empty match parts characters but takes none, at neither end.
-        if found.is_empty() && (found.start() == 0 || found.end() == text.len()) {
+    let (mut parts, mut start, mut last) = (Vec::new(), 0, 0);
+    for found in found_from(&regex, text, Some(0)) {
+        let found = found.get_match();
+        // An empty match parts characters but takes none: at neither end nor behind another.
+        let parts_nothing = found.start() == text.len() || found.end() <= last;
+        last = found.end();
+        if parts_nothing {
             continue;
         }
         parts.push(Some(text[start..found.start()].to_string()));
@@ -197,20 +237,27 @@ fn split(text: &str, pattern: &str, flags: &str) -> Result<Vec<Option<String>>, 
     Ok(parts)
 }
 
-/// Where counting begins: characters from 1.
-fn from(text: &str, start: i32) -> Result<usize, SqlError> {
+fn not_negative(parameter: &str, value: i32) -> Result<usize, SqlError> {
+    usize::try_from(value).map_err(|_| {
+        let message = format!("invalid value for parameter \"{parameter}\": {value}");
+        SqlError::new("22023", message)
+    })
+}
+
+/// Where counting begins, characters from 1; nowhere behind the end.
+fn from(text: &str, start: i32) -> Result<Option<usize>, SqlError> {
     if start < 1 {
         let message = format!("invalid value for parameter \"start\": {start}");
         return Err(SqlError::new("22023", message));
     }
-    let at = text.char_indices().nth(start as usize - 1);
-    Ok(at.map_or(text.len(), |(at, _)| at))
+    let mut places = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    Ok(places.nth(start as usize - 1))
 }
 
 fn count(text: &str, pattern: &str, start: i32, flags: &str) -> Result<i32, SqlError> {
     let regex = compile(pattern, flags)?;
     let at = from(text, start)?;
-    Ok(regex.find_iter(&text[at..]).count() as i32)
+    Ok(found_from(&regex, text, at).count() as i32)
 }
 
 fn nth<'a>(
@@ -221,9 +268,10 @@ fn nth<'a>(
 ) -> Result<Option<(usize, &'a str)>, SqlError> {
     let regex = compile(pattern, "")?;
     let at = from(text, start)?;
-    let found = regex.find_iter(&text[at..]).nth(usize::try_from(n - 1).unwrap_or(0));
+    let found = found_from(&regex, text, at).nth(usize::try_from(n - 1).unwrap_or(0));
     Ok(found.map(|found| {
-        let before = text[..at + found.start()].chars().count();
+        let found = found.get_match();
+        let before = text[..found.start()].chars().count();
         (before + 1, found.as_str())
     }))
 }
@@ -252,12 +300,17 @@ pub fn functions() -> Vec<ScalarUDF> {
     vec![
         Scalar::new("similar_to").overload(fn2::<Text, Text, Bool>(similar)).udf(),
         Scalar::new("regexp_replace")
-            .overload(fn3::<Text, Text, Text, Text>(|s, p, r| {
-                Ok(replace(s, p, r, "")?.into_owned())
+            .overload(fn3::<Text, Text, Text, Text>(|s, p, r| replace_by_flags(s, p, r, "")))
+            .overload(fn4::<Text, Text, Text, Text, Text>(replace_by_flags))
+            .overload(fn4::<Text, Text, Text, Int4, Text>(|s, p, r, start| {
+                replace(s, p, r, (start, 1), "")
             }))
-            .overload(fn4::<Text, Text, Text, Text, Text>(|s, p, r, flags| {
-                Ok(replace(s, p, r, flags)?.into_owned())
+            .overload(fn5::<Text, Text, Text, Int4, Int4, Text>(|s, p, r, start, n| {
+                replace(s, p, r, (start, n), "")
             }))
+            .overload(fn6::<Text, Text, Text, Int4, Int4, Text, Text>(
+                |s, p, r, start, n, flags| replace(s, p, r, (start, n), flags),
+            ))
             .udf(),
         Scalar::new("regexp_match")
             .overload(fn2::<Text, Text, Opt<TextArray>>(|s, p| first_match(s, p, "")))

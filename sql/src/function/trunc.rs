@@ -1,7 +1,8 @@
-//! `date_trunc`, `date_bin` and `tumble_start`.
+//! `date_trunc`, `date_bin`, `tumble_start` and `hop_start`.
 //!
 //! Law: truncation is to the start of the field in UTC (or in the zone named), weeks begin on
-//! Monday; date_bin counts whole strides from its origin, downwards.
+//! Monday; date_bin counts whole strides from its origin, downwards. A time is in at most
+//! [`WINDOWS_MAX`] windows of a hop (22023).
 
 use arrow::datatypes::IntervalMonthDayNano;
 use datafusion::logical_expr::ScalarUDF;
@@ -15,6 +16,9 @@ use crate::text_io::{Zone, interval};
 use super::body::{Interval, Text, Timestamp, Timestamptz, fn2, fn3};
 use super::extract::Field;
 use super::scalar::Scalar;
+
+/// Most windows that one row may be in.
+const WINDOWS_MAX: i64 = 100_000;
 
 pub fn functions() -> Vec<ScalarUDF> {
     vec![
@@ -37,6 +41,11 @@ pub fn functions() -> Vec<ScalarUDF> {
         Scalar::new("tumble_start")
             .overload(fn2::<Interval, Timestamp, Timestamp>(|size, t| bin(size, t, 0)))
             .overload(fn2::<Interval, Timestamptz, Timestamptz>(|size, t| bin(size, t, 0)))
+            .udf(),
+        // The first window of `FROM hop(…)` that holds a time and begins after another.
+        Scalar::new("hop_start")
+            .overload(fn3::<Interval, Timestamp, Timestamp, Timestamp>(hop_start))
+            .overload(fn3::<Interval, Timestamptz, Timestamptz, Timestamptz>(hop_start))
             .udf(),
     ]
 }
@@ -133,4 +142,20 @@ fn bin(stride: IntervalMonthDayNano, at: i64, origin: i64) -> Result<i64, SqlErr
     let since =
         at.checked_sub(origin).ok_or_else(|| SqlError::new("22008", "interval out of range"))?;
     Ok(origin + since.div_euclid(micros) * micros)
+}
+
+/// The first multiple of the slide after `after`: a window for each from there to `at`.
+fn hop_start(slide: IntervalMonthDayNano, after: i64, at: i64) -> Result<i64, SqlError> {
+    let before = bin(slide, after, 0)?;
+    let step = interval::span(slide);
+    let span = i128::from(bin(slide, at, 0)?) - i128::from(before);
+    if span / step > i128::from(WINDOWS_MAX) {
+        let windows = span / step;
+        let message = format!("a row is in {windows} windows of hop, the limit is {WINDOWS_MAX}");
+        return Err(
+            SqlError::new("22023", message).with_hint("use a longer slide or a shorter size")
+        );
+    }
+    i64::try_from(i128::from(before) + step)
+        .map_err(|_| super::date_arithmetic::timestamp_out_of_range())
 }

@@ -6,6 +6,8 @@
 //! - `t FOR SYSTEM_TIME AS OF e`: a relation as of a time.
 //! - `a BETWEEN SYMMETRIC b AND c`: between them in either order.
 //! - `-a ^ b`: a sign binds more tightly than any operator of two operands.
+//! - `a OR b OR c OR …`, the same of AND: a long chain is a tree of little depth.
+//! - `(VALUES (1))`, `((SELECT 1) UNION (SELECT 2))`: a subquery, where an expression stands.
 //! - `SELECT a, FROM t`: no column is called FROM; `SELECT * x`: no wildcard has an alias.
 
 use std::any::TypeId;
@@ -17,6 +19,9 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// Longest chain of AND or OR that is a list to its left, as sqlparser makes it of any.
+const LIST_MAX: usize = 100;
 
 /// Words that begin or join clauses, which sqlparser would take for names of columns.
 const CLAUSES: &[Keyword] = &[
@@ -62,6 +67,7 @@ impl Dialect for TidemarkDialect {
             Token::Word(word) if word.quote_style.is_none() && CLAUSES.contains(&word.keyword) => {
                 return Some(parser.expected("an expression", parser.peek_token()));
             }
+            Token::LParen if subquery_follows(parser) => return Some(subquery(parser)),
             _ => return None,
         };
         parser.advance_token();
@@ -77,6 +83,9 @@ impl Dialect for TidemarkDialect {
     ) -> Option<Result<Expr, ParserError>> {
         if let Some(between) = between_symmetric(self, parser, expr) {
             return Some(between);
+        }
+        if let Some(chain) = chain_of_conditions(self, parser, expr) {
+            return Some(chain);
         }
         let distinct = [Keyword::IS, Keyword::DISTINCT, Keyword::FROM];
         let same = [Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
@@ -142,6 +151,83 @@ impl Dialect for TidemarkDialect {
         supports_create_table_like_parenthesized supports_comma_separated_trim
         supports_xml_expressions supports_comment_optimizer_hint
     }
+}
+
+/// `OR b OR c …` behind an operand, the same of AND.
+fn chain_of_conditions(
+    dialect: &TidemarkDialect,
+    parser: &mut Parser,
+    first: &Expr,
+) -> Option<Result<Expr, ParserError>> {
+    let (keyword, op, precedence) = match parser.peek_token_ref().token {
+        Token::Word(ref word) if word.keyword == Keyword::OR => {
+            (Keyword::OR, BinaryOperator::Or, Precedence::Or)
+        }
+        Token::Word(ref word) if word.keyword == Keyword::AND => {
+            (Keyword::AND, BinaryOperator::And, Precedence::And)
+        }
+        _ => return None,
+    };
+    let mut operands = vec![first.clone()];
+    while parser.parse_keyword(keyword) {
+        match parser.parse_subexpr(dialect.prec_value(precedence)) {
+            Ok(operand) => operands.push(operand),
+            Err(error) => return Some(Err(error)),
+        }
+    }
+    Some(Ok(joined(operands, &op)))
+}
+
+/// Operands in their order, long chains halved again and again.
+fn joined(mut operands: Vec<Expr>, op: &BinaryOperator) -> Expr {
+    let join = |left: Expr, right: Expr| {
+        let (left, right) = (Box::new(left), Box::new(right));
+        Expr::BinaryOp { left, op: op.clone(), right }
+    };
+    if operands.len() > LIST_MAX {
+        let behind = operands.split_off(operands.len() / 2);
+        return join(joined(operands, op), joined(behind, op));
+    }
+    let joined = operands.into_iter().reduce(join);
+    joined.expect("a chain has a first operand")
+}
+
+/// Whether a parenthesis opens a subquery that sqlparser takes for an expression: of VALUES or
+/// TABLE, or one whose first part stands in parentheses.
+fn subquery_follows(parser: &Parser) -> bool {
+    let is = |n: usize, words: &[Keyword]| {
+        matches!(&parser.peek_nth_token_ref(n).token,
+            Token::Word(word) if word.quote_style.is_none() && words.contains(&word.keyword))
+    };
+    match parser.peek_nth_token_ref(1).token {
+        Token::LParen => {}
+        _ => return is(1, &[Keyword::VALUES]),
+    }
+    let opened = (1..).take_while(|n| parser.peek_nth_token_ref(*n).token == Token::LParen).count();
+    if !is(opened + 1, &[Keyword::SELECT, Keyword::VALUES, Keyword::WITH]) {
+        return false;
+    }
+    let mut depth = 0;
+    for n in 1.. {
+        match parser.peek_nth_token_ref(n).token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 1 => {
+                let after = [Keyword::UNION, Keyword::INTERSECT, Keyword::EXCEPT];
+                return is(n + 1, &after);
+            }
+            Token::RParen => depth -= 1,
+            Token::EOF => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+fn subquery(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.expect_token(&Token::LParen)?;
+    let query = parser.parse_query()?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Subquery(query))
 }
 
 /// `[NOT] BETWEEN SYMMETRIC b AND c`, if that comes next.

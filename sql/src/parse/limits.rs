@@ -12,9 +12,16 @@ use crate::error::{SqlError, state};
 const TEXT_BYTES_MAX: usize = 64 << 20;
 /// Most tokens in a query string, about 100 bytes of memory each before the syntax tree.
 const TOKENS_MAX: usize = 4_000_000;
-/// Longest chain of conditions without a comma or parenthesis between them, comparisons included:
-/// about a thousand alternatives. Each is a level of the tree.
+/// Longest chain of comparisons and their like without a comma, a parenthesis, an AND or an OR
+/// between them. Each is a level of the tree.
 const CONDITIONS_MAX: usize = 2_000;
+/// Most ANDs and ORs of one statement, which are a tree of little depth: the optimizer's time.
+const ALTERNATIVES_MAX: usize = 25_000;
+/// Longest chain of set operations and joins, these counted by [`JOIN_LEVELS`]: each has a plan of
+/// its own, a level of the plan's tree.
+const PLANS_MAX: usize = 1_000;
+/// What a join counts for.
+const JOIN_LEVELS: usize = 4;
 /// Longest chain of arithmetic and casts: planning one takes time that grows with its square.
 const ARITHMETIC_MAX: usize = 250;
 /// Deepest nesting of parentheses and subqueries.
@@ -40,6 +47,7 @@ pub fn check_text(text: &str) -> Result<(), SqlError> {
 /// Checks the depth of one statement's tree before it is made.
 pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
     let mut chains = vec![Chain::default()];
+    let mut alternatives = 0;
     for token in tokens {
         let top = chains.len() - 1;
         match &token.token {
@@ -49,9 +57,10 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
             }
             Token::RParen | Token::RBracket if top > 0 => drop(chains.pop()),
             Token::Comma => chains[top] = Chain::default(),
-            token => chains[top].add(token),
+            token => alternatives += chains[top].add(token),
         }
-        if chains.last().is_some_and(Chain::is_too_long) {
+        let too_many = alternatives > ALTERNATIVES_MAX;
+        if too_many || chains.last().is_some_and(Chain::is_too_long) {
             return Err(too_complex());
         }
     }
@@ -61,31 +70,54 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
 /// Operators since the last comma or opening parenthesis.
 #[derive(Default)]
 struct Chain {
+    /// Since the last AND or OR too.
     conditions: usize,
+    plans: usize,
     arithmetic: usize,
+    /// BETWEENs whose AND is still to come.
+    betweens: usize,
 }
 
 impl Chain {
-    fn add(&mut self, token: &Token) {
+    /// Counts a token; whether it joins conditions is what it gives.
+    fn add(&mut self, token: &Token) -> usize {
         use sqlparser::keywords::Keyword::{
-            AND, EXCEPT, INTERSECT, IS, JOIN, LIKE, NOT, OR, UNION,
+            AND, BETWEEN, EXCEPT, INTERSECT, IS, JOIN, LIKE, NOT, OR, UNION,
         };
-        let (links, ends_arithmetic) = match token {
-            Token::Word(word) => match word.keyword {
-                AND | OR | NOT | IS | LIKE => (1, true),
-                UNION | INTERSECT | EXCEPT | JOIN => (8, true), // a plan of its own each
-                _ => return,
-            },
-            Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq => (1, true),
-            token if is_arithmetic(token) => (0, false),
-            _ => return,
+        let keyword = match token {
+            Token::Word(word) => Some(word.keyword),
+            _ => None,
         };
-        self.conditions += links;
-        self.arithmetic = if ends_arithmetic { 0 } else { self.arithmetic + 1 };
+        match (token, keyword) {
+            (_, Some(AND)) if self.betweens > 0 => self.betweens -= 1,
+            (_, Some(AND | OR)) => {
+                (self.conditions, self.arithmetic) = (0, 0);
+                return 1;
+            }
+            (_, Some(UNION | INTERSECT | EXCEPT)) => self.plans += 1,
+            (_, Some(JOIN)) => self.plans += JOIN_LEVELS,
+            (_, Some(IS | LIKE | NOT | BETWEEN)) => {
+                self.conditions += 1;
+                self.betweens += usize::from(keyword == Some(BETWEEN));
+            }
+            (_, Some(_)) => return 0,
+            (Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq, _) => {
+                self.conditions += 1;
+            }
+            (token, _) if is_arithmetic(token) => {
+                self.arithmetic += 1;
+                return 0;
+            }
+            _ => return 0,
+        }
+        self.arithmetic = 0;
+        0
     }
 
     fn is_too_long(&self) -> bool {
-        self.conditions > CONDITIONS_MAX || self.arithmetic > ARITHMETIC_MAX
+        self.conditions > CONDITIONS_MAX
+            || self.plans > PLANS_MAX
+            || self.arithmetic > ARITHMETIC_MAX
     }
 }
 

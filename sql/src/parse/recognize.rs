@@ -14,7 +14,7 @@ use super::statement::{
     FetchDirection, ObjectClass, Statement, StorageOptions, TransactionModes,
 };
 use super::subscribe::subscribe;
-use super::{alter, copy, function, set};
+use super::{alter, copy, function, set, with_before};
 use crate::error::{SqlError, state};
 use crate::settings::parse_duration_ms;
 
@@ -92,14 +92,10 @@ fn data_statement(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlE
             from_sqlparser(tokens.parse_rest(|parser| parser.parse_statement())?)
         }
         _ => {
-            let query = tokens.query()?;
             // WITH … INSERT: sqlparser makes a query of it whose body is the statement.
-            match query.body.as_ref() {
-                ast::SetExpr::Insert(_) | ast::SetExpr::Update(_) | ast::SetExpr::Delete(_) => Err(
-                    SqlError::unsupported("WITH before INSERT, UPDATE or DELETE is not supported")
-                        .with_hint("put the WITH into the statement's query"),
-                ),
-                _ => Ok(Statement::Query(query)),
+            match with_before::split(tokens.query()?) {
+                with_before::Split::Query(query) => Ok(Statement::Query(query)),
+                with_before::Split::Change(statement) => from_sqlparser(*statement),
             }
         }
     }

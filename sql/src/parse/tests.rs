@@ -1,5 +1,7 @@
 //! Statements as they are recognized, and what is said about those that are not.
 
+use sqlparser::ast::{BinaryOperator, Expr};
+
 use super::*;
 use crate::error::state;
 
@@ -149,8 +151,36 @@ fn monsters_are_refused() {
     assert_eq!(error(&deep).code, state::STATEMENT_TOO_COMPLEX);
     let long = format!("select 1{}", " + 1".repeat(100_000));
     assert_eq!(error(&long).code, state::STATEMENT_TOO_COMPLEX);
+    for link in [" = 1", " between 1 and 2", " is null", " union select 1", " join t on a and b"] {
+        let long = format!("select 1 from t where a{}", link.repeat(100_000));
+        assert_eq!(error(&long).code, state::STATEMENT_TOO_COMPLEX, "{link}");
+    }
     let large = format!("select '{}'", "x".repeat(100 << 20));
     assert_eq!(error(&large).code, state::PROGRAM_LIMIT_EXCEEDED);
     let many = "select 1;".repeat(3_000_000);
     assert_eq!(error(&many).code, state::PROGRAM_LIMIT_EXCEEDED);
+}
+
+#[test]
+fn long_lists_of_alternatives_are_shallow() {
+    fn depth(expr: &Expr) -> usize {
+        match expr {
+            Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+                1 + depth(left).max(depth(right))
+            }
+            _ => 0,
+        }
+    }
+    for word in ["or", "and"] {
+        let alternatives: Vec<String> =
+            (0..5_000).map(|n| format!("a = {n} and b between {n} and 7 {word} c")).collect();
+        let alternatives = alternatives.join(&format!(" {word} "));
+        let text = format!("select 1 from t where {alternatives}");
+        let Statement::Query(query) = one(&text) else { panic!("a query") };
+        let select = query.body.as_select().expect("a SELECT");
+        let condition = select.selection.as_ref().expect("a condition");
+        assert!(depth(condition) < 200, "{}", depth(condition));
+        assert!(condition.to_string().eq_ignore_ascii_case(&alternatives));
+    }
+    one(&format!("select 1{}", " union all select 2".repeat(900)));
 }

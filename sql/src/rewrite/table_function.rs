@@ -67,6 +67,21 @@ pub fn table_function(factor: &mut TableFactor) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// The names of the columns that a function in FROM gives, if its name says them.
+pub fn column_names(factor: &TableFactor) -> Option<Vec<String>> {
+    let mut factor = factor.clone();
+    table_function(&mut factor).ok()?;
+    let TableFactor::Derived { subquery, alias, .. } = &factor else { return None };
+    let SetExpr::Select(select) = subquery.body.as_ref() else { return None };
+    let given = alias.iter().flat_map(|alias| &alias.columns).map(|column| fold(&column.name));
+    let mut names: Vec<String> = given.collect();
+    for item in select.projection.iter().skip(names.len()) {
+        let SelectItem::ExprWithAlias { alias, .. } = item else { return None };
+        names.push(fold(alias));
+    }
+    Some(names)
+}
+
 /// Functions that give rows, and those that give them as an array.
 pub const SERIES: [(&str, &str); 11] = [
     ("_pg_expandarray", "expand_array"),

@@ -89,7 +89,7 @@ fn hop(relation: &Expr, time: &str, slide: &Expr, size: &Expr) -> String {
     format!(
         "SELECT r.*, w.window_start, w.window_start + {size} AS window_end \
          FROM {relation} AS r CROSS JOIN LATERAL generate_series(\
-         tumble_start({slide}, r.{time} - {size}) + {slide}, tumble_start({slide}, r.{time}), \
+         hop_start({slide}, r.{time} - {size}, r.{time}), tumble_start({slide}, r.{time}), \
          {slide}) AS w(window_start) WHERE r.{time} IS NOT NULL"
     )
 }

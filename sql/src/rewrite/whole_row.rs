@@ -15,6 +15,7 @@ use sqlparser::ast::{
 
 use super::ast::call;
 use super::scope::{Columns, Scope};
+use super::table_function::column_names;
 use super::using::relation;
 use crate::error::SqlError;
 use crate::parse::fold;
@@ -35,13 +36,31 @@ struct Speller<'a> {
 }
 
 /// A table in sight.
-struct Table {
-    name: Ident,
+pub(super) struct Table {
+    pub name: Ident,
     factor: TableFactor,
     /// An outer join may pad its rows.
     padded: bool,
     /// Once asked for; nothing where they are not known.
     columns: OnceCell<Option<Vec<String>>>,
+}
+
+impl Table {
+    /// The names of its columns; nothing where they are not known.
+    pub fn columns(&self, scope: &Scope<'_>) -> Option<&Vec<String>> {
+        let named = || {
+            // A function whose arguments name what stands before it has no plan alone.
+            scope.columns_of(&self.factor).ok().or_else(|| column_names(&self.factor))
+        };
+        self.columns.get_or_init(named).as_ref()
+    }
+}
+
+/// The tables of a FROM.
+pub(super) fn tables_of(select: &Select) -> Vec<Table> {
+    let mut tables = Vec::new();
+    select.from.iter().for_each(|from| collect(from, false, &mut tables));
+    tables
 }
 
 impl VisitorMut for Speller<'_> {
@@ -58,9 +77,7 @@ impl VisitorMut for Speller<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
-        let mut tables = Vec::new();
-        select.from.iter().for_each(|from| collect(from, false, &mut tables));
-        self.tables.push(tables);
+        self.tables.push(tables_of(select));
         if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
             for key in keys {
                 // A column of the list goes before the row of a table.
@@ -133,7 +150,7 @@ impl Speller<'_> {
     }
 
     fn columns<'t>(&self, table: &'t Table) -> Option<&'t Vec<String>> {
-        table.columns.get_or_init(|| self.scope.columns_of(&table.factor).ok()).as_ref()
+        table.columns(&self.scope)
     }
 
     fn spelled(&self, table: &Table) -> Result<Expr, SqlError> {

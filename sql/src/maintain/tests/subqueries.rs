@@ -430,13 +430,12 @@ fn sets_and_lists_and_time_windows() {
             Project [id@0, unnest@1, unnest@1 + IntervalMonthDayNano { months: 0, days: 0,
                   nanoseconds: 600000000000 }] -> (id, window_start, window_end)
               Unnest [unnest] -> (id, unnest)
-                Project [array_or_empty(generate_series(tumble_start(IntervalMonthDayNano {
+                Project [array_or_empty(generate_series(hop_start(IntervalMonthDayNano {
                       months: 0, days: 0, nanoseconds: 300000000000 }, ts@1 -
                       IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 600000000000
-                      }) + IntervalMonthDayNano { months: 0, days: 0, nanoseconds:
-                      300000000000 }, tumble_start(IntervalMonthDayNano { months: 0, days:
-                      0, nanoseconds: 300000000000 }, ts@1), IntervalMonthDayNano { months:
-                      0, days: 0, nanoseconds: 300000000000 })), id@0] -> (unnest, id)
+                      }, ts@1), tumble_start(IntervalMonthDayNano { months: 0, days: 0,
+                      nanoseconds: 300000000000 }, ts@1), IntervalMonthDayNano { months: 0,
+                      days: 0, nanoseconds: 300000000000 })), id@0] -> (unnest, id)
                   Filter ts@1 IS NOT NULL -> (id, ts)
                     Project [id@0, ts@5] -> (id, ts)
                       Input t -> (id, k, v, f, s, ts)
