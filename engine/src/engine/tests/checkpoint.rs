@@ -92,26 +92,10 @@ fn counted(table: u64) -> Plan {
     }))
 }
 
-/// A table's rows beside those of equal first columns: kept once for both sides.
-fn of_itself(table: u64) -> Plan {
-    let schema = table_schema(table);
-    let fields = schema.fields().iter().chain(schema.fields()).cloned();
-    Plan::Join(Box::new(JoinPlan {
-        left: input(table, &schema),
-        right: input(table, &schema),
-        left_keys: vec![0],
-        right_keys: vec![0],
-        null_equal: vec![false],
-        condition: None,
-        kind: JoinKind::Inner,
-        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
-    }))
-}
-
 fn kept_roads(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let (mut harness, plan) = opened(seed, &mut random);
-    harness.create_view(17, of_itself(1));
+    harness.create_view(17, pairs(1, 1));
     let mut workers = harness.config.workers;
     let mut next = 20;
     for _ in 0..6 {
