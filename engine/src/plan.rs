@@ -145,7 +145,15 @@ impl Plan {
         }
     }
 
-    /// The same, to put others in their place.
+    /// Those of them that it is given rows of: one, where both sides of a join are one.
+    pub(crate) fn given(&self) -> Vec<&Plan> {
+        match self {
+            Plan::Join(plan) if plan.is_of_itself() => vec![&plan.left],
+            plan => plan.inputs(),
+        }
+    }
+
+    /// [`Plan::inputs`], to put others in their place.
     pub(crate) fn inputs_mut(&mut self) -> Vec<&mut Plan> {
         match self {
             Plan::Input(_) | Plan::Constant(_) => vec![],

@@ -29,7 +29,7 @@ use crate::operator::temporal::Temporal;
 use crate::operator::top_k::TopK;
 use crate::operator::unnest::Unnest;
 use crate::operator::window::Window;
-use crate::plan::{AggregatePlan, InputPlan, Plan, RecursivePlan};
+use crate::plan::{InputPlan, Plan, RecursivePlan};
 
 /// What renders one dataflow.
 pub(crate) struct Renderer<'s> {
@@ -43,8 +43,8 @@ pub(crate) struct Renderer<'s> {
     /// The place in the plan of what comes next, and of those around it.
     pub next_place: usize,
     pub places: Vec<usize>,
-    /// Aggregates made so far: one that stands twice in a plan is kept once.
-    pub aggregates: Vec<(AggregatePlan, UpdateStream<'s>)>,
+    /// What keeps state and was made so far: what stands twice in a plan is kept once.
+    pub made: Vec<(Plan, UpdateStream<'s>)>,
 }
 
 impl<'s> Renderer<'s> {
@@ -59,11 +59,19 @@ impl<'s> Renderer<'s> {
 
     fn render(&mut self, plan: &Plan) -> UpdateStream<'s> {
         let place = self.next_place;
+        let made = self.made.iter().find(|(made, _)| made.is_same(plan));
+        if let Some((_, stream)) = made {
+            self.next_place = place + plan.operators();
+            return stream.clone();
+        }
         self.next_place += 1;
         self.places.push(place);
         let stream = self.render_here(plan);
         self.places.pop();
         self.next_place = place + plan.operators();
+        if plan.keeps_state() {
+            self.made.push((plan.clone(), stream.clone()));
+        }
         stream
     }
 
@@ -85,27 +93,23 @@ impl<'s> Renderer<'s> {
                 self.operator("Temporal", vec![input], operator, true, Some(on_advance))
             }
             Plan::Join(join) => {
-                let left = self.routed(&join.left, Routing::ByKey(join.left_keys.clone()));
-                let right = self.routed(&join.right, Routing::ByKey(join.right_keys.clone()));
-                self.operator("Join", vec![left, right], Box::new(Join::new(join)), false, None)
+                let mut inputs = vec![self.routed(&join.left, by_key(&join.left_keys))];
+                if !join.is_of_itself() {
+                    inputs.push(self.routed(&join.right, by_key(&join.right_keys)));
+                }
+                self.operator("Join", inputs, Box::new(Join::new(join)), false, None)
             }
             Plan::VersionJoin(join) => {
-                let left = self.routed(&join.left, Routing::ByKey(join.left_keys.clone()));
-                let right = self.routed(&join.right, Routing::ByKey(join.right_keys.clone()));
+                let left = self.routed(&join.left, by_key(&join.left_keys));
+                let right = self.routed(&join.right, by_key(&join.right_keys));
                 let operator = Box::new(VersionJoin::new(join));
                 self.operator("VersionJoin", vec![left, right], operator, false, None)
             }
             Plan::Aggregate(aggregate) => {
-                let made = self.aggregates.iter().find(|(made, _)| made.is_same(aggregate));
-                if let Some((_, stream)) = made {
-                    return stream.clone();
-                }
                 let routing = Routing::ByKey(aggregate.keys.clone());
                 let input = self.routed(&aggregate.input, routing);
                 let operator = Box::new(Aggregate::new(aggregate, self.is_first()));
-                let stream = self.operator("Aggregate", vec![input], operator, false, None);
-                self.aggregates.push((AggregatePlan::clone(aggregate), stream.clone()));
-                stream
+                self.operator("Aggregate", vec![input], operator, false, None)
             }
             Plan::Union(union) => {
                 let streams: Vec<_> = union.inputs.iter().map(|input| self.render(input)).collect();
@@ -197,4 +201,8 @@ impl<'s> Renderer<'s> {
         let (context, place) = (self.context.clone(), self.places.last().copied());
         drive(self.scope, name, context, inputs, Driven { operator, temporal, on_advance, place })
     }
+}
+
+fn by_key(columns: &[usize]) -> Routing {
+    Routing::ByKey(columns.to_vec())
 }

@@ -233,7 +233,7 @@ impl WorkerState {
                 next_times,
                 next_place: 0,
                 places: vec![],
-                aggregates: vec![],
+                made: vec![],
             };
             renderer.render_view(&create.plan, create.key.clone(), sink, done);
             (renderer.sources, renderer.constants)

@@ -177,6 +177,47 @@ fn joined(view: u64, plan: &Plan, table: u64) -> Plan {
     }))
 }
 
+/// Rows of two tables with equal first columns.
+fn pairs(left: u64, right: u64) -> Plan {
+    let [left, right] = [left, right].map(|table| input(table, &table_schema(table)));
+    let (own, other) = (left.schema(), right.schema());
+    let fields = own.fields().iter().chain(other.fields()).cloned();
+    Plan::Join(Box::new(JoinPlan {
+        left,
+        right,
+        left_keys: vec![0],
+        right_keys: vec![0],
+        null_equal: vec![false],
+        condition: None,
+        kind: JoinKind::Inner,
+        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+    }))
+}
+
+#[test]
+fn a_join_that_stands_twice_in_a_view_is_kept_once() {
+    let mut random = StdRng::seed_from_u64(1);
+    let mut harness = Harness::open(2);
+    let tables = [1, 2].map(|id| TableDef::new(CollectionId(id), table_schema(id), vec![]));
+    harness.commit(Change { create_tables: tables.into(), ..Change::default() }).expect("tables");
+    let all = pairs(1, 2);
+    let schema = all.schema();
+    let predicate = Arc::new(IsNotNullExpr::new(Arc::new(Column::new("s", 2))));
+    let some = Plan::Filter(Box::new(FilterPlan { input: all.clone(), predicate }));
+    let plan = Plan::Union(UnionPlan { inputs: vec![all, some], schema });
+    harness.create_view(10, plan);
+    for _ in 0..12 {
+        harness.random_commit(&mut random);
+        harness.check();
+    }
+    let (plan, operators) = harness.engine.operators(CollectionId(10)).expect("it runs");
+    let mut joins = Vec::new();
+    plan.visit(&mut |plan| joins.push(matches!(plan, Plan::Join(_))));
+    let joins = operators.iter().zip(joins).filter(|(_, is)| *is);
+    let rows: Vec<u64> = joins.map(|(join, _)| join.state.rows).collect();
+    assert!(rows[0] > 0 && rows[1..] == [0], "{rows:?}");
+}
+
 /// A view's rows, and once more those with a first column.
 fn doubled(view: u64, plan: &Plan) -> Plan {
     let schema = plan.schema();

@@ -10,7 +10,8 @@
 //!          0, net at each time
 //! State    the keys of both sides, once, and the rows of each, by the rest of their content,
 //!          chained by key; bounded by the rows present. Of the right side of Semi and Anti without
-//!          a condition only how many each key has
+//!          a condition only how many each key has. Of an inner join of something with itself, by
+//!          the same key, the rows stand once, for both sides: see [`JoinPlan::is_of_itself`]
 //! Errors   a pair for which the condition fails does not match, and is reported while it is there
 
 mod alone;
@@ -82,6 +83,16 @@ impl JoinKind {
     }
 }
 
+impl JoinPlan {
+    /// Whether both sides are the same rows by the same key. They are read and kept once then, and
+    /// the operator has one input.
+    pub(crate) fn is_of_itself(&self) -> bool {
+        self.kind == JoinKind::Inner
+            && self.left_keys == self.right_keys
+            && self.left.is_same(&self.right)
+    }
+}
+
 impl fmt::Display for JoinPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.kind {
@@ -102,9 +113,12 @@ impl fmt::Display for JoinPlan {
             true => write!(f, "{name} every pair")?,
             false => write!(f, "{name} [{}]", listed(keys))?,
         }
-        match &self.condition {
-            Some(condition) => write!(f, " where {condition}"),
-            None => Ok(()),
+        if let Some(condition) = &self.condition {
+            write!(f, " where {condition}")?;
+        }
+        match self.is_of_itself() {
+            true => write!(f, " both sides kept once"),
+            false => Ok(()),
         }
     }
 }
@@ -117,7 +131,8 @@ const PAIRS_MAX: usize = if cfg!(test) { 5 } else { 1 << 16 };
 pub(crate) struct Join {
     codec: KeyCodec,
     index: KeyIndex,
-    sides: [Side; 2],
+    /// The left and the right one, or one that is both.
+    sides: Vec<Side>,
     gives_pairs: bool,
     condition: Option<Expr>,
     pair_schema: SchemaRef,
@@ -137,6 +152,14 @@ struct Pairs {
     state: Vec<u32>,
     /// How often the other side's row was there.
     counts: Vec<i64>,
+}
+
+impl Pairs {
+    fn push(&mut self, row: usize, id: u32, count: i64) {
+        self.batch.push(row as u32);
+        self.state.push(id);
+        self.counts.push(count);
+    }
 }
 
 impl Join {
@@ -159,10 +182,14 @@ impl Join {
                 Arc::new(Schema::new(fields.collect::<Vec<_>>()))
             }
         };
+        let mut sides = vec![side(0, &plan.left, &plan.left_keys)];
+        if !plan.is_of_itself() {
+            sides.push(side(1, &plan.right, &plan.right_keys));
+        }
         Join {
             codec: KeyCodec::for_keys(types_of(&plan.left.schema(), &plan.left_keys)),
             index: KeyIndex::default(),
-            sides: [side(0, &plan.left, &plan.left_keys), side(1, &plan.right, &plan.right_keys)],
+            sides,
             gives_pairs,
             condition: plan.condition.clone(),
             pair_schema,
@@ -171,6 +198,55 @@ impl Join {
             idle: Vec::new(),
             changed: Changed::default(),
         }
+    }
+
+    /// The side of this number, which may be the other one too.
+    fn side(&self, number: usize) -> &Side {
+        &self.sides[number.min(self.sides.len() - 1)]
+    }
+
+    /// The sweep where both sides are one. Each change meets the rows as a left one, joins or
+    /// leaves them, and meets them as a right one; at one time what goes goes first.
+    fn sweep_itself(&mut self, context: &StepContext<'_>, input: &SideInput) -> Vec<Updates> {
+        let mut parts = Vec::new();
+        let mut pairs = [Pairs::default(), Pairs::default()];
+        let updates = &input.updates;
+        let mut first = 0;
+        for same in updates.times.chunk_by(|a, b| a == b) {
+            let rows = first..first + same.len();
+            first = rows.end;
+            for goes in [true, false] {
+                for row in rows.clone().filter(|&row| (updates.diffs[row] < 0) == goes) {
+                    self.apply_to_itself(input, row, &mut pairs);
+                    for (side, pairs) in pairs.iter_mut().enumerate() {
+                        if self.condition.is_some() && pairs.batch.len() >= PAIRS_MAX {
+                            let pairs = std::mem::take(pairs);
+                            parts.extend(self.judge(context, side, updates, pairs));
+                        }
+                    }
+                }
+            }
+        }
+        for (side, pairs) in pairs.into_iter().enumerate() {
+            parts.extend(self.judge(context, side, updates, pairs));
+        }
+        parts
+    }
+
+    fn apply_to_itself(&mut self, input: &SideInput, row: usize, pairs: &mut [Pairs; 2]) {
+        if input.null_key[row] {
+            return;
+        }
+        let (key, new) = self.index.get_or_insert(input.keys.key(row));
+        if new {
+            self.sides[0].begin_key(key, self.index.id_limit());
+            self.changed.mark(key);
+        }
+        let [as_left, as_right] = pairs;
+        self.sides[0].each_of_key(key, |id, count| as_left.push(row, id, count));
+        let rows = input.rows.as_ref().expect("an inner join keeps rows");
+        self.sides[0].add(key, rows.key(row), input.updates.diffs[row]);
+        self.sides[0].each_of_key(key, |id, count| as_right.push(row, id, count));
     }
 
     /// One sweep over both sides in order of time. At one time what goes goes first, on both sides,
@@ -218,14 +294,10 @@ impl Join {
             let keys = self.index.id_limit();
             self.sides.iter_mut().for_each(|side| side.begin_key(key, keys));
         }
-        let [left, right] = &mut self.sides;
+        let [left, right] = self.sides.as_mut_slice() else { unreachable!("there are two") };
         let (own, other) = if side == 0 { (left, right) } else { (right, left) };
         if self.gives_pairs || self.condition.is_some() {
-            other.each_of_key(key, |id, count| {
-                pairs.batch.push(row as u32);
-                pairs.state.push(id);
-                pairs.counts.push(count);
-            });
+            other.each_of_key(key, |id, count| pairs.push(row, id, count));
         }
         if new || own.total {
             self.changed.mark(key);
@@ -248,7 +320,7 @@ impl Join {
     /// After all changes at `time`: the totals of `side` follow, and rows of the other side whose
     /// key got its first partners or lost its last leave or enter.
     fn settle(&mut self, side: usize, time: u64) {
-        let [left, right] = &mut self.sides;
+        let [left, right] = self.sides.as_mut_slice() else { unreachable!("there are two") };
         let (own, other) = if side == 0 { (left, right) } else { (right, left) };
         own.settle(&mut self.crossed, &mut self.idle);
         for crossings in self.crossed.chunk_by(|a, b| a == b) {
@@ -298,8 +370,8 @@ impl Join {
 
     fn pair_rows(&self, side: usize, input: &RecordBatch, pairs: &Pairs) -> RecordBatch {
         let own = take_rows(input, &pairs.batch);
-        let key = |number: usize| self.sides[side].key_column(&own, number);
-        let met = self.sides[1 - side].rows_of(&pairs.state, key);
+        let key = |number: usize| self.side(side).key_column(&own, number);
+        let met = self.side(1 - side).rows_of(&pairs.state, key);
         let (left, right) = if side == 0 { (own, met) } else { (met, own) };
         let columns: Vec<ArrayRef> =
             left.columns().iter().chain(right.columns()).cloned().collect();
@@ -313,6 +385,9 @@ impl Join {
         pairs: &Pairs,
         matching: impl Iterator<Item = usize> + Clone,
     ) {
+        if self.sides.len() == 1 {
+            return;
+        }
         let time = |pair: usize| input.times[pairs.batch[pair] as usize];
         if let Some(alone) = &mut self.sides[side].alone {
             for pair in matching.clone() {
@@ -390,7 +465,7 @@ fn earlier(left: Option<u64>, right: Option<u64>) -> Option<u64> {
 /// Records: the keys, with how many rows each has where that is kept; the rows of either side.
 impl Kept for Join {
     fn families(&self) -> usize {
-        3
+        1 + self.sides.len()
     }
 
     fn changed(&mut self, family: usize) -> &mut Changed {
@@ -442,20 +517,26 @@ impl Kept for Join {
 
 impl Operator for Join {
     fn step(&mut self, context: &StepContext<'_>, inputs: Vec<Updates>) -> Updates {
-        let [left, right] = <[Updates; 2]>::try_from(inputs).expect("two inputs");
-        let inputs =
-            [self.sides[0].encode(&self.codec, left), self.sides[1].encode(&self.codec, right)];
-        let mut parts = self.sweep(context, &inputs);
-        parts.extend(self.alone(0, &inputs[0]));
-        parts.extend(self.alone(1, &inputs[1]));
+        assert_eq!(inputs.len(), self.sides.len(), "an input a side");
+        let sides = self.sides.iter().zip(inputs);
+        let inputs: Vec<SideInput> =
+            sides.map(|(side, updates)| side.encode(&self.codec, updates)).collect();
+        let parts = match <[SideInput; 2]>::try_from(inputs) {
+            Ok(inputs) => {
+                let mut parts = self.sweep(context, &inputs);
+                parts.extend(self.alone(0, &inputs[0]));
+                parts.extend(self.alone(1, &inputs[1]));
+                parts
+            }
+            Err(inputs) => self.sweep_itself(context, &inputs[0]),
+        };
         self.release();
         Updates::concat(&self.schema.clone(), parts)
     }
 
     fn state(&self) -> StateSize {
-        let [left, right] = &self.sides;
         let keys = StateSize { rows: 0, ..self.index.size() };
-        left.size() + right.size() + keys
+        self.sides.iter().fold(keys, |all, side| all + side.size())
     }
 
     fn kept(&mut self) -> Option<&mut dyn Kept> {

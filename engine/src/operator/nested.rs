@@ -114,7 +114,7 @@ impl Nested {
             Plan::Window(plan) => Box::new(Window::new(plan)),
         };
         if !matches!(plan, Plan::Recursive(_)) {
-            inputs = Self::inputs(plan.inputs().into_iter(), place);
+            inputs = Self::inputs(plan.given().into_iter(), place);
         }
         let done = Done { place, step: Step::default() };
         let kind = Kind::Operator { operator, started: false, done };

@@ -14,7 +14,9 @@ impl Oracle<'_> {
         let (left_schema, right_schema) = (plan.left.schema(), plan.right.schema());
         let fields = left_schema.fields().iter().chain(right_schema.fields()).cloned();
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let (left, right) = (self.rows(&plan.left), self.rows(&plan.right));
+        let left = self.rows(&plan.left);
+        // What is read once fails once.
+        let right = if plan.is_of_itself() { left.clone() } else { self.rows(&plan.right) };
         let mut pairs = Vec::new();
         let mut left_met = vec![false; left.len()];
         let mut right_met = vec![false; right.len()];

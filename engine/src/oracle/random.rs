@@ -20,7 +20,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 pub(crate) use aggregate::aggregate_of;
-pub(crate) use join::random_version_join;
+pub(crate) use join::{random_join_of_itself, random_version_join};
 pub(crate) use top_k::random_top_k;
 pub(crate) use window::random_window;
 

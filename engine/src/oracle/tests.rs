@@ -9,8 +9,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::random::{
-    Scale, TIMES, aggregate_of, mark_append_only, random_inserts, random_root, random_top_k,
-    random_updates, random_version_join, random_window, table_schema, versions_of,
+    Scale, TIMES, aggregate_of, mark_append_only, random_inserts, random_join_of_itself,
+    random_root, random_top_k, random_updates, random_version_join, random_window, table_schema,
+    versions_of,
 };
 use super::{Row, accumulate, batch_of_rows, evaluate, multiset};
 use crate::operator::testing::run_reporting;
@@ -48,6 +49,24 @@ fn version_joins_equal_the_oracle_at_every_time() {
             [1, 2, 3].map(|id| (CollectionId(id), changes(id))).into();
         let table = inputs[&CollectionId(3)].clone();
         inputs.insert(CollectionId(3), versions_of(&table));
+        let cuts: Vec<u64> = (1..TIMES).filter(|_| random.random_bool(0.15)).collect();
+        compare(&plan, &inputs, &cuts, 1);
+    };
+    match number("TIDEMARK_SEED") {
+        Some(seed) => check_seed(seed, case),
+        None => (0..number("TIDEMARK_CASES").unwrap_or(300)).for_each(|s| check_seed(s, case)),
+    }
+}
+
+#[test]
+fn joins_of_one_collection_with_itself_equal_the_oracle_at_every_time() {
+    let case = |seed: u64| {
+        let mut random = StdRng::seed_from_u64(seed);
+        let depth = random.random_range(1..3);
+        let plan = random_join_of_itself(&mut random, depth, SCALE);
+        let mut changes = |id| random_updates(&mut random, &table_schema(id), SCALE);
+        let inputs: HashMap<CollectionId, Updates> =
+            [1, 2].map(|id| (CollectionId(id), changes(id))).into();
         let cuts: Vec<u64> = (1..TIMES).filter(|_| random.random_bool(0.15)).collect();
         compare(&plan, &inputs, &cuts, 1);
     };

@@ -95,6 +95,7 @@ fn counted(table: u64) -> Plan {
 fn kept_roads(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let (mut harness, plan) = opened(seed, &mut random);
+    harness.create_view(17, pairs(1, 1));
     let mut workers = harness.config.workers;
     let mut next = 20;
     for _ in 0..6 {
@@ -128,7 +129,9 @@ fn kept_roads(seed: u64) {
         let same = workers == harness.config.workers;
         let restored = harness.crash(workers);
         if checkpoint.is_some() {
-            assert_eq!(restored[&CollectionId(16)], same, "of {restored:?}");
+            for view in [16, 17].map(CollectionId) {
+                assert_eq!(restored[&view], same, "{view:?} of {restored:?}");
+            }
         }
         assert!(same || restored.values().all(|restored| !restored));
         harness.check();

@@ -11,8 +11,11 @@ use expect_test::{Expect, expect};
 
 use super::{JoinKind, JoinPlan};
 use crate::expression::Expr;
+use crate::operator::StepContext;
+use crate::operator::nested::Nested;
 use crate::operator::testing::{check, input, parse, print, run_reporting};
 use crate::plan::{Plan, schema_of};
+use crate::quarantine::Quarantine;
 use crate::state::consolidate::consolidate;
 use crate::time::CollectionId;
 
@@ -83,6 +86,54 @@ fn a_key_leaves_and_comes_back() {
             + 1 b 0 1 x 0 @5
         "#]],
     );
+}
+
+/// A table's rows beside those of equal key, both sides from one input.
+fn of_itself(keys: &[usize]) -> JoinPlan {
+    let own = side("l");
+    let both = own.fields().iter().chain(own.fields());
+    let schema = schema_of(both.map(|field| (field.name().as_str(), field.data_type().clone())));
+    JoinPlan { left: input(1, &own), right: input(1, &own), schema, ..plan(JoinKind::Inner, keys) }
+}
+
+#[test]
+fn rows_meet_themselves_and_others() {
+    check(
+        &Plan::Join(Box::new(of_itself(&[0]))),
+        &[(1, "+ 1 a 0 @1\n+ NULL n 0 @1\n+ 1 b 0 @2\n- 1 a 0 @3\n+ 1 b 0 @3\n-2 1 b 0 @4")],
+        expect![[r#"
+            + 1 a 0 1 a 0 @1
+            + 1 a 0 1 b 0 @2
+            + 1 b 0 1 a 0 @2
+            + 1 b 0 1 b 0 @2
+            - 1 a 0 1 a 0 @3
+            - 1 a 0 1 b 0 @3
+            - 1 b 0 1 a 0 @3
+            +3 1 b 0 1 b 0 @3
+            -4 1 b 0 1 b 0 @4
+        "#]],
+    );
+}
+
+/// Beside the same join of two inputs that are not known to be one.
+#[test]
+fn rows_of_a_join_of_one_input_are_kept_once() {
+    let kept = |mut plan: JoinPlan, apart: bool| {
+        let rows = parse(&side("l"), "+ 1 a 0 @1\n+ 1 b 0 @1\n+ 2 c 0 @1");
+        if apart {
+            plan.right = input(2, &side("l"));
+        }
+        let mut join = Nested::new(&Plan::Join(Box::new(plan)));
+        let (view, quarantine) = (CollectionId(0), &Quarantine::default());
+        let context = StepContext { lower: 0, upper: 2, view, quarantine };
+        let pairs = join.step(&context, &mut |_| Some(rows.clone()));
+        (pairs.len(), join.state().rows)
+    };
+    let mut outer = of_itself(&[0]);
+    outer.kind = JoinKind::Left;
+    assert_eq!(kept(of_itself(&[0]), false), (5, 3));
+    assert_eq!(kept(of_itself(&[0]), true), (5, 6));
+    assert_eq!(kept(outer, false), (5, 6));
 }
 
 #[test]
@@ -351,5 +402,6 @@ fn a_plan_says_what_it_does() {
     };
     expect!["Left join [k = k, l is not distinct from r] where v@2 > v@5"]
         .assert_eq(&join.to_string());
+    expect!["Join [k = k] both sides kept once"].assert_eq(&of_itself(&[0]).to_string());
     expect!["Anti join every pair"].assert_eq(&plan(JoinKind::Anti, &[]).to_string());
 }

@@ -42,9 +42,29 @@ pub(super) fn random_join(random: &mut StdRng, depth: u32, scale: Scale) -> Plan
             right_keys.push(r);
         }
     }
+    let kind = pick(random, &KINDS).expect("not empty");
+    joined(random, (left, right), (left_keys, right_keys), kind, scale)
+}
+
+/// Pairs of what one plan gives, by the same key.
+pub(crate) fn random_join_of_itself(random: &mut StdRng, depth: u32, scale: Scale) -> Plan {
+    let plan = random_plan(random, depth - 1, scale);
+    let columns = 0..plan.schema().fields().len();
+    let keys: Vec<usize> = columns.filter(|_| random.random_bool(0.4)).collect();
+    joined(random, (plan.clone(), plan), (keys.clone(), keys), JoinKind::Inner, scale)
+}
+
+/// Of these sides and keys, by a condition or not.
+fn joined(
+    random: &mut StdRng,
+    (left, right): (Plan, Plan),
+    (left_keys, right_keys): (Vec<usize>, Vec<usize>),
+    kind: JoinKind,
+    scale: Scale,
+) -> Plan {
+    let (left_schema, right_schema) = (left.schema(), right.schema());
     let fields = left_schema.fields().iter().chain(right_schema.fields());
     let pair = schema_of(fields.map(|field| (field.name().as_str(), field.data_type().clone())));
-    let kind = pick(random, &KINDS).expect("not empty");
     let schema = match kind {
         JoinKind::Semi | JoinKind::Anti => left_schema.clone(),
         _ => pair.clone(),
