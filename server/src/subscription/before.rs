@@ -56,7 +56,7 @@ pub async fn changes(
         let times: Vec<u64> = times.iter().map(|time| time.cast_unsigned()).collect();
         let diffs = batch.column(width + 1).as_primitive::<Int64Type>().values().clone();
         let places: Vec<usize> = (0..width).collect();
-        Ok(Updates::new(batch.project(&places)?, times, diffs))
+        Ok::<_, SqlError>(Updates::new(batch.project(&places)?, times, diffs))
     };
     run(ctx, &of_log, to).await?.into_iter().map(updates).collect()
 }
