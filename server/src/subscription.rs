@@ -73,13 +73,15 @@ impl Subscription {
         let at = guard.at;
         let buffer = Arc::new(Buffer::new(at));
         let (wanted, wanted_by_taker) = watch::channel(at);
-        let (from, rows, changes) = match before {
-            Some(before) => (before.from, snapshot.then_some(before.rows), before.changes),
-            None => (at, snapshot.then(|| relation.batches(at)), Vec::new()),
-        };
         let shape = Arc::clone(&layout);
+        let of_rows = move |batch, at: Timestamp| shape.changes(&Updates::at(batch, at.0, 1));
+        let (from, rows, changes): (_, Box<dyn Iterator<Item = _> + Send + Sync>, _) = match before
+        {
+            Some(before) => (before.from, Box::new(before.rows.into_iter()), before.changes),
+            None => (at, Box::new(relation.batches(at)), Vec::new()),
+        };
+        let rows = snapshot.then(|| rows.map(move |batch| of_rows(batch, from)));
         let rows = rows.into_iter().flatten();
-        let rows = rows.map(move |batch| shape.changes(&Updates::at(batch, from.0, 1)));
         let marker = progress.then(|| layout.progress(from));
         let shape = Arc::clone(&layout);
         let changes = changes.into_iter().map(move |updates| shape.changes(&updates));
