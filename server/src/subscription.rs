@@ -5,14 +5,16 @@
 //!          what is out is the relation at p
 //! Errors   55000 when the relation is dropped or its row type changes; 54000 when the client has
 //!          fallen too far behind: the engine waits for nobody
-//! Memory   the rows at t, as far as they are not out; changes up to `WAITING_BYTES_MAX` and those
-//!          of one step
+//! Memory   the rows at t, and what changed of a view that was not followed then, as far as they
+//!          are not out; changes up to `WAITING_BYTES_MAX` and those of one step
 //!
 //! A task of its own (`producer`) follows the relation and puts changes into a buffer; whoever has
 //! the [`Subscription`] takes them out. While nothing changes, neither does anything.
 
+mod before;
 mod buffer;
 mod layout;
+mod own;
 mod producer;
 
 use std::sync::Arc;
@@ -22,15 +24,17 @@ use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tidemark_catalog::{Catalog, Object};
-use tidemark_engine::{Engine, Plan, ReadGuard, Relation, Timestamp, Updates};
+use tidemark_engine::{Engine, ReadGuard, Relation, Timestamp, Updates};
 use tidemark_sql::error::SqlError;
 use tokio::sync::watch;
 
+pub use before::Before;
 use buffer::Buffer;
 use layout::Layout;
+pub use own::Own;
 use producer::Producer;
 
-use crate::coordinator::{Coordinator, OwnViews};
+use crate::coordinator::Coordinator;
 
 /// What is subscribed to, and from when on.
 pub struct Start {
@@ -44,13 +48,8 @@ pub struct Start {
     pub progress: bool,
     /// Of a plain view: what it is followed by.
     pub own: Option<Own>,
-}
-
-/// What keeps up a plain view as long as somebody follows it.
-pub struct Own {
-    pub views: OwnViews,
-    /// By this plan; by another one it would be another view.
-    pub plan: Plan,
+    /// What it went through until then, if it begins earlier.
+    pub before: Option<Before>,
 }
 
 /// The taking end. Dropping it ends the subscription.
@@ -69,15 +68,24 @@ pub struct Subscription {
 impl Subscription {
     /// Begins to follow a relation. The views that it reads must be complete at the first time.
     pub fn start(coordinator: &Arc<Coordinator>, start: Start) -> Subscription {
-        let Start { object, catalog, relation, guard, snapshot, progress, own } = start;
+        let Start { object, catalog, relation, guard, snapshot, progress, own, before } = start;
         let layout = Arc::new(Layout::new(&object, progress));
         let at = guard.at;
         let buffer = Arc::new(Buffer::new(at));
         let (wanted, wanted_by_taker) = watch::channel(at);
-        let rows = snapshot.then(|| relation.batches(at)).into_iter().flatten();
         let shape = Arc::clone(&layout);
-        let rows = rows.map(move |batch| shape.changes(&Updates::at(batch, at.0, 1)));
-        let marker = progress.then(|| layout.progress(at));
+        let of_rows = move |batch, at: Timestamp| shape.changes(&Updates::at(batch, at.0, 1));
+        let (from, rows, changes): (_, Box<dyn Iterator<Item = _> + Send + Sync>, _) = match before
+        {
+            Some(before) => (before.from, Box::new(before.rows.into_iter()), before.changes),
+            None => (at, Box::new(relation.batches(at)), Vec::new()),
+        };
+        let rows = snapshot.then(|| rows.map(move |batch| of_rows(batch, from)));
+        let rows = rows.into_iter().flatten();
+        let marker = progress.then(|| layout.progress(from));
+        let shape = Arc::clone(&layout);
+        let changes = changes.into_iter().map(move |updates| shape.changes(&updates));
+        let last_marker = (progress && from < at).then(|| layout.progress(at));
         let schema = Arc::clone(&layout.schema);
         let producer = Producer {
             coordinator: Arc::clone(coordinator),
@@ -95,7 +103,7 @@ impl Subscription {
             wanted: wanted_by_taker,
         };
         coordinator.runtime.spawn(producer.run());
-        let first = Box::new(rows.chain(marker));
+        let first = Box::new(rows.chain(marker).chain(changes).chain(last_marker));
         let engine = Arc::clone(&coordinator.engine);
         Subscription { schema, engine, first, current: None, buffer, wanted }
     }

@@ -30,7 +30,7 @@ pub struct PastColumns {
 
 impl DataColumns {
     /// `names` are the columns of the data; none: all of the table's. What ARRIVAL_TIME and DELETED
-    /// name stands behind them unless it is among them.
+    /// name stands behind them unless it is among them; a header must have it there.
     ///
     /// Errors: 42703, 42701, and 42804 for an arrival time that is none.
     pub fn new(table: &Object, names: &[Ident], copy: &Copy) -> Result<DataColumns, SqlError> {
@@ -42,6 +42,7 @@ impl DataColumns {
             names => names.iter().map(fold).collect(),
         };
         let past = [&copy.arrival_time, &copy.deleted];
+        let told = names.len();
         for name in past.into_iter().flatten() {
             if !names.contains(name) {
                 names.push(name.clone());
@@ -68,7 +69,7 @@ impl DataColumns {
                     return Err(SqlError::new(state::UNDEFINED_COLUMN, message));
                 }
             };
-            all.push(Column { name: name.clone(), ty, typmod });
+            all.push(Column { name: name.clone(), ty, typmod, implied: place >= told });
         }
         let past = past_columns(&all, copy)?;
         Ok(DataColumns { all, indexes, places, past })

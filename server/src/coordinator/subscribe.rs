@@ -2,27 +2,23 @@
 //!
 //! Errors   22023 for an AS OF in the future, or before what there is, or is kept, of the relation
 //!          0A000 for a plain view that no materialized view could be made of
-//! Missing  AS OF a time at which an earlier version of a view was in force; of a plain view AS OF
-//!          any time
 //!
-//! A plain view holds no rows: a view of the subscription's own does as long as that lives.
+//! A plain view holds no rows: a view of the subscription's own does as long as that lives. What a
+//! view went through before that, or before what is kept of it, is replayed.
 
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, ObjectKind, PgType};
-use tidemark_engine::{CollectionId, ReadAtError, ReadGuard, Relation, Timestamp, ViewDef};
-use tidemark_sql::ddl;
+use tidemark_engine::{CollectionId, ReadAtError, ReadGuard, Relation, Timestamp};
 use tidemark_sql::error::{SqlError, state};
-use tidemark_sql::maintain::plan_stored_view;
 use tidemark_sql::parse::Subscribe;
-use tidemark_sql::there_from;
+use tidemark_sql::{PlanContext, ddl, there_from};
 
-use super::own_views::OwnViews;
 use super::{fill, prepare};
 use crate::lock::{LockSet, Mode, Target};
 use crate::session::Session;
-use crate::subscription::{Own, Start, Subscription};
+use crate::subscription::{Before, Own, Start, Subscription};
 use crate::transaction::acquire;
 
 /// Begins a subscription. It reads beyond the snapshot of the transaction it is in.
@@ -40,18 +36,60 @@ pub async fn start(session: &mut Session, subscribe: &Subscribe) -> Result<Subsc
     let in_force = catalog.version_at(id, CommitTime(guard.at.0));
     let object = in_force.map(|version| version.object.clone());
     let object = object.ok_or_else(|| not_there(&name.to_string()))?;
-    let collection = CollectionId(object.collection().0);
-    let relation = coordinator.engine.relation(collection);
-    // A version that was replaced long ago holds no rows any more.
-    let relation = relation.ok_or_else(|| not_there(&object.name))?;
-    check_there(&catalog, &object, &relation, guard.at)?;
+    let relation = coordinator.engine.relation(CollectionId(object.collection().0));
     if matches!(object.kind, ObjectKind::MaterializedView(_)) {
+        let created = catalog.versions(id).first().map(|first| Timestamp(first.from.0));
+        // A version that was replaced long ago holds no rows any more.
+        let is_kept = relation.as_ref().is_some_and(|kept| kept.check_readable(guard.at).is_ok());
+        if subscribe.as_of.is_some() && !(is_kept && created.is_some_and(|at| at <= guard.at)) {
+            return replayed_view(session, subscribe, id, guard).await;
+        }
         coordinator.wait_for_views(session, &catalog, &[id], guard.at).await?;
     }
+    let relation = relation.ok_or_else(|| not_there(&object.name))?;
+    check_there(&catalog, &object, &relation, guard.at)?;
     relation.check_readable(guard.at).map_err(not_readable)?;
     let (snapshot, progress) = (subscribe.snapshot, subscribe.progress);
-    let start = Start { object, catalog, relation, guard, snapshot, progress, own: None };
+    let (own, before) = (None, None);
+    let start = Start { object, catalog, relation, guard, snapshot, progress, own, before };
     Ok(Subscription::start(&coordinator, start))
+}
+
+/// Follows a materialized view from now on, after what it went through since a time that its
+/// stored changes do not reach.
+async fn replayed_view(
+    session: &mut Session,
+    subscribe: &Subscribe,
+    id: ObjectId,
+    since: ReadGuard,
+) -> Result<Subscription, SqlError> {
+    let coordinator = Arc::clone(&session.coordinator);
+    let guard = coordinator.engine.begin_read();
+    let catalog = coordinator.settled_catalog().await;
+    let in_force = catalog.version_at(id, CommitTime(guard.at.0));
+    let object = in_force.map(|version| version.object.clone());
+    let object = object.ok_or_else(|| not_there(&subscribe.name.to_string()))?;
+    let relation = coordinator.engine.relation(CollectionId(object.collection().0));
+    let relation = relation.ok_or_else(|| not_there(&object.name))?;
+    coordinator.wait_for_views(session, &catalog, &[id], guard.at).await?;
+    relation.check_readable(guard.at).map_err(not_readable)?;
+    let before = Some(before(session, &catalog, &object, since.at, guard.at).await?);
+    let (snapshot, progress) = (subscribe.snapshot, subscribe.progress);
+    let start = Start { object, catalog, relation, guard, snapshot, progress, own: None, before };
+    Ok(Subscription::start(&coordinator, start))
+}
+
+/// What a view went through from a time on that is held.
+async fn before(
+    session: &Session,
+    catalog: &Arc<Catalog>,
+    view: &Object,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Before, SqlError> {
+    let own = session.coordinator.own_context(Arc::clone(catalog));
+    let ctx = PlanContext { tell: session.tell(), ..own };
+    session.cancel.guard(Before::read(&ctx, view, from, to)).await?
 }
 
 /// The first time, and that it is held.
@@ -96,14 +134,17 @@ fn check_there(
     }
 }
 
-/// Follows a plain view from now on, by a view of its own.
+/// Follows a plain view from now on, by a view of its own; earlier changes are replayed.
 async fn plain_view(
     session: &mut Session,
     subscribe: &Subscribe,
     id: ObjectId,
 ) -> Result<Subscription, SqlError> {
+    let since = match subscribe.as_of {
+        Some(_) => Some(begin(session, subscribe).await?),
+        None => None,
+    };
     let coordinator = Arc::clone(&session.coordinator);
-    // What the plan reads must be there until it is read.
     let locks = LockSet::new(&coordinator.locks);
     let is_own = session
         .transaction
@@ -114,40 +155,19 @@ async fn plain_view(
     }
     let catalog = coordinator.catalog();
     let object = catalog.get(id).cloned().ok_or_else(|| not_there(&subscribe.name.to_string()))?;
-    if subscribe.as_of.is_some() {
-        let message = "SUBSCRIBE AS OF a time to a plain view is not supported";
-        return Err(SqlError::unsupported(message)
-            .with_detail(format!("Of \"{}\" nothing is kept before it is followed.", object.name))
-            .with_hint("changes() tells what it went through until now."));
-    }
-    let ctx = coordinator.own_context(Arc::clone(&catalog));
-    let planned = plan_stored_view(&ctx, &object).map_err(|error| not_followed(&object, error))?;
-    let def = ViewDef::new(coordinator.unnamed(), planned.plan.clone(), planned.key);
-    let created = OwnViews::create(&coordinator, vec![def]).await;
-    let (views, at) = created.map_err(|error| tidemark_sql::commit_error(&ctx, error, &[]))?;
+    let (own, relation, guard) = Own::begin(&coordinator, Arc::clone(&catalog), &object).await?;
     drop(locks);
-    let guard = coordinator.engine.hold(at);
-    let relation = views.ids().first().and_then(|id| coordinator.engine.relation(*id));
-    let relation = relation.ok_or_else(|| not_there(&object.name))?;
-    if !fill::wait(session, &object.name, views.ids(), at).await? {
+    if !fill::wait(session, &object.name, own.views.ids(), guard.at).await? {
         return Err(not_there(&object.name));
     }
+    let before = match since {
+        Some(since) => Some(before(session, &catalog, &object, since.at, guard.at).await?),
+        None => None,
+    };
     let (snapshot, progress) = (subscribe.snapshot, subscribe.progress);
-    let own = Some(Own { views, plan: planned.plan });
-    let start = Start { object, catalog, relation, guard, snapshot, progress, own };
+    let own = Some(own);
+    let start = Start { object, catalog, relation, guard, snapshot, progress, own, before };
     Ok(Subscription::start(&coordinator, start))
-}
-
-/// Why a plain view's changes cannot be had, in the words of who asked for that.
-fn not_followed(view: &Object, error: SqlError) -> SqlError {
-    if error.code != state::FEATURE_NOT_SUPPORTED {
-        return error;
-    }
-    SqlError::unsupported(format!("SUBSCRIBE to view \"{}\" is not supported", view.name))
-        .with_detail(format!(
-            "It is kept up as a materialized view would be, and {}.",
-            error.message
-        ))
 }
 
 fn not_there(name: &str) -> SqlError {

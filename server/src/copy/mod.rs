@@ -36,6 +36,8 @@ pub struct Column {
     pub name: String,
     pub ty: PgType,
     pub typmod: i32,
+    /// Nobody has said that the data has it: a header, if there is one, must.
+    pub implied: bool,
 }
 
 impl Column {

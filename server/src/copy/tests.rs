@@ -103,7 +103,7 @@ fn columns(text: &str) -> Vec<Column> {
     let columns = columns.map(|column| {
         let (name, ty) = column.rsplit_once(' ').expect("name type");
         let (ty, typmod) = PgType::parse(ty).expect("a known type");
-        Column { name: name.trim_matches('"').to_owned(), ty, typmod }
+        Column { name: name.trim_matches('"').to_owned(), ty, typmod, implied: false }
     });
     columns.collect()
 }

@@ -30,6 +30,8 @@ pub(super) struct Target {
     limit: Option<(usize, String)>,
     force_null: bool,
     force_not_null: bool,
+    /// See [`Column::implied`].
+    implied: bool,
 }
 
 /// Reads text and CSV.
@@ -120,13 +122,24 @@ impl TextReader {
         Ok(line)
     }
 
-    /// Compares the header line with the columns, if that was asked for.
+    /// Compares the header line with the columns, if that was asked for; with those that nobody has
+    /// said to be there, always.
     fn header(&mut self, bytes: &[u8], length: usize) -> Result<(), SqlError> {
-        if self.header != Header::Match {
+        let matches = self.header == Header::Match;
+        if !matches && !self.targets.iter().any(|target| target.implied) {
             return Ok(());
         }
         let line = self.cut(bytes, length)?;
-        if self.fields.len() != self.targets.len() {
+        let has = |name: &str| {
+            (0..self.fields.len()).any(|index| self.fields.get(line, index) == Some(name))
+        };
+        if let Some(missing) =
+            self.targets.iter().find(|target| target.implied && !has(&target.name))
+        {
+            let message = format!("column \"{}\" is not in the header line", missing.name);
+            return Err(self.in_line(SqlError::new(state::UNDEFINED_COLUMN, message), line));
+        }
+        if matches && self.fields.len() != self.targets.len() {
             let error = bad_format(format!(
                 "wrong number of fields in header line: got {}, expected {}",
                 self.fields.len(),
@@ -135,6 +148,9 @@ impl TextReader {
             return Err(self.in_line(error, line));
         }
         for (index, target) in self.targets.iter().enumerate() {
+            if !matches && !target.implied {
+                continue;
+            }
             let number = index + 1;
             let mismatch = match self.fields.get(line, index) {
                 Some(name) if name == target.name => continue,
@@ -216,8 +232,8 @@ impl Target {
     pub fn new(column: &Column, input: &InputSettings) -> Result<Target, SqlError> {
         let parser = column_parser(&column.data_type(), input, ROWS_EXPECTED)?;
         let limit = column.characters_max().map(|n| (n, column.ty.format(column.typmod)));
-        let name = column.name.clone();
-        Ok(Target { name, parser, limit, force_null: false, force_not_null: false })
+        let (name, implied) = (column.name.clone(), column.implied);
+        Ok(Target { name, parser, limit, force_null: false, force_not_null: false, implied })
     }
 
     /// The values so far; there are none afterwards.

@@ -13,9 +13,13 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::Own;
+use super::before;
 use super::buffer::{Buffer, too_far_behind};
 use super::layout::Layout;
+use crate::cancel::Cancel;
 use crate::coordinator::Coordinator;
+use crate::lock::{LockSet, Mode, Target};
+use crate::transaction::acquire;
 
 /// The least time between two steps: what comes meanwhile goes out together.
 const PACE: Duration = Duration::from_millis(1);
@@ -100,7 +104,11 @@ impl Producer {
             self.follow(newest, at).await?;
         }
         self.advance(at).await?;
-        self.guard = guard;
+        // What follows a plain view anew is beyond it.
+        let at = at.max(self.last);
+        if guard.at == at {
+            self.guard = guard;
+        }
         self.is_current = true;
         if self.layout.has_progress {
             self.buffer.put(self.layout.progress(at));
@@ -113,18 +121,16 @@ impl Producer {
     async fn follow(&mut self, newest: Arc<Catalog>, at: Timestamp) -> Result<(), SqlError> {
         let id = self.object.id;
         let present = newest.get(id).ok_or_else(|| self.ended("was dropped"))?;
+        self.check_row_type(present)?;
         if let Some(own) = &self.own {
-            // Its new definition, or that of what it stands on, would have to be kept up since it
-            // came into force.
             let ctx = self.coordinator.own_context(Arc::clone(&newest));
             let planned = plan_stored_view(&ctx, present);
-            if !planned.is_ok_and(|planned| is_same_plan(&planned.plan, &own.plan)) {
-                return Err(self.ended("is not what it was: a definition was replaced"));
+            if planned.is_ok_and(|planned| is_same_plan(&planned.plan, &own.plan)) {
+                self.catalog = newest;
+                return Ok(());
             }
-            self.catalog = newest;
-            return Ok(());
+            return self.follow_anew().await;
         }
-        self.check_row_type(present)?;
         let versions = newest.versions(id);
         let later = |from: u64| self.last.0 < from && from != u64::MAX;
         let (due, to_come): (Vec<_>, Vec<_>) = versions
@@ -140,6 +146,34 @@ impl Producer {
         if to_come.is_empty() {
             self.catalog = newest;
         }
+        Ok(())
+    }
+
+    /// Follows a plain view by its new definition, or by that of what it stands on. Nothing has
+    /// kept that up since it came into force, so what it went through until now is replayed.
+    async fn follow_anew(&mut self) -> Result<(), SqlError> {
+        let locks = LockSet::new(&self.coordinator.locks);
+        acquire(&locks, Target::Catalog, Mode::Shared, &Cancel::default()).await?;
+        let catalog = self.coordinator.catalog();
+        let present = catalog.get(self.object.id).ok_or_else(|| self.ended("was dropped"))?;
+        self.check_row_type(present)?;
+        let begun = Own::begin(&self.coordinator, Arc::clone(&catalog), present).await;
+        let (own, relation, guard) = begun.map_err(|error| self.not_gone_on(error))?;
+        drop(locks);
+        let to = guard.at;
+        let complete = self.coordinator.engine.wait_for(own.views.ids(), to).await;
+        complete.map_err(|_| self.ended("was dropped"))?;
+        let ctx = self.coordinator.own_context(Arc::clone(&catalog));
+        let changes = before::changes(&ctx, present, self.last, to).await;
+        for updates in changes.map_err(|error| self.not_gone_on(error))? {
+            self.put(&updates).await?;
+        }
+        self.written = relation.written();
+        self.rewritten = relation.last_rewritten();
+        self.relation = relation;
+        self.own = Some(own);
+        self.catalog = catalog;
+        (self.last, self.guard) = (to, guard);
         Ok(())
     }
 
@@ -201,6 +235,15 @@ impl Producer {
             true => Ok(()),
             false => Err(self.ended("has other columns now")),
         }
+    }
+
+    /// 55000: why it cannot be followed by its new definition.
+    fn not_gone_on(&self, error: SqlError) -> SqlError {
+        let detail = match error.detail {
+            Some(detail) => format!("{}: {detail}", error.message),
+            None => error.message,
+        };
+        self.ended("has a definition that cannot be followed").with_detail(detail)
     }
 
     /// 55000: there is no going on.

@@ -110,7 +110,7 @@ async fn case(seed: u64) {
     if made > 1 {
         history.run(&materialized).await;
     }
-    // There is no subscription from before a relation was made.
+    // There is no subscription from before a table was made.
     let made = now(&history.client).await;
     for _ in 0..history.random.random_range(1..3) {
         history.commit().await;
@@ -125,9 +125,9 @@ async fn case(seed: u64) {
     let relations = relations.map(|(name, sql, plan)| Relation { name, sql, plan });
     let mut subscriptions = Vec::new();
     let early = history.last;
-    for relation in [&relations[0], &relations[2 + seed as usize % 3]] {
+    for relation in [&relations[0], &relations[1], &relations[2 + seed as usize % 3]] {
         let mut times = history.instants(INSTANTS);
-        times.retain(|at| *at >= made);
+        times.retain(|at| *at >= made || relation.name == "p" || relation.name == "m");
         let from = *times.choose(&mut history.random).expect("the last is later");
         subscriptions.push((relation, Subscription::begin(&history, relation.name, from).await));
     }
