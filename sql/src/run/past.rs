@@ -28,7 +28,7 @@ pub fn bind(
     read: &ReadView,
 ) -> Result<PointInTimeJoin> {
     let at = read.at.min(read.now);
-    let (name, id, _) = join.relation()?;
+    let (name, id, version) = join.relation()?;
     let name = name.table().to_owned();
     let equalities = join.equalities();
     let keys: Vec<Expr> = equalities.iter().map(|(_, _, key)| key.clone()).collect();
@@ -62,8 +62,8 @@ pub fn bind(
     let mut place = 0..;
     bound.conditions.retain(|_| !place.next().is_some_and(|place| taken.contains(&place)));
     let history = Past::new(ctx, join.clock, at);
-    let replay =
-        Replay { spans, keys: by_key, history, at, present: read.present, name, object: id, shown };
+    let (keys, present, object) = (by_key, read.present, id);
+    let replay = Replay { spans, keys, history, at, present, name, object, version, shown };
     bound.bound = Some(Bound(Arc::new(replay)));
     Ok(bound)
 }

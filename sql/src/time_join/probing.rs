@@ -161,7 +161,7 @@ impl Probing {
 
     /// Says what is special about reading the relation at these times.
     fn tell_of(&self, times: &[Option<u64>]) {
-        let (Replay { history, object, .. }, tell) = (self.replay.as_ref(), &self.tell);
+        let (Replay { history, object, version, .. }, tell) = (self.replay.as_ref(), &self.tell);
         if history.clock() == Clock::Event {
             return;
         }
@@ -169,8 +169,8 @@ impl Probing {
         let known = || times.iter().copied().flatten();
         let (Some(from), Some(to)) = (known().min(), known().max()) else { return };
         let (from, to) = (CommitTime(from), CommitTime(to));
-        let in_force = VersionSelection::InForce(from);
-        for notice in version::notices(catalog, *object, in_force, from, to) {
+        let which = version.unwrap_or(VersionSelection::InForce(from));
+        for notice in version::notices(catalog, *object, which, from, to) {
             tell.notice(notice);
         }
         let Some(object) = catalog.get(*object).filter(|object| object.table().is_some()) else {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tidemark_catalog::{Catalog, ObjectId};
+use tidemark_catalog::{Catalog, ObjectId, VersionSelection};
 use tidemark_engine::replay::{EventTimeHistory, History};
 use tidemark_engine::{CollectionId, Engine, Relation, Spans, Timestamp};
 
@@ -28,6 +28,8 @@ pub struct Replay {
     /// The relation as the query names it, and what it is.
     pub name: String,
     pub object: ObjectId,
+    /// The version that is named: all times are read by it.
+    pub version: Option<VersionSelection>,
     /// The plan, printed.
     pub shown: String,
 }

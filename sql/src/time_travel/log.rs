@@ -99,8 +99,13 @@ impl Log {
                 let from = self.from.at;
                 let first = relation.scan(from).into_iter();
                 let first = first.map(|rows| Updates::at(rows.batch, from.0, 1));
+                let mut first = Updates::concat(&schema, first.collect());
+                if self.with_first {
+                    // Equal rows are stored one by one.
+                    first = first.consolidated();
+                }
                 let after = relation.changes(from, self.to);
-                Ok(Updates::concat(&schema, first.chain([after]).collect()))
+                Ok(Updates::concat(&schema, vec![first, after]))
             }
             Source::Replayed(stretches, past) => replayed(stretches, past, work),
         }
