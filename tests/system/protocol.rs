@@ -239,6 +239,41 @@ async fn portals_stop_at_the_row_limit_and_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_of_wrong_length_and_function_calls_leave_the_session() {
+    let server = server().await;
+    let mut raw = Raw::connect(server.addr()).await;
+    raw.parse("s", "SELECT $1::text", &[]).await;
+    assert_eq!(raw.sync().await, ["1", "Z I"]);
+    let bind: &[u8] = b"\0s\0\0\0\0\x01\0\0\0\x01x\0\0";
+    let long = [bind, b"y"].concat();
+    let negative = b"\0s\0\0\0\0\x01\xff\xff\xff\xfe\0\0".as_slice();
+    for (body, message) in [
+        (&bind[..bind.len() - 1], "insufficient data left in message"),
+        (&bind[..9], "insufficient data left in message"),
+        (negative, "insufficient data left in message"),
+        (&bind[..2], "invalid string in message"),
+        (&long, "invalid message format"),
+    ] {
+        raw.send('B', body).await;
+        raw.execute("", 0).await;
+        raw.send('S', &[]).await;
+        let answers = raw.until_ready().await;
+        assert_eq!(shorts(&answers), ["E 08P01", "Z I"], "{body:?}");
+        assert_eq!(answers[0].field('M').as_deref(), Some(message), "{body:?}");
+    }
+    raw.send('B', bind).await;
+    raw.execute("", 0).await;
+    assert_eq!(raw.sync().await, ["2", "D x", "C SELECT 1", "Z I"]);
+    // No Sync ends a function call.
+    raw.send('F', b"\0\0\x03\xe7\0\0\0\0\0\0").await;
+    assert_eq!(shorts(&raw.until_ready().await), ["E 0A000", "Z I"]);
+    raw.ask("BEGIN").await;
+    raw.send('F', b"").await;
+    assert_eq!(shorts(&raw.until_ready().await), ["E 0A000", "Z E"]);
+    assert_eq!(raw.ask("ROLLBACK").await, ["C ROLLBACK", "Z I"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cursors_and_prepared_statements_in_sql() {
     let server = server().await;
     let mut raw = Raw::connect(server.addr()).await;

@@ -217,15 +217,17 @@ impl Connection {
             }
             Incoming::TooLong { kind, bytes } => (kind, too_long(kind, bytes)),
             Incoming::NotText { kind, byte } => (kind, not_text(byte)),
-            Incoming::Malformed { kind } => {
-                (kind, SqlError::new(state::PROTOCOL_VIOLATION, "invalid message format"))
+            Incoming::Malformed { kind, reason } => {
+                (kind, SqlError::new(state::PROTOCOL_VIOLATION, reason))
             }
+            Incoming::FunctionCall => (b'F', no_function_call()),
         };
         if skipping || b"dcf".contains(&kind) {
             return Ok(Broken::GoOn);
         }
         self.fail(&error).await?;
-        if kind == b'Q' {
+        // These two are no part of the extended protocol: no Sync follows.
+        if kind == b'Q' || kind == b'F' {
             self.ready().await?;
             return Ok(Broken::GoOn);
         }
@@ -239,6 +241,11 @@ enum Broken {
     Skip,
     GoOn,
     Close,
+}
+
+fn no_function_call() -> SqlError {
+    SqlError::unsupported("function calls by the fast-path protocol are not supported")
+        .with_hint("call the function in a SELECT")
 }
 
 pub fn too_long(kind: u8, bytes: usize) -> SqlError {

@@ -58,11 +58,11 @@ async fn read_all(
             Incoming::Message(message) => message,
             Incoming::TooLong { kind, bytes } => return Err(connection::too_long(kind, bytes)),
             Incoming::NotText { byte, .. } => return Err(connection::not_text(byte)),
-            Incoming::Malformed { .. } => {
-                return Err(SqlError::new(state::PROTOCOL_VIOLATION, "invalid message format"));
+            Incoming::Malformed { reason, .. } => {
+                return Err(SqlError::new(state::PROTOCOL_VIOLATION, reason));
             }
-            lost @ Incoming::Lost { .. } => {
-                connection.put_back(lost);
+            other @ (Incoming::FunctionCall | Incoming::Lost { .. }) => {
+                connection.put_back(other);
                 return Err(SqlError::new(state::PROTOCOL_VIOLATION, "invalid message"));
             }
         };

@@ -21,6 +21,11 @@ pub const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Messages read ahead of the session.
 const AHEAD: usize = 16;
 
+/// What PostgreSQL says of broken messages.
+const WRONG_LENGTH: &str = "invalid message format";
+const TOO_SHORT: &str = "insufficient data left in message";
+const NO_END_OF_STRING: &str = "invalid string in message";
+
 /// One message from the client.
 #[derive(Debug)]
 pub enum Incoming {
@@ -37,7 +42,10 @@ pub enum Incoming {
     },
     Malformed {
         kind: u8,
+        reason: &'static str,
     },
+    /// Of the fast path, which nobody speaks any more.
+    FunctionCall,
     /// Nothing after it can be understood.
     Lost {
         reason: String,
@@ -155,6 +163,14 @@ fn decode(kind: u8, mut frame: BytesMut) -> Incoming {
     {
         return Incoming::NotText { kind, byte: text_of(kind, &frame)[error.valid_up_to()] };
     }
+    if kind == b'F' {
+        return Incoming::FunctionCall;
+    }
+    if kind == b'B'
+        && let Err(reason) = check_bind(&frame[5..])
+    {
+        return Incoming::Malformed { kind, reason };
+    }
     let mut context = DecodeContext::default();
     context.awaiting_frontend_ssl = false;
     context.awaiting_frontend_startup = false;
@@ -162,9 +178,40 @@ fn decode(kind: u8, mut frame: BytesMut) -> Incoming {
     // that is a panic, never a read of the next message.
     let decoded = panic::contain_quietly(|| PgWireFrontendMessage::decode(&mut frame, &context));
     match decoded {
+        Some(Ok(Some(_))) if b"QPDEC".contains(&kind) && !frame.is_empty() => {
+            Incoming::Malformed { kind, reason: WRONG_LENGTH }
+        }
         Some(Ok(Some(message))) => Incoming::Message(message),
-        _ => Incoming::Malformed { kind },
+        Some(_) => Incoming::Malformed { kind, reason: WRONG_LENGTH },
+        None => Incoming::Malformed { kind, reason: TOO_SHORT },
     }
+}
+
+fn skip(rest: &mut &[u8], bytes: usize) -> Result<(), &'static str> {
+    *rest = rest.get(bytes..).ok_or(TOO_SHORT)?;
+    Ok(())
+}
+
+/// Whether a Bind's fields end where it ends: pgwire takes any negative length for NULL, and lets
+/// bytes follow.
+fn check_bind(body: &[u8]) -> Result<(), &'static str> {
+    let mut rest = body;
+    for _name in ["portal", "statement"] {
+        let end = rest.iter().position(|byte| *byte == 0).ok_or(NO_END_OF_STRING)?;
+        rest.advance(end + 1);
+    }
+    let count = |rest: &mut &[u8]| rest.try_get_u16().map(usize::from).map_err(|_| TOO_SHORT);
+    let formats = count(&mut rest)?;
+    skip(&mut rest, 2 * formats)?;
+    for _parameter in 0..count(&mut rest)? {
+        match rest.try_get_i32().map_err(|_| TOO_SHORT)? {
+            -1 => {}
+            length => skip(&mut rest, usize::try_from(length).map_err(|_| TOO_SHORT)?)?,
+        }
+    }
+    let formats = count(&mut rest)?;
+    skip(&mut rest, 2 * formats)?;
+    if rest.is_empty() { Ok(()) } else { Err(WRONG_LENGTH) }
 }
 
 /// The part of a message that must be text: for Parse, not the type OIDs at its end.
@@ -207,9 +254,25 @@ mod tests {
     #[tokio::test]
     async fn broken_messages_are_named_not_followed_by_a_panic() {
         assert_eq!(read(b"B\0\0\0\x05\0S\0\0\0\x04").await, ["Malformed", "Message"]);
+        assert_eq!(read(b"F\0\0\0\x08abcdS\0\0\0\x04").await, ["FunctionCall", "Message"]);
+        assert_eq!(read(b"E\0\0\0\x0a\0\0\0\0\0xS\0\0\0\x04").await, ["Malformed", "Message"]);
+        assert_eq!(read(b"Q\0\0\0\x07a\0bS\0\0\0\x04").await, ["Malformed", "Message"]);
         assert_eq!(read(b"Q\0\0\0\x06\xff\0S\0\0\0\x04").await, ["NotText", "Message"]);
         assert_eq!(read(b"?\0\0\0\x04").await, ["Lost"]);
         assert_eq!(read(b"Q\0\0\0\x03").await, ["Lost"]);
+    }
+
+    #[test]
+    fn a_bind_is_as_long_as_its_fields() {
+        let body = b"p\0s\0\0\x01\0\0\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\0";
+        assert_eq!(check_bind(body), Ok(()));
+        assert_eq!(check_bind(&body[..1]), Err(NO_END_OF_STRING));
+        for end in 4..body.len() {
+            assert_eq!(check_bind(&body[..end]), Err(TOO_SHORT), "{end} bytes");
+        }
+        assert_eq!(check_bind(&[body.as_slice(), b"x"].concat()), Err(WRONG_LENGTH));
+        let negative = b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0";
+        assert_eq!(check_bind(negative), Err(TOO_SHORT));
     }
 
     #[tokio::test]
