@@ -97,7 +97,7 @@ impl VisitorMut for Outermost<'_> {
             if query.with.is_some() {
                 let mut inner = empty_query();
                 std::mem::swap(&mut *inner, query);
-                query.body = Box::new(SetExpr::Query(inner));
+                *query.body = SetExpr::Query(inner);
             }
             query.with = Some(self.with.clone());
         }
