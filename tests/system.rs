@@ -17,6 +17,8 @@ mod copy_file;
 mod crash;
 #[path = "system/explain.rs"]
 mod explain;
+#[path = "system/memory.rs"]
+mod memory;
 #[path = "system/nexmark.rs"]
 mod nexmark;
 #[path = "system/past/mod.rs"]
@@ -27,6 +29,8 @@ mod protocol;
 mod raw;
 #[path = "system/replace.rs"]
 mod replace;
+#[path = "system/s3.rs"]
+mod s3;
 #[path = "system/sealed.rs"]
 mod sealed;
 #[path = "system/subscribe.rs"]

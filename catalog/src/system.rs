@@ -21,8 +21,8 @@ mod tidemark;
 
 pub use column::SystemColumn;
 pub use context::{
-    Activity, Backfill, CheckpointTaken, Past, Quarantined, RowCount, Setting, SettingKind,
-    SourceProgress, SystemContext, ViewProgress,
+    Activity, Backfill, CheckpointTaken, MemoryPart, Past, Quarantined, RowCount, Setting,
+    SettingKind, SourceProgress, SystemContext, ViewProgress,
 };
 
 use std::collections::HashMap;
@@ -214,6 +214,7 @@ pub static SYSTEM_TABLES: &[SystemTable] = &[
     information_schema::view_table_usage::TABLE,
     information_schema::views::TABLE,
     tidemark::checkpoints::TABLE,
+    tidemark::memory::TABLE,
     tidemark::quarantine::TABLE,
     tidemark::backfills::TABLE,
     tidemark::sources::TABLE,

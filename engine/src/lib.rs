@@ -20,6 +20,7 @@ mod expression;
 mod feed;
 pub mod log;
 mod maintenance;
+pub mod memory;
 pub mod operator;
 pub mod oracle;
 pub mod plan;
@@ -48,8 +49,8 @@ pub use log::LogLimits;
 pub use plan::Plan;
 pub use quarantine::{Quarantine, QuarantinedRow};
 pub use store::{
-    ARRIVED_AT, KeyError, LoadError, LoadPart, Lookup, ReadAtError, Relation, Rows, Spans,
-    TableLoad, arrival_column, with_arrived_at, with_versions,
+    ARRIVED_AT, KeyError, LoadError, LoadPart, Lookup, ReadAtError, Relation, RelationSize, Rows,
+    Spans, TableLoad, arrival_column, with_arrived_at, with_versions,
 };
 pub use time::{CollectionId, Diff, RowId, Timestamp};
 pub use updates::Updates;

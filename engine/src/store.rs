@@ -38,7 +38,7 @@ pub(crate) use kept::KeptRows;
 pub use keyed::{AddedKey, KeyError};
 pub use load::Loader;
 pub use outside::Outside;
-pub use relation::{Lookup, Relation};
+pub use relation::{Lookup, Relation, RelationSize};
 pub use spans::Spans;
 pub(crate) use spans::changes_of_versions;
 pub use tables::{TableDef, Tables};

@@ -31,8 +31,10 @@ pub struct Config {
     #[arg(long, value_enum, default_value_t = Switch::On, global = true)]
     pub fsync: Switch,
 
-    /// Where the log is kept once it is sealed into Parquet files: file:///folder. Not to be changed
-    /// later without moving the files. [default: the folder "sealed" in the data directory]
+    /// Where the log is kept once it is sealed into Parquet files: file:///folder, or
+    /// s3://bucket/prefix, with credentials, region and endpoint from the usual AWS_* variables. Not
+    /// to be changed later without moving the files. [default: the folder "sealed" in the data
+    /// directory]
     #[arg(long, value_name = "URL", global = true)]
     pub storage: Option<String>,
 
@@ -48,11 +50,13 @@ pub struct Config {
     #[arg(long, value_parser = bytes, default_value = "16GiB", value_name = "SIZE", global = true)]
     pub unsealed_max: u64,
 
-    /// Replays of the past (point-in-time joins, changes, history) may together hold so much
-    /// beside the tables and their results; one that would need more goes by fewer keys at a time,
-    /// and fails if one key is too much. [default: no limit]
+    /// The process holds no more than about so much in memory: what has not been used for a while
+    /// is put into a file in the data directory. Queries may hold a quarter of it and replays of
+    /// the past another one; what needs more goes by way of the disk or by fewer keys at a time, or
+    /// fails. [default: no limit]
     #[arg(long, value_parser = bytes, value_name = "SIZE", global = true)]
     pub memory: Option<u64>,
+
     /// The states of views are written to disk, so that a start need not fill them, when the log
     /// has grown by this much.
     #[arg(long, value_parser = bytes, default_value = "256MiB", value_name = "SIZE", global = true)]
@@ -144,11 +148,6 @@ impl Config {
         let checkpoints =
             CheckpointLimits { bytes: self.checkpoint_size, interval: self.checkpoint_age };
         LogConfig { storage: self.storage.clone(), limits, checkpoints }
-    }
-
-    /// Bytes that replays may hold.
-    pub fn memory(&self) -> usize {
-        self.memory.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
     }
 
     /// The number of dataflow workers: at least one.

@@ -76,6 +76,8 @@ pub enum StartError {
     Engine(EngineError),
     #[error("the catalog can't be recovered: {0}")]
     Catalog(DurableError),
+    #[error("queries can't put on disk what does not fit into memory: {0}")]
+    Spill(std::io::Error),
     #[error("can't start threads: {0}")]
     Threads(std::io::Error),
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use tidemark_engine::memory;
 use tidemark_server::config::Command;
 use tidemark_server::{Config, Server, demo, panic};
 use tracing_subscriber::EnvFilter;
@@ -20,6 +21,13 @@ fn main() -> ExitCode {
         EnvFilter::new(format!("{level},datafusion=warn,sled=warn"))
     });
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Before anything else is allocated that counts.
+    if let Some(bytes) = config.memory
+        && let Err(error) = memory::limit(bytes, &config.data)
+    {
+        eprintln!("tidemark: {error}");
+        return ExitCode::FAILURE;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ran = match runtime {
         Ok(runtime) => runtime.block_on(run(config)),

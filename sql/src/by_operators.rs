@@ -33,6 +33,7 @@ use crate::maintain::{Input, plan_bound};
 use crate::plan::on_large_stack;
 use crate::provider::GivenRows;
 use crate::run::{execution as execution_of, physical};
+use crate::session_state::task_context;
 use crate::time_join::PointInTimeJoin;
 
 /// What runs a query that is bound to its snapshot; `None` where a view would be refused.
@@ -86,7 +87,7 @@ async fn with_past(state: &SessionState, bound: LogicalPlan) -> Result<LogicalPl
     let mut plan = bound;
     for join in joins {
         let exec = Box::pin(physical(state, join.clone())).await?;
-        let batches = collect(execute_stream(exec, state.task_ctx())?).await?;
+        let batches = collect(execute_stream(exec, task_context(state))?).await?;
         // By position: both sides may have a column of one name.
         let fields = join.schema().fields().iter().enumerate();
         let fields = fields.map(|(n, field)| field.as_ref().clone().with_name(format!("c{n}")));
@@ -236,7 +237,7 @@ async fn rows_of(state: &SessionState, source: Arc<dyn TableSource>) -> Result<R
     let schema = source.schema();
     let scan = TableScanBuilder::new("relation", source).build()?;
     let exec = execution_of(state, &LogicalPlan::TableScan(scan)).await?;
-    let batches = collect(execute_stream(exec, state.task_ctx())?).await?;
+    let batches = collect(execute_stream(exec, task_context(state))?).await?;
     Ok(concat_batches(&schema, &batches)?)
 }
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use tidemark_catalog::quote::quote_identifier;
 use tidemark_catalog::system::{
     Activity, Backfill, CheckpointTaken, Past, Quarantined, RowCount, Setting, SettingKind,
-    SourceProgress, SystemContext, ViewProgress,
+    SourceProgress, SystemContext, SystemTable, ViewProgress,
 };
 use tidemark_catalog::{Catalog, CommitTime, Object, ObjectId, View};
 use tidemark_engine::{CollectionId, Engine, Latencies, ReadGuard, Timestamp};
 
 use crate::error::SqlError;
+use crate::memory;
 use crate::overlay::Overlay;
 use crate::plan::base_tables;
 use crate::settings::Settings;
@@ -73,8 +74,8 @@ impl PlanContext {
         self.catalog.of_collection(ObjectId(id.0))
     }
 
-    /// What the system tables and the functions about them are computed from.
-    pub(crate) fn system_context(&self, now: Timestamp) -> SystemContext {
+    /// What a system table is computed from; what takes long to find out, only for who reads it.
+    pub(crate) fn system_context(&self, of: &SystemTable, now: Timestamp) -> SystemContext {
         let settings = self.settings.all().into_iter().map(|(name, value, description)| Setting {
             default: value.clone(),
             name,
@@ -97,6 +98,7 @@ impl PlanContext {
             sources: self.source_progress(),
             backfills: self.backfills(),
             checkpoints: self.checkpoints(),
+            memory: if of.name == "memory" { memory::parts(self) } else { vec![] },
             row_counts: self.catalog.objects().filter_map(row_count).collect(),
             pasts: self.catalog.objects().filter_map(|object| self.past(object)).collect(),
             quarantine: self.quarantined(),

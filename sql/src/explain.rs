@@ -11,6 +11,7 @@ use crate::dml::source_plan;
 use crate::error::SqlError;
 use crate::parse::{Explain, ExplainStage, Statement};
 use crate::run::{optimized, physical_of};
+use crate::session_state::task_context;
 
 /// The lines of `EXPLAIN (AST | LOGICAL | OPTIMIZED | PLAN | ANALYZE)` of a query or DML. A CREATE
 /// MATERIALIZED VIEW is explained through `plan_view`'s `engine::Plan`.
@@ -44,7 +45,7 @@ pub async fn explain(
     let mut text = ctx.tell.roads();
     if explain.analyze && matches!(explain.statement.as_ref(), Statement::Query(_)) {
         let started = std::time::Instant::now();
-        let stream = datafusion::physical_plan::execute_stream(exec.clone(), state.task_ctx())?;
+        let stream = datafusion::physical_plan::execute_stream(exec.clone(), task_context(&state))?;
         let batches = datafusion::physical_plan::common::collect(stream).await?;
         let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
         let with_metrics =

@@ -17,6 +17,7 @@ pub mod error;
 pub mod explain;
 pub mod function;
 pub mod maintain;
+mod memory;
 pub mod overlay;
 pub mod parse;
 mod plain_view;

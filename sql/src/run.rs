@@ -35,7 +35,7 @@ use crate::plan::{QueryPlan, base_tables, on_large_stack, scanned};
 use crate::provider::{GivenRows, RelationProvider};
 use crate::resolve::{RelationSource, Resolver, ScannedRelation};
 use crate::rewrite;
-use crate::session_state::{session_state, set_parallelism};
+use crate::session_state::{session_state, set_parallelism, task_context};
 use crate::subquery;
 use crate::time_join::{EventTimeRows, PointInTimeJoin, WholeTable};
 use crate::time_travel;
@@ -69,7 +69,7 @@ pub(crate) async fn run_plan(
     given: &BTreeMap<String, RecordBatch>,
 ) -> Result<SendableRecordBatchStream, SqlError> {
     let (state, exec) = physical_of(ctx, plan, read, params, given).await?;
-    Ok(execute_stream(exec, state.task_ctx())?)
+    Ok(execute_stream(exec, task_context(&state))?)
 }
 
 /// What [`run_plan`] executes.
@@ -289,7 +289,7 @@ impl Run<'_> {
                 }
             }
             ScannedRelation::System(table) => {
-                let context = self.ctx.system_context(self.read.now);
+                let context = self.ctx.system_context(table, self.read.now);
                 Arc::new(GivenRows { batch: table.rows(&context) })
             }
             ScannedRelation::Past(..) => {

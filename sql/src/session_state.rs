@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
@@ -17,6 +18,7 @@ use crate::context::PlanContext;
 use crate::function::{self, SessionInfo};
 use crate::rewrite;
 use crate::run::{FilterPushdown, OuterConstants};
+use crate::tell::Tell;
 use crate::time_join::Planner;
 
 /// Rows of input above which a query is run on every core.
@@ -114,6 +116,15 @@ pub fn session_state(ctx: &PlanContext) -> SessionState {
     let options = Arc::clone(state.config_options());
     state.execution_props_mut().config_options = Some(options);
     state
+}
+
+/// What a statement's plan is executed in.
+pub fn task_context(state: &SessionState) -> Arc<TaskContext> {
+    let context = TaskContext::from(state);
+    Arc::new(match state.config().get_extension::<Tell>() {
+        Some(tell) => context.with_runtime(Arc::clone(&tell.works().runtime)),
+        None => context,
+    })
 }
 
 /// Lets a statement that reads `rows` rows use every core, if they are worth it.

@@ -3,10 +3,13 @@
 //! Law: it is listed from its beginning until the last thread that is at it has left it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use tidemark_engine::replay::{Stopped, Watch};
 use tidemark_engine::time::{SystemClock, WallClock};
 use tidemark_engine::{CollectionId, Timestamp};
@@ -62,11 +65,14 @@ impl WorkKind {
 pub struct Works {
     listed: Mutex<Listed>,
     pub memory: Memory,
+    /// What queries are run in: it bounds what they hold.
+    pub runtime: Arc<RuntimeEnv>,
 }
 
 impl Default for Works {
     fn default() -> Self {
-        Works::new(usize::MAX)
+        let memory = Memory::of(usize::MAX);
+        Works { listed: Mutex::default(), memory, runtime: Arc::default() }
     }
 }
 
@@ -114,9 +120,14 @@ pub struct Work {
 }
 
 impl Works {
-    /// Which may hold so many bytes, together.
-    pub fn new(memory_bytes_max: usize) -> Works {
-        Works { listed: Mutex::default(), memory: Memory::of(memory_bytes_max) }
+    /// Where replays may hold so many bytes, together, and queries as many; what queries can put
+    /// on disk goes into files in `folder` before that.
+    pub fn within(bytes_max: usize, folder: PathBuf) -> Result<Works, SqlError> {
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(bytes_max)))
+            .with_temp_file_path(folder)
+            .build_arc()?;
+        Ok(Works { listed: Mutex::default(), memory: Memory::of(bytes_max), runtime })
     }
 
     pub(crate) fn begin(

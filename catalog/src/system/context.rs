@@ -33,6 +33,8 @@ pub struct SystemContext {
     pub backfills: Vec<Backfill>,
     /// tidemark.checkpoints, in order of time.
     pub checkpoints: Vec<CheckpointTaken>,
+    /// tidemark.memory, without the relations that are gone.
+    pub memory: Vec<MemoryPart>,
     /// tidemark.tables, pg_class.reltuples and pg_stat_user_tables: rows in tables and views.
     pub row_counts: Vec<RowCount>,
     /// tidemark.tables, tidemark.views: what is kept of the past.
@@ -149,6 +151,21 @@ pub struct CheckpointTaken {
     pub views_kept: u64,
     /// The views that a start has to fill from their tables.
     pub views_rebuilt: u64,
+}
+
+/// A part of what a table, a view or the process holds in memory.
+#[derive(Clone, Debug)]
+pub struct MemoryPart {
+    /// `None`: the process.
+    pub of: Option<ObjectId>,
+    /// `rows`, `past`, `key index`, an operator, or what of the process.
+    pub name: String,
+    pub rows: Option<u64>,
+    pub bytes: Option<u64>,
+    /// How often a step waited for a page.
+    pub page_faults: Option<u64>,
+    /// The share of the updates that came for which it did not, at least.
+    pub hit_rate: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -9,8 +9,8 @@ use arrow::util::display::array_value_to_string;
 use expect_test::{Expect, expect};
 
 use super::{
-    Activity, Backfill, Past, Quarantined, RowCount, SYSTEM_TABLES, Setting, SettingKind,
-    SystemContext, ViewProgress, find, find_oid,
+    Activity, Backfill, MemoryPart, Past, Quarantined, RowCount, SYSTEM_TABLES, Setting,
+    SettingKind, SystemContext, ViewProgress, find, find_oid,
 };
 use crate::catalog::Catalog;
 use crate::length::Length;
@@ -136,6 +136,14 @@ fn context() -> SystemContext {
         }],
         sources: vec![],
         checkpoints: vec![],
+        memory: vec![MemoryPart {
+            of: Some(ObjectId(2)),
+            name: "Aggregate".to_owned(),
+            rows: Some(3),
+            bytes: Some(96),
+            page_faults: Some(1),
+            hit_rate: Some(0.75),
+        }],
         row_counts: vec![RowCount { id: ObjectId(1), rows: 3 }],
         pasts: vec![Past {
             id: ObjectId(1),

@@ -2,6 +2,7 @@
 
 pub(super) mod backfills;
 pub(super) mod checkpoints;
+pub(super) mod memory;
 pub(super) mod quarantine;
 pub(super) mod sources;
 pub(super) mod tables;

@@ -10,8 +10,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampM
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use datafusion::object_store::ObjectStore;
-use datafusion::object_store::memory::InMemory;
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
 
 use super::recover::open_storage;
 use super::*;

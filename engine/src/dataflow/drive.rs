@@ -28,6 +28,7 @@ use super::container::KeyDistributor;
 use super::statistics::{Counters, Step};
 use crate::checkpoint::record::Kept;
 use crate::checkpoint::{Cut, Cuttable, Operators};
+use crate::memory;
 use crate::operator::{Operator, StateSize, StepContext};
 use crate::quarantine::Quarantine;
 use crate::time::CollectionId;
@@ -142,6 +143,18 @@ pub(crate) fn drive<'s>(
 /// What a step gives, under a capability of its time.
 type Give<'a> = &'a mut dyn FnMut(&Capability<u64>, Updates);
 
+/// When a step began, and what this thread had waited for until then.
+struct Begun {
+    at: Instant,
+    page_faults: u64,
+}
+
+impl Begun {
+    fn now() -> Begun {
+        Begun { at: Instant::now(), page_faults: memory::page_faults() }
+    }
+}
+
 /// An operator as it is driven.
 struct Running {
     driven: Driven,
@@ -226,7 +239,7 @@ impl Running {
     /// Part of what the operator does at `lower` by itself, where that is too much for a step.
     fn go_ahead(&mut self, give: Give<'_>) -> bool {
         let Some(capability) = self.held.clone().filter(|_| self.started) else { return false };
-        let begun = Instant::now();
+        let begun = Begun::now();
         let Some(out) = self.driven.operator.ahead(self.lower) else { return false };
         self.done(0, begun, &out);
         self.give(&capability, out, self.lower + 1, give);
@@ -267,19 +280,20 @@ impl Running {
         let (view, quarantine) = (self.context.view, &*self.context.quarantine);
         let context = StepContext { lower: self.lower, upper, view, quarantine };
         let updates_in = batches.iter().map(Updates::len).sum();
-        let begun = Instant::now();
+        let begun = Begun::now();
         let out = self.driven.operator.step(&context, batches);
         self.done(updates_in, begun, &out);
         self.give(&capability, out, upper, give);
     }
 
     /// Counts what the operator did, from `begun` until now.
-    fn done(&mut self, updates_in: usize, begun: Instant, out: &Updates) {
+    fn done(&mut self, updates_in: usize, begun: Begun, out: &Updates) {
         let Driven { operator, place, .. } = &mut self.driven;
         let Some(place) = *place else { return };
         let before = std::mem::replace(&mut self.state, operator.state());
-        let (updates_out, busy, after) = (out.len(), begun.elapsed(), self.state);
-        let step = Step { steps: 1, updates_in, updates_out, busy, before, after };
+        let (updates_out, busy, after) = (out.len(), begun.at.elapsed(), self.state);
+        let page_faults = memory::page_faults() - begun.page_faults;
+        let step = Step { steps: 1, updates_in, updates_out, page_faults, busy, before, after };
         let counters = &self.context.counters;
         counters[place].add(&step);
         operator.take_steps(&mut |within, step| counters[place + within].add(&step));

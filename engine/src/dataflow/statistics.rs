@@ -16,6 +16,8 @@ pub struct OperatorStatistics {
     pub updates_in: u64,
     pub updates_out: u64,
     pub state: StateSize,
+    /// Times that a step waited for a page to be brought into memory (`--memory`).
+    pub page_faults: u64,
     /// Time spent in steps.
     pub busy: Duration,
 }
@@ -28,6 +30,7 @@ pub(crate) struct Counters {
     updates_out: AtomicU64,
     state_rows: AtomicU64,
     state_bytes: AtomicU64,
+    page_faults: AtomicU64,
     busy_ns: AtomicU64,
 }
 
@@ -37,6 +40,7 @@ pub(crate) struct Step {
     pub steps: u64,
     pub updates_in: usize,
     pub updates_out: usize,
+    pub page_faults: u64,
     pub busy: Duration,
     /// This worker's state before and after.
     pub before: StateSize,
@@ -52,6 +56,7 @@ impl Counters {
         // The difference wraps, and so does the sum: together they are right.
         add(&self.state_rows, step.after.rows.wrapping_sub(step.before.rows));
         add(&self.state_bytes, step.after.bytes.wrapping_sub(step.before.bytes));
+        add(&self.page_faults, step.page_faults);
         add(&self.busy_ns, step.busy.as_nanos() as u64);
     }
 
@@ -62,6 +67,7 @@ impl Counters {
             updates_in: get(&self.updates_in),
             updates_out: get(&self.updates_out),
             state: StateSize { rows: get(&self.state_rows), bytes: get(&self.state_bytes) },
+            page_faults: get(&self.page_faults),
             busy: Duration::from_nanos(get(&self.busy_ns)),
         }
     }

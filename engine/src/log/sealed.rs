@@ -63,7 +63,7 @@ pub enum SealedError {
     #[error("{file} in {place} is missing, and the manifest names it")]
     Missing { place: String, file: String },
     #[error("{file} in {place}: {source}")]
-    Store { place: String, file: String, source: Box<datafusion::object_store::Error> },
+    Store { place: String, file: String, source: Box<object_store::Error> },
     #[error("--storage {url}: {reason}")]
     Url { url: String, reason: String },
     /// Another process seals into the same place.

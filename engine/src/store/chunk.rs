@@ -110,7 +110,8 @@ impl Chunk {
 
     /// About how many bytes it takes.
     pub fn bytes(&self) -> usize {
-        self.batch.get_array_memory_size() + 24 * self.len()
+        let column = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+        self.batch.columns().iter().map(column).sum::<usize>() + 24 * self.len()
     }
 
     /// About how many bytes its values of no fixed width take.

@@ -91,6 +91,11 @@ impl Index {
         };
     }
 
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.heads.bytes() + self.older.bytes()
+    }
+
     /// How many ids it holds.
     #[cfg(test)]
     pub fn len(&self) -> usize {
@@ -116,6 +121,10 @@ impl SpreadMap {
     const PARTS: usize = 64;
     /// Entries from which on it has parts.
     const PARTS_FROM: usize = 4096;
+
+    fn bytes(&self) -> usize {
+        self.parts.iter().map(Part::allocation_size).sum()
+    }
 
     fn get(&self, key: u64) -> Option<u64> {
         self.parts[self.part(key)].get(&key).copied()

@@ -151,6 +151,11 @@ impl Limits {
 }
 
 impl Past {
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The chunks with rows that are there at some time of [from, to].
     pub fn over(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = &Arc<Chunk>> {
         let meets = move |run: &&Run| run.last_end > from.0 && run.chunk.begin(0) <= to.0;

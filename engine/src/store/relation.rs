@@ -69,6 +69,16 @@ pub(super) struct ShardState {
     pub settled: u64,
 }
 
+/// About how many bytes a relation takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelationSize {
+    /// Of the rows that are there, and of those that ended and may still be read.
+    pub rows: u64,
+    /// Of those that ended before.
+    pub past: u64,
+    pub index: u64,
+}
+
 /// A row that a lookup found: row `row` of `batch`.
 #[derive(Clone, Debug)]
 pub struct Lookup {
@@ -167,6 +177,20 @@ impl Relation {
             Some(outside) => outside.count(at),
             None => self.kept_over(at, at).iter().map(|chunk| chunk.count(at)).sum(),
         }
+    }
+
+    /// What it takes in memory.
+    pub fn size(&self) -> RelationSize {
+        let mut size = RelationSize::default();
+        for shard in &self.shards {
+            let state = shard.read();
+            size.index += state.index.bytes() as u64;
+            size.past += state.past.bytes();
+            let chunks = Arc::clone(&state.chunks);
+            drop(state);
+            size.rows += chunks.iter().map(|chunk| chunk.bytes() as u64).sum::<u64>();
+        }
+        size
     }
 
     /// The sets of columns that [`Relation::lookup`] knows an index on.

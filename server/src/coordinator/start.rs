@@ -7,6 +7,7 @@
 //!          everything else works. Sources go on from where they were after that.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -49,7 +50,7 @@ pub fn open(
         engine,
         locks: Arc::new(Locks::default()),
         sessions: Arc::new(Sessions::default()),
-        works: Arc::new(Works::new(config.memory())),
+        works: Arc::new(works(config)?),
         runtime: runtime.clone(),
         io,
         catalog: RwLock::new(Arc::new(catalog)),
@@ -64,6 +65,19 @@ pub fn open(
     runtime.block_on(recreate_views(&coordinator));
     coordinator.engine.resume();
     Ok(coordinator)
+}
+
+/// What statements may hold: as much for replays as for queries, a quarter of `--memory` each.
+fn works(config: &Config) -> Result<Works, StartError> {
+    let Some(memory) = config.memory else { return Ok(Works::default()) };
+    // What a process that was killed has left.
+    let folder = config.data.join("spilled");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(StartError::Spill(error)),
+        _ => {}
+    }
+    let share = usize::try_from(memory / 4).unwrap_or(usize::MAX);
+    Works::within(share, folder).map_err(|error| StartError::Spill(std::io::Error::other(error)))
 }
 
 fn recover_catalog(data: &Path, recovered: Recovered) -> Result<(Durable, Catalog), StartError> {

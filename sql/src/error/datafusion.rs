@@ -44,7 +44,8 @@ fn inner(error: &DataFusionError) -> SqlError {
         DataFusionError::Plan(message) => by_message(message, state::SYNTAX_ERROR),
         DataFusionError::Execution(message) => by_message(message, state::INTERNAL_ERROR),
         DataFusionError::ResourcesExhausted(message) => {
-            SqlError::new("53200", format!("out of memory: {message}"))
+            SqlError::new(state::OUT_OF_MEMORY, format!("out of memory: {message}"))
+                .with_hint("Ask for less at once, or start the server with more --memory.")
         }
         other => by_message(&other.strip_backtrace(), state::INTERNAL_ERROR),
     }

@@ -167,6 +167,12 @@ pub fn explain_running(
     plan.explain_with(&name, &note).lines().map(str::to_owned).collect()
 }
 
+/// The operators of a plan, as EXPLAIN shows them, in the order of their statistics.
+pub(crate) fn explain_operators(catalog: &Catalog, plan: &Plan) -> Vec<String> {
+    let text = plan.explain_with(&input_name(catalog), &|_| String::new());
+    text.lines().map(|line| line.trim_start().to_owned()).collect()
+}
+
 /// What is made of a logical plan alone.
 struct Maintained {
     plan: Plan,

@@ -16,7 +16,7 @@ const TOKENS_MAX: usize = 4_000_000;
 /// between them. Each is a level of the tree.
 const CONDITIONS_MAX: usize = 2_000;
 /// Most ANDs and ORs of one statement, which are a tree of little depth: the optimizer's time.
-const ALTERNATIVES_MAX: usize = 100_000;
+const ALTERNATIVES_MAX: usize = 25_000;
 /// Longest chain of set operations and joins, these counted by [`JOIN_LEVELS`]: each has a plan of
 /// its own, a level of the plan's tree.
 const PLANS_MAX: usize = 1_000;

@@ -95,7 +95,7 @@ fn data_statement(word: &str, tokens: &mut Cursor<'_>) -> Result<Statement, SqlE
             // WITH … INSERT: sqlparser makes a query of it whose body is the statement.
             match with_before::split(tokens.query()?) {
                 with_before::Split::Query(query) => Ok(Statement::Query(query)),
-                with_before::Split::Change(statement) => from_sqlparser(statement),
+                with_before::Split::Change(statement) => from_sqlparser(*statement),
             }
         }
     }

@@ -18,12 +18,12 @@ use crate::rewrite::ast::empty_query;
 pub enum Split {
     Query(Box<Query>),
     /// INSERT, UPDATE or DELETE.
-    Change(Statement),
+    Change(Box<Statement>),
 }
 
 /// Takes a statement out of the query that sqlparser makes of it.
 pub fn split(mut query: Box<Query>) -> Split {
-    let statement = match *query.body {
+    let mut statement = match *query.body {
         SetExpr::Insert(statement) | SetExpr::Update(statement) | SetExpr::Delete(statement) => {
             statement
         }
@@ -32,11 +32,10 @@ pub fn split(mut query: Box<Query>) -> Split {
             return Split::Query(query);
         }
     };
-    let mut statement = statement;
     if let Some(with) = &query.with {
         put(with, &mut statement);
     }
-    Split::Change(statement)
+    Split::Change(Box::new(statement))
 }
 
 fn put(with: &With, statement: &mut Statement) {

@@ -26,14 +26,22 @@ impl Process {
 
     /// Returns at once, with the server at its beginning.
     pub fn spawn(data: &Path, workers: usize) -> Process {
+        let workers = workers.to_string();
+        // small, so that it is killed while it seals and takes checkpoints, too
+        let small = ["--segment-size", "16KiB", "--checkpoint-size", "8KiB"];
+        Process::spawn_with(data, &[&["--workers", &workers], &small[..]].concat(), &[])
+    }
+
+    /// The same with other options, and variables of its environment.
+    pub fn spawn_with(data: &Path, options: &[&str], environment: &[(&str, &str)]) -> Process {
         // Free a moment ago, and nobody else is looking for one on this machine.
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let addr = port.expect("a free port");
         let child = Command::new(env!("CARGO_BIN_EXE_tidemark"))
-            .args(["--listen", &addr.to_string(), "--workers", &workers.to_string()])
-            // small, so that it is killed while it seals and takes checkpoints, too
-            .args(["--segment-size", "16KiB", "--checkpoint-size", "8KiB", "--data"])
+            .args(["--listen", &addr.to_string(), "--data"])
             .arg(data)
+            .args(options)
+            .envs(environment.iter().copied())
             .env("TIDEMARK_LOG", "error")
             .stdout(Stdio::null())
             .spawn()

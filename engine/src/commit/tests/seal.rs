@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use datafusion::object_store::path::Path;
-use datafusion::object_store::{
+use futures::executor::block_on;
+use futures::stream::{BoxStream, StreamExt};
+use object_store::path::Path;
+use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
-use futures::executor::block_on;
-use futures::stream::{BoxStream, StreamExt};
 
 use super::*;
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, bounded, never, select};
-use datafusion::object_store::path::Path;
-use datafusion::object_store::{
+use object_store::path::Path;
+use object_store::{
     Error, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutResult, UpdateVersion,
     parse_url_opts,
 };

@@ -10,14 +10,14 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use datafusion::object_store::local::LocalFileSystem;
-use datafusion::object_store::path::Path;
-use datafusion::object_store::{
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
     Result,
 };
-use futures::stream::BoxStream;
 
 use crate::log::directory::sync_directory;
 

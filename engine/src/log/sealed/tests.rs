@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use datafusion::object_store::memory::InMemory;
+use object_store::memory::InMemory;
 
 use super::manifest::ManifestError;
 use super::*;
