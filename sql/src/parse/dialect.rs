@@ -195,21 +195,26 @@ fn joined(mut operands: Vec<Expr>, op: &BinaryOperator) -> Expr {
 /// Whether a parenthesis opens a subquery that sqlparser takes for an expression: of VALUES or
 /// TABLE, or one whose first part stands in parentheses.
 fn subquery_follows(parser: &Parser) -> bool {
+    // By place: peeking counts from here each time, which takes too long over a long text.
+    let current = parser.get_current_index();
+    let is_next = std::ptr::eq(parser.token_at(current), parser.peek_token_ref());
+    let next = if is_next { current } else { current + 1 };
+    let token = |n: usize| &parser.token_at(next + n).token;
     let is = |n: usize, words: &[Keyword]| {
-        matches!(&parser.peek_nth_token_ref(n).token,
+        matches!(token(n),
             Token::Word(word) if word.quote_style.is_none() && words.contains(&word.keyword))
     };
-    match parser.peek_nth_token_ref(1).token {
+    match token(1) {
         Token::LParen => {}
         _ => return is(1, &[Keyword::VALUES]),
     }
-    let opened = (1..).take_while(|n| parser.peek_nth_token_ref(*n).token == Token::LParen).count();
+    let opened = (1..).take_while(|n| *token(*n) == Token::LParen).count();
     if !is(opened + 1, &[Keyword::SELECT, Keyword::VALUES, Keyword::WITH]) {
         return false;
     }
     let mut depth = 0;
     for n in 1.. {
-        match parser.peek_nth_token_ref(n).token {
+        match token(n) {
             Token::LParen => depth += 1,
             Token::RParen if depth == 1 => {
                 let after = [Keyword::UNION, Keyword::INTERSECT, Keyword::EXCEPT];
