@@ -185,7 +185,10 @@ impl Keeper {
         let deadline = || lock(&self.deadline).is_some_and(|deadline| deadline < Instant::now());
         fs::create_dir_all(&self.folder)?;
         let folder = (self.folder.as_path(), self.sync);
-        let taking = Taking::begin(folder, self.manifest.next, &self.maintenance, &wanted);
+        let number = self.manifest.next;
+        // Never twice: a manifest whose putting failed late may be in its place, and naming files.
+        self.manifest.next += 1;
+        let taking = Taking::begin(folder, number, &self.maintenance, &wanted);
         let taken = taking.take(deadline);
         let taken = match taken {
             Ok(taken) => taken,
@@ -233,7 +236,7 @@ impl Keeper {
         history.push(status);
         history.drain(..history.len().saturating_sub(HISTORY_MAX));
         let last_commit = taken.last_commit.max(self.manifest.last_commit);
-        let (workers, next) = (self.manifest.workers, self.manifest.next + 1);
+        let (workers, next) = (self.manifest.workers, self.manifest.next);
         let views: Vec<KeptView> = kept.into_values().collect();
         let manifest = Manifest { workers, next, last_commit, views, history: history.clone() };
         manifest.replace(&self.folder, self.sync)?;

@@ -242,3 +242,45 @@ fn a_view_below_others_is_kept_as_of_later_than_they_are() {
     harness.random_commit(&mut random);
     harness.check();
 }
+
+/// The manifest of one that failed may be in its place nevertheless, if only the sync after it
+/// failed: what it names must not be written over by the next one.
+#[test]
+fn one_that_fails_costs_nothing_and_its_files_are_not_written_over() {
+    let mut harness = Harness::open(2);
+    let tables = [1, 2].map(|id| TableDef::new(CollectionId(id), table_schema(id), vec![]));
+    harness.commit(Change { create_tables: tables.into(), ..Change::default() }).expect("tables");
+    let mut random = StdRng::seed_from_u64(11);
+    harness.create_view(16, counted(1));
+    let insert = |harness: &mut Harness, random: &mut StdRng| {
+        let insert = random_rows(random, 1, 20, harness.scale);
+        let write = TableWrite { table: CollectionId(1), delete: vec![], insert };
+        let change = Change { writes: vec![write], ..Change::default() };
+        harness.commit(change).expect("no constraint to break");
+        harness.check();
+    };
+    insert(&mut harness, &mut random);
+    harness.checkpoint();
+    let folder = harness.config.data.join("checkpoints");
+    let before = file_names(&folder);
+    fs::create_dir(folder.join("manifest.next")).expect("a folder where a file should be");
+    insert(&mut harness, &mut random);
+    let failed = block_on(harness.engine.checkpoint()).expect("it answers");
+    assert!(failed.is_err(), "{failed:?}");
+    fs::remove_dir(folder.join("manifest.next")).expect("it is empty");
+    let mut of_failed = file_names(&folder);
+    of_failed.retain(|name| !before.contains(name));
+    assert!(!of_failed.is_empty(), "{before:?}");
+    insert(&mut harness, &mut random);
+    harness.checkpoint();
+    let after = file_names(&folder);
+    assert!(!of_failed.iter().any(|name| after.contains(name)), "{of_failed:?} {after:?}");
+    let restored = harness.crash(2);
+    assert!(restored.values().all(|restored| *restored), "{restored:?}");
+    harness.check();
+}
+
+fn file_names(folder: &Path) -> Vec<std::ffi::OsString> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").file_name()).collect()
+}
