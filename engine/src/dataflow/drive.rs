@@ -217,6 +217,8 @@ impl Running {
         }
         if complete > self.lower {
             self.go_to(self.driven.operator.slice(self.lower, complete), give);
+            // Before a part of this time is given.
+            self.cut_if_there();
         }
         if complete == self.lower && self.has_part() {
             self.step(self.lower + 1, true, give);

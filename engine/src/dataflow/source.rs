@@ -3,6 +3,9 @@
 //! Streams don't cross dataflows. Whoever produces a collection on a worker (the tick, for a table;
 //! the sink, for a view) pushes shared updates and its frontier into the queues of those who read
 //! it there, and wakes them. A queue that nobody pushes to costs nothing.
+//!
+//! What is much for one time is sent in pieces, and the worker goes on with other things between
+//! them: a source holds the time of what it has not sent.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,9 +21,13 @@ use timely::scheduling::Activator;
 use super::drive::{PART_ROWS, UpdateStream};
 use crate::updates::Updates;
 
+/// So many rows are sent at once, as parts that the operators behind a source take.
+const SENT_ROWS: usize = 4 * PART_ROWS;
+
 /// What a source has not sent yet.
 pub(crate) struct SourceQueue {
-    pending: VecDeque<Updates>,
+    /// Pieces of at most [`SENT_ROWS`], with the first time in each.
+    pending: VecDeque<(u64, Updates)>,
     frontier: u64,
     activator: Option<Activator>,
 }
@@ -69,8 +76,12 @@ impl SourceQueue {
     }
 
     pub fn push(&mut self, updates: Updates) {
-        if !updates.is_empty() {
-            self.pending.push_back(updates);
+        let rows = updates.len();
+        match rows <= SENT_ROWS {
+            true => self.push_piece(updates),
+            false => (0..rows).step_by(SENT_ROWS).for_each(|start| {
+                self.push_piece(updates.slice(start, SENT_ROWS.min(rows - start)));
+            }),
         }
         if self.has_part()
             && let Some(activator) = &self.activator
@@ -79,9 +90,27 @@ impl SourceQueue {
         }
     }
 
+    fn push_piece(&mut self, updates: Updates) {
+        if let Some(&first) = updates.times.iter().min() {
+            self.pending.push_back((first, updates));
+        }
+    }
+
     /// Whether so much is pending that its readers should have it before its time is complete.
     fn has_part(&self) -> bool {
-        self.pending.iter().map(Updates::len).sum::<usize>() >= PART_ROWS
+        self.pending.iter().map(|(_, updates)| updates.len()).sum::<usize>() >= PART_ROWS
+    }
+
+    /// What is to be sent now, and the first time of what is not.
+    fn take(&mut self) -> (Vec<Updates>, Option<u64>) {
+        let (mut taken, mut rows) = (Vec::new(), 0);
+        while let Some((_, updates)) = self.pending.front()
+            && (taken.is_empty() || rows + updates.len() <= SENT_ROWS)
+        {
+            rows += updates.len();
+            taken.extend(self.pending.pop_front().map(|(_, updates)| updates));
+        }
+        (taken, self.pending.iter().map(|(first, _)| *first).min())
     }
 
     /// All updates before `frontier` have been pushed.
@@ -116,17 +145,24 @@ pub(crate) fn stream<'s>(
         let mut capability = capabilities.pop().expect("one output");
         capability.downgrade(&as_of);
         move |_frontiers| {
-            let (pending, frontier) = {
+            let (taken, frontier) = {
                 let mut queue = source.borrow_mut();
                 if *capability.time() >= queue.frontier && !queue.has_part() {
                     // Not complete yet: a little of a time waits for the rest.
                     return;
                 }
-                (std::mem::take(&mut queue.pending), queue.frontier)
+                let (taken, rest) = queue.take();
+                if rest.is_some()
+                    && let Some(activator) = &queue.activator
+                {
+                    activator.activate();
+                }
+                let frontier = rest.map_or(queue.frontier, |rest| rest.min(queue.frontier));
+                (taken, frontier)
             };
             let mut output = output.activate();
             let mut session = output.session_with_builder(&capability);
-            for mut updates in pending {
+            for mut updates in taken {
                 if let Some(schema) = &schema {
                     updates = updates.first_columns(schema);
                 }
