@@ -1,6 +1,6 @@
 //! Whether two plans are one: their operators would keep the same and give the same rows, under
-//! the same names. What is asked about is what one query is likely to say twice; no two recursions or
-//! joins of versions are the same.
+//! the same names. What is asked about is what one query is likely to say twice; no two recursions
+//! or joins of versions are the same.
 
 use super::{
     AggregateCall, AggregatePlan, Bound, JoinPlan, NowSide, Plan, SessionPlan, TopKPlan,
