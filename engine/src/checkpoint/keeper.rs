@@ -65,6 +65,7 @@ impl Checkpointer {
             maintenance: Arc::clone(maintenance),
             limits,
             sync,
+            is_on_disk: true,
             whole: BTreeSet::new(),
             not: BTreeSet::new(),
             history: Arc::clone(&history),
@@ -112,6 +113,8 @@ struct Keeper {
     maintenance: Arc<Maintenance>,
     limits: CheckpointLimits,
     sync: bool,
+    /// The manifest on disk is this one: the last was replaced without an error.
+    is_on_disk: bool,
     /// Views whose changes were copied and not written: the next time all is.
     whole: BTreeSet<CollectionId>,
     /// Views whose states cannot be copied: it is not tried again.
@@ -194,7 +197,7 @@ impl Keeper {
             Ok(taken) => taken,
             Err(error) => {
                 self.maintenance.abandon_checkpoint();
-                self.manifest.remove_others(&self.folder)?;
+                self.remove_others();
                 return Err(error);
             }
         };
@@ -239,12 +242,23 @@ impl Keeper {
         let (workers, next) = (self.manifest.workers, self.manifest.next);
         let views: Vec<KeptView> = kept.into_values().collect();
         let manifest = Manifest { workers, next, last_commit, views, history: history.clone() };
+        self.is_on_disk = false;
         manifest.replace(&self.folder, self.sync)?;
+        self.is_on_disk = true;
         self.manifest = manifest;
         self.whole.retain(|view| !self.manifest.views.iter().any(|kept| kept.id == *view));
         *lock(&self.history) = history;
-        self.manifest.remove_others(&self.folder)?;
+        self.remove_others();
         Ok(status)
+    }
+
+    /// Removes the files that the manifest on disk does not name, if it is known which one that is.
+    fn remove_others(&self) {
+        if self.is_on_disk
+            && let Err(error) = self.manifest.remove_others(&self.folder)
+        {
+            tracing::warn!(%error, "files of earlier checkpoints are left behind");
+        }
     }
 }
 

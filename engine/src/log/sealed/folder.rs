@@ -7,7 +7,6 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Mutex;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -18,6 +17,7 @@ use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
     Result,
 };
+use tokio::sync::Mutex;
 
 use crate::log::directory::sync_directory;
 
@@ -39,7 +39,6 @@ impl Folder {
 
     fn replace(&self, location: &Path, payload: &PutPayload) -> Result<()> {
         let path = self.inner.path_to_filesystem(location)?;
-        let _putting = self.putting.lock().expect("nothing panics while holding it");
         write_durably(&path, payload).map_err(|source| generic(&path, source))
     }
 }
@@ -58,6 +57,7 @@ impl ObjectStore for Folder {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
+        let _putting = self.putting.lock().await;
         let (path, there) = (location.to_string(), self.inner.head(location).await);
         match (options.mode, &there) {
             (PutMode::Create, Ok(_)) => {
